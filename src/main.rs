@@ -1,0 +1,2 @@
+//! Skyfleet.
+fn main() {}
