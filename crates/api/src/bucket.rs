@@ -1,0 +1,159 @@
+//! `Bucket`: a place for objects in one cloud.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::UnsupportedFields;
+use crate::references::LocalReference;
+
+/// A bucket of an object store, or the part of it below a prefix.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[kube(
+    group = "skyfleet.dev",
+    version = "v1alpha1",
+    kind = "Bucket",
+    namespaced,
+    doc = "A bucket of an object store in one cloud, or the part of it below a prefix.",
+    status = "BucketStatus",
+    derive = "PartialEq",
+    shortname = "skb",
+    category = "skyfleet",
+    printcolumn(name = "Provider", type_ = "string", json_path = ".spec.provider"),
+    printcolumn(name = "Bucket", type_ = "string", json_path = ".spec.name"),
+    printcolumn(name = "Prefix", type_ = "string", json_path = ".spec.prefix", priority = "1"),
+    printcolumn(name = "Near", type_ = "string", json_path = ".spec.near.cluster"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].message",
+        priority = "1"
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.credentialsSecretRef) != has(self.workloadIdentity)")
+        .message("give either credentialsSecretRef or workloadIdentity"),
+)]
+pub struct BucketSpec {
+    /// The store's interface: `s3` is also what every S3-compatible store speaks.
+    pub provider: StoreProvider,
+    /// The store's address where it is not the provider's own, such as `https://minio.example.com:9000`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048), pattern(r"^https?://[^\s/?#@]+/?$"))]
+    pub endpoint: Option<String>,
+    /// The region the bucket lies in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub region: Option<String>,
+    /// The bucket's name in the store (for `azureBlob` the container's).
+    #[schemars(length(min = 3, max = 63), pattern(r"^[a-z0-9][a-z0-9.\-]*[a-z0-9]$"))]
+    #[x_kube(validation = Rule::new("self == oldSelf")
+        .message("a Bucket cannot become another bucket: make a new Bucket"))]
+    pub name: String,
+    /// Only the objects whose key starts with it are seen, and keys are relative to it. Usually ends with `/`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 512))]
+    pub prefix: String,
+    /// A Secret in the same namespace with `accessKeyId`, `secretAccessKey` and, for temporary ones, `sessionToken`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credentials_secret_ref: Option<LocalReference>,
+    /// Use the identity the pod runs with instead of a Secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workload_identity: Option<WorkloadIdentity>,
+    /// What the bucket lies close to: pods there load from it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub near: Option<Near>,
+}
+
+/// An object store's interface.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub enum StoreProvider {
+    /// Amazon S3 and every store that speaks it.
+    S3,
+    /// Azure Blob Storage.
+    AzureBlob,
+    /// Google Cloud Storage.
+    Gcs,
+}
+
+/// The identity of the pods that use the bucket (IRSA, Azure Workload Identity, GKE Workload Identity).
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkloadIdentity {
+    /// The ServiceAccount, in the namespace of the pods in the member cluster, that may use the bucket.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service_account_name: Option<String>,
+}
+
+/// What a bucket lies close to.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.cluster) != has(self.region)").message("give either cluster or region"))]
+pub struct Near {
+    /// The name of a Cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub cluster: Option<String>,
+    /// A region: the bucket is near every Cluster with this `spec.region`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub region: Option<String>,
+}
+
+impl Near {
+    /// Whether a Cluster of this name in this region is meant.
+    #[must_use]
+    pub fn covers(&self, cluster: &str, region: &str) -> bool {
+        self.cluster.as_deref() == Some(cluster) || self.region.as_deref() == Some(region)
+    }
+}
+
+/// What is known of a bucket.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct BucketStatus {
+    /// The generation of the spec this status answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Ready, and Reconciling or Stalled while they are true.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "crate::schema::conditions")]
+    pub conditions: Vec<Condition>,
+    /// What the store was found to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capabilities: Option<Capabilities>,
+}
+
+/// What an object store was found to do, by trying.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Capabilities {
+    /// Objects can be written.
+    pub writable: bool,
+    /// A write can be made conditional on the object's absence.
+    pub conditional_writes: bool,
+    /// Checksum algorithms that the store checks and gives back.
+    #[serde(default)]
+    pub checksums: Vec<String>,
+    /// The bucket keeps old versions; absent when the credentials may not ask.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub versioning: Option<bool>,
+}
+
+impl UnsupportedFields for BucketSpec {
+    fn unsupported_fields(&self) -> Vec<String> {
+        let mut fields = Vec::new();
+        if self.provider != StoreProvider::S3 {
+            fields.push("spec.provider other than s3".to_owned());
+        }
+        if self.workload_identity.is_some() {
+            fields.push("spec.workloadIdentity".to_owned());
+        }
+        fields
+    }
+}

@@ -1,0 +1,275 @@
+//! `DatasetReplica`: keeps data the same in several buckets.
+
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::UnsupportedFields;
+use crate::references::LocalReference;
+
+/// Data in one bucket, and the buckets that shall hold it too.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[kube(
+    group = "skyfleet.dev",
+    version = "v1alpha1",
+    kind = "DatasetReplica",
+    namespaced,
+    doc = "Data in one bucket, and the buckets that shall hold it too, verified.",
+    status = "DatasetReplicaStatus",
+    derive = "PartialEq",
+    shortname = "skd",
+    category = "skyfleet",
+    printcolumn(name = "Source", type_ = "string", json_path = ".spec.source.bucketRef.name"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(name = "Objects", type_ = "integer", json_path = ".status.source.objects"),
+    printcolumn(name = "Bytes", type_ = "integer", json_path = ".status.source.bytes"),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].message"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new(
+        "self.targets.all(t, t.bucketRef.name != self.source.bucketRef.name || t.prefix != self.source.prefix)")
+        .message("a target must not be the source itself"),
+    validation = Rule::new(
+        "self.targets.all(t, self.targets.exists_one(u, u.bucketRef.name == t.bucketRef.name && u.prefix == t.prefix))")
+        .message("each target must be another bucket or prefix"),
+    validation = Rule::new("self.mode != 'Mirror' || self.source == oldSelf.source")
+        .message("the source of a mirror cannot be changed, since its targets would mix two datasets: make a new DatasetReplica"),
+)]
+pub struct DatasetReplicaSpec {
+    /// Where the data is.
+    pub source: Source,
+    /// Where it shall be too.
+    #[schemars(length(min = 1, max = 32))]
+    pub targets: Vec<Target>,
+    /// What each target gets.
+    #[serde(default)]
+    pub mode: Mode,
+    /// When the source is looked at again.
+    #[serde(default)]
+    pub schedule: Schedule,
+    /// Stop copying until it is false again.
+    #[serde(default)]
+    pub suspend: bool,
+    /// What happens in a target to an object that left the source.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
+    /// How a copy is proven to be one.
+    #[serde(default)]
+    pub verification: Verification,
+    /// What copying may use.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limits: Option<TransferLimits>,
+    /// Where copying runs.
+    #[serde(default)]
+    pub execution: Execution,
+}
+
+/// The data to copy.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Source {
+    /// A Bucket in the same namespace.
+    pub bucket_ref: LocalReference,
+    /// Only objects whose key (relative to the Bucket) starts with it; the rest of the key is kept in the targets.
+    #[serde(default)]
+    #[schemars(length(max = 512))]
+    pub prefix: String,
+    /// Which of them.
+    #[serde(default, skip_serializing_if = "Filters::is_empty")]
+    pub filters: Filters,
+}
+
+/// Glob patterns over keys relative to the source's prefix; `*` does not cross `/`, `**` does.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Filters {
+    /// Keep only keys that match one of these; all when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 512)))]
+    pub include: Vec<String>,
+    /// Leave out keys that match one of these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 512)))]
+    pub exclude: Vec<String>,
+}
+
+impl Filters {
+    fn is_empty(&self) -> bool {
+        self.include.is_empty() && self.exclude.is_empty()
+    }
+}
+
+/// A place that shall hold the data.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Target {
+    /// A Bucket in the same namespace.
+    pub bucket_ref: LocalReference,
+    /// Put before every key.
+    #[serde(default)]
+    #[schemars(length(max = 512))]
+    pub prefix: String,
+}
+
+/// What each target gets.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Every object.
+    #[default]
+    Mirror,
+    /// A share of the objects.
+    Shard,
+    /// Every object, continuously.
+    Stream,
+}
+
+/// When the source is looked at again: after an interval, or at the times of a cron expression.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!(has(self.cron) && self.interval != '5m')").message("give either interval or cron"))]
+pub struct Schedule {
+    /// Time between two looks, such as `30s`, `5m` or `1h`; at least `5s`.
+    #[serde(default = "five_minutes")]
+    #[schemars(pattern(r"^([5-9]|[1-9][0-9]{1,5})s$|^[1-9][0-9]{0,4}(m|h)$"))]
+    pub interval: String,
+    /// A cron expression of five fields, in UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 9, max = 100))]
+    pub cron: Option<String>,
+}
+
+fn five_minutes() -> String {
+    "5m".to_owned()
+}
+
+impl Default for Schedule {
+    fn default() -> Self {
+        Self { interval: five_minutes(), cron: None }
+    }
+}
+
+impl Schedule {
+    /// The interval in seconds; the API server has checked its form, so another form gives `None`.
+    #[must_use]
+    pub fn interval_seconds(&self) -> Option<u64> {
+        let unit = self.interval.chars().last()?;
+        let count: u64 = self.interval.get(..self.interval.len() - unit.len_utf8())?.parse().ok()?;
+        match unit {
+            's' => Some(count),
+            'm' => count.checked_mul(60),
+            'h' => count.checked_mul(3600),
+            _ => None,
+        }
+    }
+}
+
+/// What happens in a target to an object that left the source.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeletionPolicy {
+    /// It stays, outside the manifest.
+    #[default]
+    Retain,
+    /// It is deleted, on proof that it left the source.
+    Delete,
+}
+
+/// How a copy is proven to be one.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verification {
+    /// By a checksum that the target's store computed, or by reading back where it computes none.
+    #[default]
+    Checksum,
+    /// By reading every object back.
+    ReadBack,
+}
+
+/// What copying may use.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct TransferLimits {
+    /// Bytes a second over all targets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bandwidth: Option<Quantity>,
+    /// The most that one pass may cost for leaving the source's cloud, as a decimal number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(pattern(r"^[0-9]+(\.[0-9]{1,9})?$"))]
+    pub egress_cost: Option<String>,
+}
+
+/// Where copying runs.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Execution {
+    /// Skyfleet chooses.
+    #[default]
+    Auto,
+    /// In the operator.
+    InProcess,
+    /// As Jobs in a member cluster near the buckets.
+    Job,
+}
+
+/// How far each bucket is.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct DatasetReplicaStatus {
+    /// The generation of the spec this status answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Ready, and Reconciling or Stalled while they are true.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "crate::schema::conditions")]
+    pub conditions: Vec<Condition>,
+    /// What the source held at the last change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<ReplicaStatus>,
+    /// What each target holds, in the order of the spec.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<ReplicaStatus>,
+}
+
+/// What one bucket holds of the dataset.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplicaStatus {
+    /// The Bucket.
+    pub bucket: String,
+    /// The prefix within it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub prefix: String,
+    /// Objects of the verified manifest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub objects: Option<i64>,
+    /// Bytes of the verified manifest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<i64>,
+    /// The digest of the verified manifest, `sha256:…`: buckets with the same digest hold the same data. Absent until
+    /// every object was verified once; the last verified one while a newer is being copied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manifest_digest: Option<String>,
+    /// How far the verified manifest is behind the source, in seconds, when the last pass failed or is under way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lag_seconds: Option<i64>,
+    /// When the manifest here was last verified anew. A look that finds no change does not move it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_sync_time: Option<Time>,
+    /// What went wrong in the last pass; absent when nothing did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+impl UnsupportedFields for DatasetReplicaSpec {
+    fn unsupported_fields(&self) -> Vec<String> {
+        let checks = [
+            (self.mode != Mode::Mirror, "spec.mode other than Mirror"),
+            (self.schedule.cron.is_some(), "spec.schedule.cron"),
+            (self.deletion_policy != DeletionPolicy::Retain, "spec.deletionPolicy other than Retain"),
+            (self.limits.is_some(), "spec.limits"),
+            (self.execution == Execution::Job, "spec.execution Job"),
+        ];
+        checks.into_iter().filter(|(set, _)| *set).map(|(_, path)| path.to_owned()).collect()
+    }
+}

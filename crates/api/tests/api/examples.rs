@@ -1,0 +1,60 @@
+//! The manifests in `examples/` say only what the types know: a typing mistake there would otherwise be dropped in silence.
+
+use std::path::Path;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_yaml::Value;
+use skyfleet_api::{Bucket, Cluster, DatasetReplica, ModelDeployment};
+
+fn round_trip<T: DeserializeOwned + serde::Serialize>(manifest: &Value) -> Value {
+    let typed: T = serde_yaml::from_value(manifest.clone()).expect("the manifest fits its type");
+    serde_yaml::to_value(typed).expect("a manifest is plain data")
+}
+
+/// Everything said in `written` is said in `kept` too.
+fn assert_kept(written: &Value, kept: &Value, place: &str) {
+    match (written, kept) {
+        (Value::Mapping(written), Value::Mapping(kept)) => {
+            for (key, value) in written {
+                let place = format!("{place}.{}", key.as_str().unwrap_or("?"));
+                let kept = kept.get(key).unwrap_or_else(|| panic!("{place} is not a field of the type"));
+                assert_kept(value, kept, &place);
+            }
+        }
+        (Value::Sequence(written), Value::Sequence(kept)) => {
+            assert_eq!(written.len(), kept.len(), "{place}");
+            for (index, (written, kept)) in written.iter().zip(kept).enumerate() {
+                assert_kept(written, kept, &format!("{place}[{index}]"));
+            }
+        }
+        (written, kept) => assert_eq!(written, kept, "{place}"),
+    }
+}
+
+#[test]
+fn every_field_of_the_examples_is_known() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+    let mut seen = std::collections::BTreeSet::new();
+    for entry in std::fs::read_dir(examples).expect("examples/ is there") {
+        let path = entry.expect("examples/ can be listed").path();
+        if path.extension().is_none_or(|extension| extension != "yaml") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).expect("an example can be read");
+        for document in serde_yaml::Deserializer::from_str(&text) {
+            let manifest = Value::deserialize(document).expect("an example is YAML");
+            let kind = manifest.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
+            let kept = match kind.as_str() {
+                "Cluster" => round_trip::<Cluster>(&manifest),
+                "Bucket" => round_trip::<Bucket>(&manifest),
+                "DatasetReplica" => round_trip::<DatasetReplica>(&manifest),
+                "ModelDeployment" => round_trip::<ModelDeployment>(&manifest),
+                _ => continue,
+            };
+            assert_kept(&manifest, &kept, &format!("{}: {kind}", path.display()));
+            seen.insert(kind);
+        }
+    }
+    assert_eq!(seen.len(), 4, "an example of each kind: {seen:?}");
+}

@@ -1,0 +1,4 @@
+//! Checks of the custom resources that need no cluster.
+
+mod definitions;
+mod examples;
