@@ -1,1 +1,55 @@
-//! Skeleton.
+//! The data engine of Skyfleet: reads, copies, verifies and names the content of buckets.
+//!
+//! - [`S3Store`] speaks to one bucket; [`ObjectStore`] is what the engine asks of any store.
+//! - [`mirror`] copies a dataset from one bucket to others and proves each copy.
+//! - [`Manifest`] names a dataset's content by one digest, the same in every bucket that holds it.
+//! - [`fetch`] brings a verified dataset to a directory; [`upload`] puts a file into a bucket.
+//!
+//! What decides is pure ([`plan_copies`], [`Manifest`], part sizes); everything else obeys it.
+
+mod attributes;
+mod cancel;
+mod digest;
+mod error;
+mod fan_out;
+mod fetch;
+mod filter;
+mod layout;
+mod location;
+mod manifest;
+mod mirror;
+mod part;
+mod plan;
+mod publish;
+mod reader;
+mod retry;
+mod s3;
+mod state;
+mod store;
+mod upload;
+mod verify;
+
+pub use attributes::Attributes;
+pub use digest::{InvalidDigest, ManifestDigest, Sha256};
+pub use error::{RetryClass, StoreError, StoreErrorKind};
+pub use fan_out::Verification;
+pub use fetch::{FetchError, FetchOutcome, FetchRequest, UnsafeKey, fetch};
+pub use filter::{Filter, InvalidFilter};
+pub use layout::{DatasetName, InvalidDatasetName, RESERVED_PREFIX, manifest_key};
+pub use location::{Addressing, Credentials, S3Location};
+pub use manifest::{InvalidManifest, Manifest, ManifestEntry};
+pub use mirror::{
+    MirrorError, MirrorEvent, MirrorOptions, MirrorOutcome, ObjectFailure, ProgressSink, Replica, SourcePublication,
+    TargetOutcome, mirror,
+};
+pub use part::TransferLimits;
+pub use plan::{CopyPlan, ObjectCopy, TargetView, plan_copies};
+pub use retry::RetryPolicy;
+pub use s3::{ConnectOptions, S3Store};
+pub use state::{State, StateEntry};
+pub use store::{
+    Body, Capabilities, ChecksumAlgorithm, ListPage, ObjectHead, ObjectStore, ObjectSummary, Place, StoredChecksum,
+    list,
+};
+pub use upload::{UploadError, UploadOutcome, upload};
+pub use verify::{Mismatch, VerifyReport, verify};

@@ -1,0 +1,223 @@
+//! Reads once, writes to many, proves each copy.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::future::{join, join_all};
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use sha2::Digest as _;
+use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use crate::cancel::cancellable;
+use crate::reader::{ChunkReader, Parts};
+use crate::verify::{Expected, prove};
+use crate::{Attributes, ObjectStore, Sha256, StoreError, StoreErrorKind, TransferLimits};
+
+/// How a copy is proven to be one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Verification {
+    /// By the SHA-256 that the target's store checked the content against, or by reading back where it tells none.
+    #[default]
+    Checksum,
+    /// By reading every copy back.
+    ReadBack,
+}
+
+/// One place a copy goes to.
+#[derive(Debug, Clone)]
+pub(crate) struct Destination {
+    pub(crate) store: Arc<dyn ObjectStore>,
+    pub(crate) key: String,
+}
+
+impl Destination {
+    fn failed(&self, detail: &str) -> StoreError {
+        self.store.place().error(StoreErrorKind::Cancelled, format!("write {:?}", self.key), detail)
+    }
+}
+
+/// What all copies of a pass share.
+#[derive(Debug)]
+pub(crate) struct Transfer {
+    pub(crate) limits: TransferLimits,
+    pub(crate) verification: Verification,
+    pub(crate) cancel: CancellationToken,
+    memory: Arc<Semaphore>,
+}
+
+/// The memory budget is counted in blocks: a semaphore hands out at most `u32::MAX` permits at once.
+const BLOCK: u64 = 64 * 1024;
+
+impl Transfer {
+    pub(crate) fn new(limits: TransferLimits, verification: Verification, cancel: CancellationToken) -> Self {
+        let memory = Arc::new(Semaphore::new(blocks(limits.memory) as usize));
+        Self { limits, verification, cancel, memory }
+    }
+
+    /// Room for a part; one larger than the whole budget gets all of it.
+    async fn room(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
+        let wanted = blocks(bytes).min(blocks(self.limits.memory));
+        // The semaphore is never closed.
+        self.memory.clone().acquire_many_owned(wanted).await.ok()
+    }
+}
+
+fn blocks(bytes: u64) -> u32 {
+    u32::try_from(bytes.div_ceil(BLOCK)).unwrap_or(u32::MAX >> 3).clamp(1, u32::MAX >> 3)
+}
+
+/// A part on its way. Its memory is given back when the last target is done with it.
+#[derive(Clone)]
+struct Part {
+    number: u32,
+    bytes: Bytes,
+    sha256: Sha256,
+    _room: Arc<Option<OwnedSemaphorePermit>>,
+}
+
+/// A copy that was proven.
+pub(crate) struct Proven {
+    pub(crate) sha256: Sha256,
+    pub(crate) etag: String,
+}
+
+/// Copies what `reader` gives (exactly `size` bytes) to every destination. A slow destination slows the reading; a failing
+/// one fails alone. A failing reader fails all, and nothing is left of the unfinished copies.
+pub(crate) async fn fan_out<R: ChunkReader>(
+    reader: &mut R,
+    size: u64,
+    attributes: &Attributes,
+    destinations: &[Destination],
+    transfer: &Transfer,
+    sent: impl Fn(usize, u64) + Sync,
+) -> Result<Vec<Result<Proven, StoreError>>, R::Error> {
+    let sizes = transfer.limits.parts_of(size);
+    let (senders, receivers): (Vec<_>, Vec<_>) = destinations.iter().map(|_| mpsc::channel(1)).unzip();
+    let writers = destinations.iter().zip(receivers).enumerate().map(|(index, (destination, parts))| {
+        let writer = Writer { destination, attributes, transfer, count: sizes.len() };
+        let sent = &sent;
+        async move { writer.write(parts, |bytes| sent(index, bytes)).await }
+    });
+    let (read, written) = join(read_parts(reader, &sizes, senders, transfer), join_all(writers)).await;
+    let Some((sha256, parts)) = read? else {
+        let gave_up = |destination: &Destination| destination.failed("every target failed");
+        return Ok(destinations.iter().zip(written).map(|(to, written)| written.and(Err(gave_up(to)))).collect());
+    };
+    let expected = Expected { size, sha256, parts };
+    let proofs = destinations.iter().zip(written).map(|(destination, written)| {
+        let expected = &expected;
+        async move {
+            written?;
+            let Destination { store, key } = destination;
+            let etag = prove(store, key, expected, transfer.verification, &transfer.cancel).await?;
+            Ok(Proven { sha256, etag })
+        }
+    });
+    Ok(join_all(proofs).await)
+}
+
+/// Reads all parts and hands each to every target that still takes them: the digest of the whole and of the parts, or
+/// nothing when no target takes any more.
+async fn read_parts<R: ChunkReader>(
+    reader: &mut R,
+    sizes: &[u64],
+    senders: Vec<Sender<Part>>,
+    transfer: &Transfer,
+) -> Result<Option<(Sha256, Vec<Sha256>)>, R::Error> {
+    let mut parts = Parts::new(reader);
+    let mut whole = sha2::Sha256::new();
+    let mut digests = Vec::with_capacity(sizes.len());
+    for (number, size) in (1..).zip(sizes) {
+        let room = Arc::new(transfer.room(*size).await);
+        let mut hasher = sha2::Sha256::new();
+        let bytes = parts.next(*size, |chunk| {
+            hasher.update(chunk);
+            if sizes.len() > 1 {
+                whole.update(chunk);
+            }
+        });
+        let bytes = bytes.await?;
+        if digests.len() + 1 == sizes.len() {
+            // Nobody may complete an object before its source has confirmed all of it.
+            parts.end().await?;
+        }
+        let sha256 = Sha256::finish(hasher);
+        digests.push(sha256);
+        let part = Part { number, bytes, sha256, _room: room };
+        let deliveries = join_all(senders.iter().map(|sender| sender.send(part.clone()))).await;
+        if deliveries.iter().all(Result::is_err) {
+            return Ok(None);
+        }
+    }
+    let whole = if let [single] = digests[..] { single } else { Sha256::finish(whole) };
+    Ok(Some((whole, digests)))
+}
+
+struct Writer<'a> {
+    destination: &'a Destination,
+    attributes: &'a Attributes,
+    transfer: &'a Transfer,
+    count: usize,
+}
+
+impl Writer<'_> {
+    async fn write(&self, mut parts: Receiver<Part>, sent: impl Fn(u64) + Sync) -> Result<(), StoreError> {
+        if self.count > 1 {
+            return self.write_parts(parts, sent).await;
+        }
+        let Destination { store, key } = self.destination;
+        let part = parts.recv().await.ok_or_else(|| self.destination.failed("its source failed"))?;
+        let size = part.bytes.len() as u64;
+        let request = store.put(key, self.attributes, part.bytes, part.sha256);
+        cancellable(&self.transfer.cancel, store.place(), request).await?;
+        sent(size);
+        Ok(())
+    }
+
+    async fn write_parts(&self, parts: Receiver<Part>, sent: impl Fn(u64) + Sync) -> Result<(), StoreError> {
+        let Destination { store, key } = self.destination;
+        let request = store.create_multipart(key, self.attributes);
+        let upload = cancellable(&self.transfer.cancel, store.place(), request).await?;
+        let outcome = self.send_and_complete(&upload, parts, sent).await;
+        if outcome.is_err()
+            && let Err(error) = store.abort_multipart(key, &upload).await
+        {
+            tracing::warn!(%error, "parts of an unfinished upload may be left; a lifecycle rule of the bucket removes them");
+        }
+        outcome
+    }
+
+    async fn send_and_complete(
+        &self,
+        upload: &str,
+        mut parts: Receiver<Part>,
+        sent: impl Fn(u64) + Sync,
+    ) -> Result<(), StoreError> {
+        let Destination { store, key } = self.destination;
+        let cancel = &self.transfer.cancel;
+        let sent = &sent;
+        let mut done: Vec<_> = stream::poll_fn(|context| parts.poll_recv(context))
+            .map(|part| async move {
+                let size = part.bytes.len() as u64;
+                let request = store.put_part(key, upload, part.number, part.bytes, part.sha256);
+                let etag = cancellable(cancel, store.place(), request).await?;
+                sent(size);
+                Ok::<_, StoreError>((part.number, etag, part.sha256))
+            })
+            .buffer_unordered(self.transfer.limits.parts.max(1))
+            .try_collect()
+            .await?;
+        if done.len() < self.count {
+            return Err(self.destination.failed("its source failed"));
+        }
+        done.sort_unstable_by_key(|(number, ..)| *number);
+        let done: Vec<_> = done.into_iter().map(|(_, etag, sha256)| (etag, sha256)).collect();
+        match cancellable(cancel, store.place(), store.complete_multipart(key, upload, &done)).await {
+            // The first answer was lost and the upload is complete already. The proof that follows tells.
+            Err(error) if error.kind == StoreErrorKind::NotFound => Ok(()),
+            other => other,
+        }
+    }
+}

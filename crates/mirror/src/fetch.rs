@@ -1,0 +1,163 @@
+//! Brings a verified dataset to a directory.
+
+mod download;
+mod path;
+
+use std::io;
+use std::path::PathBuf;
+
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use tokio_util::sync::CancellationToken;
+
+use crate::publish::read_document;
+use crate::{
+    DatasetName, InvalidManifest, Manifest, ManifestDigest, Replica, RetryClass, Sha256, StoreError, StoreErrorKind,
+    manifest_key,
+};
+
+use download::Download;
+pub use path::UnsafeKey;
+
+/// What is fetched.
+#[derive(Debug, Clone)]
+pub struct FetchRequest {
+    /// The dataset.
+    pub dataset: DatasetName,
+    /// The version of it.
+    pub digest: ManifestDigest,
+    /// Only objects whose key in the dataset starts with it; the rest of the key is the file's path.
+    pub path: String,
+    /// The directory, made when it is not there.
+    pub into: PathBuf,
+    /// Files in flight at once (default 4). Each holds a few hundred KiB in memory.
+    pub concurrency: usize,
+}
+
+/// What was fetched.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FetchOutcome {
+    /// Files in the directory, each one checked.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Files that were right already.
+    pub skipped_files: u64,
+}
+
+/// Why a dataset is not in the directory.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// The bucket has no such manifest.
+    #[error(
+        "the dataset {dataset} has no manifest {digest} in bucket {bucket:?}: it was not mirrored there, or it is one of an old version"
+    )]
+    MissingManifest {
+        /// The dataset.
+        dataset: DatasetName,
+        /// The version.
+        digest: ManifestDigest,
+        /// The bucket.
+        bucket: String,
+    },
+    /// The manifest is not the one asked for.
+    #[error("the manifest {expected} is damaged: its content is sha256:{found}")]
+    DamagedManifest {
+        /// The digest asked for.
+        expected: ManifestDigest,
+        /// The digest of what is there.
+        found: Sha256,
+    },
+    /// The manifest has the right digest and is none.
+    #[error(transparent)]
+    InvalidManifest(#[from] InvalidManifest),
+    /// Nothing in the dataset starts with the path.
+    #[error("no object of the dataset has a key that starts with {0:?}")]
+    NothingThere(String),
+    /// A key cannot be a file's path.
+    #[error(transparent)]
+    UnsafeKey(#[from] UnsafeKey),
+    /// The directory cannot be written.
+    #[error("cannot write {path:?}: {source}")]
+    File {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// An object is not what the manifest says.
+    #[error(
+        "the object {key:?} is not what the manifest says: {reason}; wait for the next pass of the mirror, or fetch a newer version"
+    )]
+    Mismatch {
+        /// The key, relative to the dataset's prefix.
+        key: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The store did not give what was asked.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl FetchError {
+    /// Whether it helps to try again.
+    #[must_use]
+    pub fn retry(&self) -> RetryClass {
+        match self {
+            Self::Store(error) => error.retry(),
+            Self::DamagedManifest { .. } | Self::Mismatch { .. } => RetryClass::Transient,
+            _ => RetryClass::Permanent,
+        }
+    }
+}
+
+/// Brings every object below `request.path` into the directory: each is streamed to a partial file, checked by size and
+/// SHA-256, flushed to disk and only then given its name. Files that are right already stay; a partial file is
+/// continued. So it may be stopped at any moment and run again. Other files in the directory stay.
+///
+/// # Errors
+/// See [`FetchError`].
+pub async fn fetch(
+    replica: &Replica,
+    request: &FetchRequest,
+    cancel: &CancellationToken,
+    progress: impl Fn(u64) + Sync,
+) -> Result<FetchOutcome, FetchError> {
+    let manifest = read_manifest(replica, request, cancel).await?;
+    let files = path::plan(&manifest, &request.path)?;
+    if files.is_empty() && !(manifest.entries().is_empty() && request.path.is_empty()) {
+        return Err(FetchError::NothingThere(request.path.clone()));
+    }
+    let download = Download { replica, into: &request.into, cancel, progress: &progress };
+    let total = FetchOutcome {
+        files: files.len() as u64,
+        bytes: files.iter().map(|file| file.entry.size).sum(),
+        skipped_files: 0,
+    };
+    download.prepare().await?;
+    let downloads = stream::iter(&files).map(|file| download.bring(file)).buffer_unordered(request.concurrency.max(1));
+    let skipped_files = downloads.try_fold(0, async |skipped, brought| Ok(skipped + u64::from(!brought))).await?;
+    download.clean_up().await?;
+    Ok(FetchOutcome { skipped_files, ..total })
+}
+
+async fn read_manifest(
+    replica: &Replica,
+    request: &FetchRequest,
+    cancel: &CancellationToken,
+) -> Result<Manifest, FetchError> {
+    let key = manifest_key(&request.dataset, request.digest);
+    let bytes = read_document(replica, &key, cancel).await.map_err(|error| match error.kind {
+        StoreErrorKind::NotFound => FetchError::MissingManifest {
+            dataset: request.dataset.clone(),
+            digest: request.digest,
+            bucket: error.bucket.to_string(),
+        },
+        _ => error.into(),
+    })?;
+    let found = Sha256::of(&bytes);
+    if ManifestDigest(found) != request.digest {
+        return Err(FetchError::DamagedManifest { expected: request.digest, found });
+    }
+    Ok(Manifest::parse(&bytes)?)
+}

@@ -1,0 +1,134 @@
+use std::io;
+use std::path::{Path, PathBuf};
+
+use sha2::Digest as _;
+use tokio::fs::{self, File, OpenOptions};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufWriter};
+use tokio_util::sync::CancellationToken;
+
+use super::FetchError;
+use super::path::PlannedFile;
+use crate::reader::{ChunkReader as _, ObjectReader};
+use crate::{ManifestEntry, RESERVED_PREFIX, Replica, Sha256, StoreErrorKind};
+
+pub(super) struct Download<'a, P> {
+    pub(super) replica: &'a Replica,
+    pub(super) into: &'a Path,
+    pub(super) cancel: &'a CancellationToken,
+    pub(super) progress: &'a P,
+}
+
+impl<P: Fn(u64) + Sync> Download<'_, P> {
+    /// Partial files lie where no object of a dataset can.
+    fn partials(&self) -> PathBuf {
+        self.into.join(RESERVED_PREFIX)
+    }
+
+    pub(super) async fn prepare(&self) -> Result<(), FetchError> {
+        let partials = self.partials();
+        fs::create_dir_all(&partials).await.map_err(at(&partials))
+    }
+
+    pub(super) async fn clean_up(&self) -> Result<(), FetchError> {
+        let partials = self.partials();
+        fs::remove_dir_all(&partials).await.map_err(at(&partials))
+    }
+
+    /// Brings one file; `false` when it was right already.
+    pub(super) async fn bring(&self, file: &PlannedFile<'_>) -> Result<bool, FetchError> {
+        let path = self.into.join(&file.path);
+        if file.is_folder {
+            return fs::create_dir_all(&path).await.map(|()| true).map_err(at(&path));
+        }
+        if self.is_right(&path, file.entry).await? {
+            (self.progress)(file.entry.size);
+            return Ok(false);
+        }
+        let folder = path.parent().unwrap_or(self.into);
+        fs::create_dir_all(folder).await.map_err(at(folder))?;
+        let partial = self.partials().join(format!("{}.{}", Sha256::of(file.entry.key.as_bytes()), file.entry.sha256));
+        self.complete(&partial, file.entry).await?;
+        fs::rename(&partial, &path).await.map_err(at(&path))?;
+        let synced = async { File::open(folder).await?.sync_all().await };
+        synced.await.map(|()| true).map_err(at(folder))
+    }
+
+    async fn is_right(&self, path: &Path, entry: &ManifestEntry) -> Result<bool, FetchError> {
+        match fs::symlink_metadata(path).await {
+            Ok(found) if found.is_file() && found.len() == entry.size => {
+                Ok(Sha256::finish(hash_file(path).await.map_err(at(path))?) == entry.sha256)
+            }
+            Ok(_) => Ok(false),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(false),
+            Err(error) => Err(at(path)(error)),
+        }
+    }
+
+    /// Makes the partial file whole and right, continuing what an earlier run left; anew when that was wrong.
+    async fn complete(&self, partial: &Path, entry: &ManifestEntry) -> Result<(), FetchError> {
+        let found = match fs::metadata(partial).await {
+            Ok(found) => found.len(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            Err(error) => return Err(at(partial)(error)),
+        };
+        if found > 0 && found < entry.size {
+            match self.append(partial, entry, found).await {
+                Err(FetchError::Mismatch { .. }) => (),
+                other => return other,
+            }
+        }
+        self.append(partial, entry, 0).await
+    }
+
+    async fn append(&self, partial: &Path, entry: &ManifestEntry, offset: u64) -> Result<(), FetchError> {
+        let mismatch = |reason| FetchError::Mismatch { key: entry.key.clone(), reason };
+        let mut hasher = if offset > 0 { hash_file(partial).await.map_err(at(partial))? } else { sha2::Sha256::new() };
+        let (store, key) = (self.replica.store.clone(), self.replica.key(&entry.key));
+        let opened = ObjectReader::open(store, key, offset, None, self.cancel.clone()).await;
+        let mut reader = opened.map_err(|error| match error.kind {
+            StoreErrorKind::NotFound => mismatch("the bucket does not have it".to_owned()),
+            StoreErrorKind::Rejected if offset > 0 => mismatch(error.to_string()),
+            _ => error.into(),
+        })?;
+        if reader.head().size != entry.size {
+            return Err(mismatch(format!("{} bytes instead of {}", reader.head().size, entry.size)));
+        }
+        let file =
+            OpenOptions::new().create(true).write(true).append(offset > 0).truncate(offset == 0).open(partial).await;
+        let mut file = BufWriter::with_capacity(CHUNK, file.map_err(at(partial))?);
+        (self.progress)(offset);
+        while let Some(chunk) = reader.next_chunk().await? {
+            hasher.update(&chunk);
+            file.write_all(&chunk).await.map_err(at(partial))?;
+            (self.progress)(chunk.len() as u64);
+        }
+        file.flush().await.map_err(at(partial))?;
+        file.get_ref().sync_all().await.map_err(at(partial))?;
+        let sha256 = Sha256::finish(hasher);
+        if sha256 == entry.sha256 {
+            Ok(())
+        } else {
+            Err(mismatch(format!("SHA-256 {sha256} instead of {}", entry.sha256)))
+        }
+    }
+}
+
+/// How much of a file is read or written at once.
+const CHUNK: usize = 256 * 1024;
+
+async fn hash_file(path: &Path) -> io::Result<sha2::Sha256> {
+    let mut file = File::open(path).await?;
+    let mut hasher = sha2::Sha256::new();
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        match file.read(&mut chunk).await? {
+            0 => return Ok(hasher),
+            read => hasher.update(&chunk[..read]),
+        }
+    }
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> FetchError {
+    let path = path.to_owned();
+    move |source| FetchError::File { path, source }
+}

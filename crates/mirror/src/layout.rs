@@ -1,0 +1,112 @@
+//! Where Skyfleet keeps its own objects in a bucket.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::{ManifestDigest, Sha256};
+
+/// Keys below it, at any depth, belong to Skyfleet: never mirrored, never part of a manifest.
+pub const RESERVED_PREFIX: &str = ".skyfleet/";
+
+/// How many manifests of a dataset stay in a bucket: pods may still load by an older one.
+pub(crate) const KEPT_MANIFESTS: usize = 5;
+
+/// The name of a dataset: `<namespace>.<name>` of its `DatasetReplica`. A namespace has no dot, so the first one parts them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatasetName {
+    namespace: String,
+    name: String,
+}
+
+/// Not the name of a dataset.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a dataset: expected NAMESPACE.NAME of a DatasetReplica")]
+pub struct InvalidDatasetName(String);
+
+impl DatasetName {
+    /// The dataset of a `DatasetReplica`.
+    ///
+    /// # Errors
+    /// When a part is empty or has characters that Kubernetes names cannot have.
+    pub fn new(namespace: &str, name: &str) -> Result<Self, InvalidDatasetName> {
+        let label = |text: &str| {
+            !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        };
+        if label(namespace) && name.split('.').all(label) {
+            Ok(Self { namespace: namespace.to_owned(), name: name.to_owned() })
+        } else {
+            Err(InvalidDatasetName(format!("{namespace}.{name}")))
+        }
+    }
+
+    pub(crate) fn folder(&self) -> String {
+        format!("{RESERVED_PREFIX}manifests/{self}/")
+    }
+
+    /// The engine's memory of one copy. Two copies in one bucket differ by their prefix.
+    pub(crate) fn state_key(&self, prefix: &str) -> String {
+        let digest = Sha256::of(prefix.as_bytes()).to_string();
+        format!("{}state.{}.jsonl", self.folder(), &digest[..16])
+    }
+}
+
+impl fmt::Display for DatasetName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.namespace, self.name)
+    }
+}
+
+impl FromStr for DatasetName {
+    type Err = InvalidDatasetName;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (namespace, name) = text.split_once('.').ok_or_else(|| InvalidDatasetName(text.to_owned()))?;
+        Self::new(namespace, name)
+    }
+}
+
+/// The key of a manifest, relative to the Bucket's prefix.
+#[must_use]
+pub fn manifest_key(dataset: &DatasetName, digest: ManifestDigest) -> String {
+    format!("{}{}.jsonl", dataset.folder(), digest.0)
+}
+
+/// The digest that the key of a manifest names.
+pub(crate) fn manifest_of_key(dataset: &DatasetName, key: &str) -> Option<ManifestDigest> {
+    key.strip_prefix(&dataset.folder())?.strip_suffix(".jsonl")?.parse().ok().map(ManifestDigest)
+}
+
+/// Whether a key belongs to Skyfleet. At any depth: a Bucket with a prefix may lie inside a Bucket without one.
+pub(crate) fn is_reserved(key: &str) -> bool {
+    key.starts_with(RESERVED_PREFIX) || key.contains("/.skyfleet/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DatasetName, is_reserved, manifest_key, manifest_of_key};
+    use crate::{ManifestDigest, Sha256};
+
+    #[test]
+    fn dataset_names_are_those_of_kubernetes() {
+        assert_eq!("ml.weights.v2".parse::<DatasetName>().map(|d| d.to_string()), Ok("ml.weights.v2".to_owned()));
+        for wrong in ["", "ml", "ml.", ".x", "ml.a/b", "ML.x", "ml..x", "../ml.x"] {
+            assert!(wrong.parse::<DatasetName>().is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_manifest_key_names_its_digest() {
+        let dataset = DatasetName::new("ml", "weights").unwrap();
+        let digest = ManifestDigest(Sha256::of(b""));
+        let key = manifest_key(&dataset, digest);
+        assert_eq!(key, format!(".skyfleet/manifests/ml.weights/{}.jsonl", digest.0));
+        assert_eq!(manifest_of_key(&dataset, &key), Some(digest));
+        assert_eq!(manifest_of_key(&dataset, &dataset.state_key("")), None);
+    }
+
+    #[test]
+    fn reserved_keys_are_found_at_any_depth() {
+        assert!(is_reserved(".skyfleet/probe") && is_reserved("team/.skyfleet/manifests/x"));
+        assert!(!is_reserved("skyfleet/x") && !is_reserved("a.skyfleet/x") && !is_reserved(".skyfleet"));
+    }
+}

@@ -1,0 +1,266 @@
+//! Copies what the plan says, several objects at once.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, OnceLock};
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::types::{MirrorEvent, MirrorOptions, ObjectFailure, ProgressSink, Replica, TargetOutcome};
+use crate::fan_out::{Destination, Proven, Transfer, fan_out};
+use crate::publish::StateFile;
+use crate::reader::ObjectReader;
+use crate::{ObjectCopy, Sha256, State, StateEntry, StoreError, StoreErrorKind};
+
+/// How often an object is begun anew because it changed, or came damaged, while it was read.
+const MOST_RESTARTS: u32 = 3;
+
+/// What all tasks of a pass share.
+pub(super) struct Pass {
+    pub(super) source: Replica,
+    pub(super) transfer: Transfer,
+    pub(super) publish_to_source: bool,
+    progress: ProgressSink,
+}
+
+impl Pass {
+    pub(super) fn new(
+        source: Replica,
+        options: &MirrorOptions,
+        cancel: CancellationToken,
+        progress: ProgressSink,
+    ) -> Self {
+        let transfer = Transfer::new(options.limits, options.verification, cancel);
+        Self { source, transfer, publish_to_source: options.publish_to_source, progress }
+    }
+}
+
+/// A target in the course of a pass.
+pub(super) struct Target {
+    pub(super) replica: Replica,
+    /// `None` when the target could not be looked at.
+    pub(super) file: Option<StateFile>,
+    /// What is proven at the target so far.
+    pub(super) state: State,
+    pub(super) outcome: TargetOutcome,
+    /// Set once every further object would meet the same error.
+    gave_up: Arc<OnceLock<StoreError>>,
+    unsaved: Unsaved,
+}
+
+impl Target {
+    pub(super) fn new(replica: Replica, look: Result<StateFile, StoreError>, state: State) -> Self {
+        let gave_up = Arc::new(OnceLock::new());
+        let file = look.map_err(|error| gave_up.set(error)).ok();
+        Self { replica, file, state, outcome: TargetOutcome::default(), gave_up, unsaved: Unsaved::default() }
+    }
+
+    pub(super) fn error(&self) -> Option<&StoreError> {
+        self.gave_up.get()
+    }
+
+    /// Keeps the state in the target's bucket, so that an interrupted pass loses little.
+    pub(super) async fn save(&mut self) -> Result<(), StoreError> {
+        self.unsaved = Unsaved::default();
+        match &mut self.file {
+            Some(file) => file.save(&self.replica, &self.state).await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a crash would have to copy again.
+#[derive(Debug, Clone, Copy, Default)]
+struct Unsaved {
+    objects: u64,
+    bytes: u64,
+}
+
+impl Unsaved {
+    /// Whether saving is worth its cost: the state is written whole, at some 256 bytes for each of `entries`.
+    fn is_due(self, entries: usize) -> bool {
+        const OBJECT_OVERHEAD: u64 = 64 * 1024;
+        const LEAST: u64 = 256 * 1024 * 1024;
+        self.bytes + self.objects * OBJECT_OVERHEAD >= LEAST.max(20 * 256 * entries as u64)
+    }
+}
+
+/// What copying came to.
+pub(super) struct Copied {
+    pub(super) targets: Vec<Target>,
+    /// Size and digest of what was read from the source in this pass.
+    pub(super) contents: HashMap<String, (u64, Sha256)>,
+    /// Objects that left the source meanwhile.
+    pub(super) vanished: HashSet<String>,
+    pub(super) source_failures: Vec<ObjectFailure>,
+}
+
+/// How one object went.
+struct Attempted {
+    key: String,
+    /// The targets, in the order of the copies.
+    indices: Vec<usize>,
+    source: Result<Source, StoreError>,
+}
+
+enum Source {
+    Read(Vec<Result<StateEntry, StoreError>>),
+    Vanished,
+}
+
+/// Copies all, at most `limits.objects` at once. Ends early when the source fails as a whole or on cancellation.
+pub(super) async fn run(pass: &Arc<Pass>, targets: Vec<Target>, copies: Vec<ObjectCopy>) -> Copied {
+    announce(pass, targets.len(), &copies);
+    let mut copied =
+        Copied { targets, contents: HashMap::new(), vanished: HashSet::new(), source_failures: Vec::new() };
+    let (mut copies, mut running) = (copies.into_iter(), JoinSet::new());
+    loop {
+        while running.len() < pass.transfer.limits.objects.max(1)
+            && !copied.must_stop(pass)
+            && let Some(copy) = copies.next()
+        {
+            let destinations = copied.destinations(&copy);
+            if !destinations.is_empty() {
+                running.spawn(attempt(pass.clone(), copy.object.key, destinations));
+            }
+        }
+        match running.join_next().await {
+            Some(Ok(attempted)) => copied.take(pass, attempted).await,
+            Some(Err(failure)) => std::panic::resume_unwind(failure.into_panic()),
+            None => return copied,
+        }
+    }
+}
+
+fn announce(pass: &Pass, targets: usize, copies: &[ObjectCopy]) {
+    for target in 0..targets {
+        let needed = copies.iter().filter(|copy| copy.targets.contains(&target));
+        let (objects, bytes) = needed.fold((0, 0), |(objects, bytes), copy| (objects + 1, bytes + copy.object.size));
+        (pass.progress)(MirrorEvent::Planned { target, objects, bytes });
+    }
+}
+
+impl Copied {
+    fn must_stop(&self, pass: &Pass) -> bool {
+        pass.transfer.cancel.is_cancelled()
+            || self.source_failures.last().is_some_and(|failure| failure.error.concerns_whole_bucket())
+    }
+
+    /// The targets that need the object and were not given up.
+    fn destinations(&self, copy: &ObjectCopy) -> Vec<(usize, Destination)> {
+        let alive = copy.targets.iter().filter(|index| self.targets[**index].error().is_none());
+        alive
+            .map(|index| {
+                let replica = &self.targets[*index].replica;
+                (*index, Destination { store: replica.store.clone(), key: replica.key(&copy.object.key) })
+            })
+            .collect()
+    }
+
+    async fn take(&mut self, pass: &Pass, Attempted { key, indices, source }: Attempted) {
+        let copies = match source {
+            Ok(Source::Read(copies)) => copies,
+            Ok(Source::Vanished) => return self.vanished.extend([key]),
+            Err(error) => return self.source_failures.push(ObjectFailure { key, error }),
+        };
+        for (index, copy) in indices.into_iter().zip(copies) {
+            let (target, key) = (&mut self.targets[index], key.clone());
+            match copy {
+                Ok(entry) => {
+                    self.contents.insert(key.clone(), (entry.size, entry.sha256));
+                    let bytes = entry.size;
+                    target.copied(key.clone(), entry).await;
+                    (pass.progress)(MirrorEvent::Copied { target: index, key, bytes });
+                }
+                Err(error) => {
+                    target.failed(key.clone(), error.clone());
+                    (pass.progress)(MirrorEvent::Failed { target: index, key, error });
+                }
+            }
+        }
+    }
+}
+
+impl Target {
+    async fn copied(&mut self, key: String, entry: StateEntry) {
+        self.outcome.copied_objects += 1;
+        self.outcome.copied_bytes += entry.size;
+        self.unsaved.objects += 1;
+        self.unsaved.bytes += entry.size;
+        self.state.entries.insert(key, entry);
+        if self.unsaved.is_due(self.state.entries.len())
+            && let Err(error) = self.save().await
+        {
+            tracing::warn!(%error, "the state of the copy is not kept yet");
+        }
+    }
+
+    fn failed(&mut self, key: String, error: StoreError) {
+        self.outcome.failed_objects += 1;
+        if error.concerns_whole_bucket() {
+            // The first one says why; the others were on their way.
+            self.gave_up.get_or_init(|| error.clone());
+        }
+        if self.outcome.failures.len() < ObjectFailure::KEPT {
+            self.outcome.failures.push(ObjectFailure { key, error });
+        }
+    }
+}
+
+/// Copies one object, anew when it changes under the copy.
+async fn attempt(pass: Arc<Pass>, key: String, destinations: Vec<(usize, Destination)>) -> Attempted {
+    let (indices, destinations): (Vec<_>, Vec<_>) = destinations.into_iter().unzip();
+    let mut restarts = 0;
+    loop {
+        match copy_once(&pass, &key, &indices, &destinations).await {
+            Ok(source) => return Attempted { key, indices, source: Ok(source) },
+            Err(error)
+                if matches!(error.kind, StoreErrorKind::Changed | StoreErrorKind::Corrupt)
+                    && restarts < MOST_RESTARTS =>
+            {
+                restarts += 1;
+                tracing::info!(%error, restarts, "the source's object changed or came damaged: copying it anew");
+            }
+            Err(error) => return Attempted { key, indices, source: Err(error) },
+        }
+    }
+}
+
+async fn copy_once(
+    pass: &Pass,
+    key: &str,
+    indices: &[usize],
+    destinations: &[Destination],
+) -> Result<Source, StoreError> {
+    let Pass { source, transfer, progress, .. } = pass;
+    let opened = ObjectReader::open(source.store.clone(), source.key(key), 0, None, transfer.cancel.clone()).await;
+    let mut reader = match opened {
+        Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(Source::Vanished),
+        other => other?,
+    };
+    let head = reader.head().clone();
+    let sent = |index: usize, bytes| progress(MirrorEvent::Sent { target: indices[index], bytes });
+    let copies = fan_out(&mut reader, head.size, &head.attributes, destinations, transfer, sent).await?;
+    let entry = |proven: Proven| StateEntry {
+        size: head.size,
+        sha256: proven.sha256,
+        source_etag: head.etag.clone(),
+        source_modified: head.modified,
+        target_etag: proven.etag,
+    };
+    Ok(Source::Read(copies.into_iter().map(|copy| copy.map(entry)).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Unsaved;
+
+    #[test]
+    fn the_state_is_kept_often_enough_and_not_too_often() {
+        const GIB: u64 = 1024 * 1024 * 1024;
+        assert!(!Unsaved { objects: 1, bytes: 1 }.is_due(0));
+        assert!(Unsaved { objects: 1, bytes: GIB }.is_due(1000));
+        assert!(Unsaved { objects: 5000, bytes: 0 }.is_due(5000));
+        assert!(!Unsaved { objects: 1, bytes: GIB }.is_due(1_000_000));
+    }
+}

@@ -1,0 +1,102 @@
+//! What is proven now: keeps it, names it, publishes it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures::future::join_all;
+
+use super::copy::{Copied, Pass, Target};
+use super::types::{MirrorError, MirrorOutcome, ObjectFailure, SourcePublication, TargetOutcome};
+use crate::cancel::cancellable;
+use crate::publish::publish;
+use crate::{DatasetName, Manifest, ManifestEntry, Sha256, StoreError};
+
+pub(super) async fn finish(
+    pass: &Arc<Pass>,
+    dataset: &DatasetName,
+    mut keys: Vec<String>,
+    copied: Copied,
+) -> Result<MirrorOutcome, MirrorError> {
+    let Copied { mut targets, contents, vanished, mut source_failures } = copied;
+    keys.retain(|key| !vanished.contains(key));
+    let manifest = manifest_of(&keys, contents, &targets);
+    if let Some(manifest) = &manifest {
+        for target in &mut targets {
+            forget_differing(target, manifest);
+        }
+    }
+    let outcomes = join_all(targets.into_iter().map(|target| settle(pass, dataset, manifest.as_ref(), target))).await;
+    if pass.transfer.cancel.is_cancelled() {
+        return Err(MirrorError::Cancelled);
+    }
+    let source_publication = publish_to_source(pass, dataset, manifest.as_ref()).await;
+    source_failures.truncate(ObjectFailure::KEPT);
+    Ok(MirrorOutcome {
+        objects: keys.len() as u64,
+        bytes: manifest.as_ref().map(Manifest::total_bytes),
+        manifest: manifest.as_ref().map(Manifest::digest),
+        source_publication,
+        source_failures,
+        targets: outcomes,
+    })
+}
+
+/// The dataset's content, once every object's is known: what was read now counts more than what is remembered.
+fn manifest_of(keys: &[String], mut contents: HashMap<String, (u64, Sha256)>, targets: &[Target]) -> Option<Manifest> {
+    for (key, entry) in targets.iter().flat_map(|target| &target.state.entries) {
+        contents.entry(key.clone()).or_insert((entry.size, entry.sha256));
+    }
+    let entry = |key: &String| {
+        let (size, sha256) = *contents.get(key)?;
+        Some(ManifestEntry { key: key.clone(), size, sha256 })
+    };
+    // A listing that names a key twice gives no manifest.
+    Manifest::new(keys.iter().map(entry).collect::<Option<_>>()?).ok()
+}
+
+/// Objects that changed at the source after they were proven at this target: the next pass copies them.
+fn forget_differing(target: &mut Target, manifest: &Manifest) {
+    let entries = &mut target.state.entries;
+    let current = manifest.entries().iter().filter_map(|wanted| {
+        let entry = entries.remove(&wanted.key)?;
+        (entry.size == wanted.size && entry.sha256 == wanted.sha256).then(|| (wanted.key.clone(), entry))
+    });
+    let current = current.collect();
+    target.state.entries = current;
+}
+
+/// Keeps the target's state and, when it holds everything, publishes the manifest there, last of all.
+async fn settle(pass: &Pass, dataset: &DatasetName, manifest: Option<&Manifest>, mut target: Target) -> TargetOutcome {
+    let mut outcome = std::mem::take(&mut target.outcome);
+    outcome.verified_objects = target.state.entries.len() as u64;
+    outcome.verified_bytes = target.state.entries.values().map(|entry| entry.size).sum();
+    outcome.error = target.error().cloned();
+    if target.file.is_some() {
+        match keep_and_publish(pass, dataset, manifest, &mut target).await {
+            Ok(digest) => outcome.manifest = digest,
+            Err(error) => _ = outcome.error.get_or_insert(error),
+        }
+    }
+    outcome
+}
+
+async fn keep_and_publish(
+    pass: &Pass,
+    dataset: &DatasetName,
+    manifest: Option<&Manifest>,
+    target: &mut Target,
+) -> Result<Option<crate::ManifestDigest>, StoreError> {
+    target.save().await?;
+    let complete = manifest.filter(|manifest| manifest.entries().len() == target.state.entries.len());
+    let Some(manifest) = complete else { return Ok(None) };
+    let place = target.replica.store.place();
+    cancellable(&pass.transfer.cancel, place, publish(&target.replica, dataset, manifest)).await.map(Some)
+}
+
+async fn publish_to_source(pass: &Pass, dataset: &DatasetName, manifest: Option<&Manifest>) -> SourcePublication {
+    let Some(manifest) = manifest.filter(|_| pass.publish_to_source) else { return SourcePublication::Skipped };
+    match publish(&pass.source, dataset, manifest).await {
+        Ok(_) => SourcePublication::Published,
+        Err(error) => SourcePublication::Failed(error),
+    }
+}

@@ -1,0 +1,122 @@
+//! One pass of a mirror: list, plan, copy, prove, remember, publish.
+
+mod copy;
+mod finish;
+mod types;
+
+use std::sync::Arc;
+
+use futures::TryStreamExt as _;
+use futures::future::join_all;
+use tokio_util::sync::CancellationToken;
+
+use crate::cancel::cancellable;
+use crate::layout::is_reserved;
+use crate::publish::{StateFile, source_identity};
+use crate::{DatasetName, ObjectSummary, StoreError, TargetView, list, plan_copies};
+
+use copy::{Pass, Target};
+pub use types::{
+    MirrorError, MirrorEvent, MirrorOptions, MirrorOutcome, ObjectFailure, ProgressSink, Replica, SourcePublication,
+    TargetOutcome,
+};
+
+/// Brings every target up to date with the source, once.
+///
+/// What it guarantees:
+/// - An object is read once however many targets need it, and never held whole in memory (see [`crate::TransferLimits`]).
+/// - A target's manifest is published after every object of it was proven at that target, and after its state was kept.
+/// - A pass that finds nothing to do writes to no bucket.
+/// - A target that fails, fails alone; a failed page of a listing is never the end of it.
+/// - Objects of a target that the source lacks stay, outside the manifest. Keys below `.skyfleet/` are never copied.
+///
+/// What it assumes: one pass at a time writes to a target, and nobody else writes below its prefix.
+///
+/// Drop it only when the process ends: stop it by `cancel`, which ends it soon, removes the parts of unfinished uploads
+/// and keeps the state of what was copied.
+///
+/// # Errors
+/// When the source cannot be listed, two of the copies overlap, or on cancellation. What fails at a target is in the outcome.
+pub async fn mirror(
+    dataset: &DatasetName,
+    source: &Replica,
+    targets: &[Replica],
+    options: &MirrorOptions,
+    cancel: &CancellationToken,
+    progress: ProgressSink,
+) -> Result<MirrorOutcome, MirrorError> {
+    refuse_overlaps(source, targets)?;
+    let objects = list_source(source, options, cancel).await.map_err(MirrorError::of_source)?;
+    let views = join_all(targets.iter().map(|target| look_at(dataset, source, target, cancel))).await;
+    let (looks, views): (Vec<_>, Vec<_>) = views.into_iter().map(split).unzip();
+    let keys: Vec<_> = objects.iter().map(|object| object.key.clone()).collect();
+    let plan = plan_copies(objects, &views);
+    drop(views);
+    let targets = targets.iter().zip(looks).zip(plan.settled);
+    let targets = targets.map(|((replica, look), state)| Target::new(replica.clone(), look, state)).collect();
+    let pass = Arc::new(Pass::new(source.clone(), options, cancel.clone(), progress));
+    let copied = copy::run(&pass, targets, plan.copies).await;
+    finish::finish(&pass, dataset, keys, copied).await
+}
+
+/// A copy within another one would be copied in its turn, pass after pass.
+fn refuse_overlaps(source: &Replica, targets: &[Replica]) -> Result<(), MirrorError> {
+    let replicas: Vec<_> = std::iter::once(source).chain(targets).collect();
+    for (index, one) in replicas.iter().enumerate() {
+        if let Some(other) = replicas[..index].iter().find(|other| overlap(one, other)) {
+            let name = |replica: &Replica| {
+                format!("{}/{}{}", replica.store.place().bucket, replica.store.place().prefix, replica.prefix)
+            };
+            return Err(MirrorError::Overlap(name(other), name(one)));
+        }
+    }
+    Ok(())
+}
+
+fn overlap(one: &Replica, other: &Replica) -> bool {
+    let (a, b) = (one.store.place(), other.store.place());
+    let (one, other) = (format!("{}{}", a.prefix, one.prefix), format!("{}{}", b.prefix, other.prefix));
+    (&a.endpoint, &a.bucket) == (&b.endpoint, &b.bucket) && (one.starts_with(&other) || other.starts_with(&one))
+}
+
+async fn list_source(
+    source: &Replica,
+    options: &MirrorOptions,
+    cancel: &CancellationToken,
+) -> Result<Vec<ObjectSummary>, StoreError> {
+    let mut objects = Vec::new();
+    let listing = async {
+        let mut listing = std::pin::pin!(list(&*source.store, &source.prefix));
+        while let Some(object) = listing.try_next().await? {
+            let key = &object.key[source.prefix.len()..];
+            if !is_reserved(&object.key) && !key.is_empty() && options.filter.keeps(key) {
+                objects.push(ObjectSummary { key: key.to_owned(), ..object });
+            }
+        }
+        Ok(())
+    };
+    cancellable(cancel, source.store.place(), listing).await?;
+    Ok(objects)
+}
+
+/// What a target holds and what is remembered of it.
+async fn look_at(
+    dataset: &DatasetName,
+    source: &Replica,
+    target: &Replica,
+    cancel: &CancellationToken,
+) -> Result<(StateFile, TargetView), StoreError> {
+    let (file, state) = StateFile::load(target, dataset, source_identity(source), cancel).await?;
+    let listing = list(&*target.store, &target.prefix)
+        .map_ok(|object| (object.key[target.prefix.len()..].to_owned(), (object.size, object.etag)))
+        .try_collect();
+    let listing = cancellable(cancel, target.store.place(), listing).await?;
+    Ok((file, TargetView { listing, state }))
+}
+
+fn split(look: Result<(StateFile, TargetView), StoreError>) -> (Result<StateFile, StoreError>, Option<TargetView>) {
+    match look {
+        Ok((file, view)) => (Ok(file), Some(view)),
+        Err(error) => (Err(error), None),
+    }
+}

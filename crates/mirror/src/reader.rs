@@ -1,0 +1,149 @@
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt as _;
+use tokio_util::sync::CancellationToken;
+
+use crate::cancel::cancellable;
+use crate::{Body, ObjectHead, ObjectStore, Sha256, StoreError, StoreErrorKind};
+
+/// How often in a row a body may break without giving a byte before the object fails. Opening it again waits by itself.
+const MOST_BREAKS: u32 = 3;
+
+/// Something read once, from its start to its end: gives exactly the bytes it promised, then `None`, or fails.
+pub(crate) trait ChunkReader: Send {
+    type Error: Send;
+
+    fn next_chunk(&mut self) -> impl Future<Output = Result<Option<Bytes>, Self::Error>> + Send;
+}
+
+/// One version of an object: when the connection breaks it reads on where it stopped, and only in the same version.
+pub(crate) struct ObjectReader {
+    store: Arc<dyn ObjectStore>,
+    key: String,
+    head: ObjectHead,
+    body: Option<Body>,
+    offset: u64,
+    breaks: u32,
+    cancel: CancellationToken,
+}
+
+impl ObjectReader {
+    /// Opens the object from `offset` on; with an ETag only that version.
+    pub(crate) async fn open(
+        store: Arc<dyn ObjectStore>,
+        key: String,
+        offset: u64,
+        etag: Option<&str>,
+        cancel: CancellationToken,
+    ) -> Result<Self, StoreError> {
+        let (head, body) = cancellable(&cancel, store.place(), store.get(&key, offset, etag)).await?;
+        Ok(Self { store, key, head, body: Some(body), offset, breaks: 0, cancel })
+    }
+
+    /// What the store says about the version that is read.
+    pub(crate) fn head(&self) -> &ObjectHead {
+        &self.head
+    }
+
+    fn error(&self, kind: StoreErrorKind, detail: &str) -> StoreError {
+        self.store.place().error(kind, format!("read {:?} to its end", self.key), detail)
+    }
+
+    async fn reopen(&mut self) -> Result<Body, StoreError> {
+        if self.head.etag.is_empty() {
+            return Err(self.error(StoreErrorKind::Changed, "the store gives no ETag to read on by"));
+        }
+        let request = self.store.get(&self.key, self.offset, Some(&self.head.etag));
+        let (_, body) = cancellable(&self.cancel, self.store.place(), request).await?;
+        Ok(body)
+    }
+
+    /// The body ended early or failed: forget it, or give up.
+    fn broken(&mut self, cause: Option<StoreError>) -> Result<(), StoreError> {
+        let cause = cause.unwrap_or_else(|| self.error(StoreErrorKind::Unreachable, "the body ended early"));
+        // The SDK reports a checksum that does not fit after the last byte: nothing is left to read on.
+        if self.offset == self.head.size {
+            return Err(StoreError { kind: StoreErrorKind::Corrupt, ..cause });
+        }
+        self.breaks += 1;
+        if self.breaks > MOST_BREAKS || cause.kind == StoreErrorKind::Cancelled {
+            return Err(cause);
+        }
+        self.body = None;
+        Ok(())
+    }
+}
+
+impl ChunkReader for ObjectReader {
+    type Error = StoreError;
+
+    async fn next_chunk(&mut self) -> Result<Option<Bytes>, StoreError> {
+        loop {
+            let mut body = match self.body.take() {
+                Some(body) => body,
+                None => self.reopen().await?,
+            };
+            let next = async { body.next().await.transpose() };
+            match cancellable(&self.cancel, self.store.place(), next).await {
+                Ok(Some(chunk)) => {
+                    self.body = Some(body);
+                    self.offset += chunk.len() as u64;
+                    self.breaks = 0;
+                    if self.offset > self.head.size {
+                        return Err(self.error(StoreErrorKind::Protocol, "more bytes than the store announced"));
+                    }
+                    return Ok(Some(chunk));
+                }
+                Ok(None) if self.offset == self.head.size => return Ok(None),
+                Ok(None) => self.broken(None)?,
+                Err(error) => self.broken(Some(error))?,
+            }
+        }
+    }
+}
+
+/// Cuts what a reader gives into parts.
+pub(crate) struct Parts<'a, R> {
+    reader: &'a mut R,
+    rest: Bytes,
+}
+
+impl<'a, R: ChunkReader> Parts<'a, R> {
+    pub(crate) fn new(reader: &'a mut R) -> Self {
+        Self { reader, rest: Bytes::new() }
+    }
+
+    /// The next `size` bytes, each chunk shown to `seen` as it comes.
+    pub(crate) async fn next(&mut self, size: u64, mut seen: impl FnMut(&[u8]) + Send) -> Result<Bytes, R::Error> {
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        let mut part = BytesMut::with_capacity(size);
+        while part.len() < size {
+            if self.rest.is_empty() {
+                match self.reader.next_chunk().await? {
+                    Some(chunk) => self.rest = chunk,
+                    None => break,
+                }
+            }
+            let chunk = self.rest.split_to(self.rest.len().min(size - part.len()));
+            seen(&chunk);
+            part.extend_from_slice(&chunk);
+        }
+        Ok(part.freeze())
+    }
+
+    /// Makes sure that nothing follows: only then has the reader confirmed all it gave.
+    pub(crate) async fn end(&mut self) -> Result<(), R::Error> {
+        while self.reader.next_chunk().await?.is_some() {}
+        Ok(())
+    }
+}
+
+/// The digest of all that a reader gives.
+pub(crate) async fn digest_of<R: ChunkReader>(reader: &mut R) -> Result<Sha256, R::Error> {
+    let mut hasher = <sha2::Sha256 as sha2::Digest>::new();
+    while let Some(chunk) = reader.next_chunk().await? {
+        sha2::Digest::update(&mut hasher, &chunk);
+    }
+    Ok(Sha256::finish(hasher))
+}

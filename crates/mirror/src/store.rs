@@ -1,0 +1,181 @@
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::{self, BoxStream, Stream};
+use serde::{Deserialize, Serialize};
+
+use crate::{Attributes, Sha256, StoreError, StoreErrorKind};
+
+/// The bytes of an object, as they come.
+pub type Body = BoxStream<'static, Result<Bytes, StoreError>>;
+
+/// What the engine asks of a store. Keys are relative to the store's prefix and travel byte for byte.
+///
+/// Every method has a timeout and tries again by the store's one retry policy.
+#[async_trait]
+pub trait ObjectStore: Debug + Send + Sync {
+    /// What messages call this store, and what tells it from others.
+    fn place(&self) -> &Place;
+
+    /// One page of the objects whose key starts with `prefix`, in the byte order of keys.
+    async fn list_page(&self, prefix: &str, continuation: Option<String>) -> Result<ListPage, StoreError>;
+
+    /// What the store says about an object.
+    async fn head(&self, key: &str) -> Result<ObjectHead, StoreError>;
+
+    /// An object's bytes from `offset` on; with `etag`, only of that version (else [`StoreErrorKind::Changed`]).
+    async fn get(&self, key: &str, offset: u64, etag: Option<&str>) -> Result<(ObjectHead, Body), StoreError>;
+
+    /// Writes a whole object with its checksum; gives the ETag.
+    async fn put(&self, key: &str, attributes: &Attributes, body: Bytes, sha256: Sha256) -> Result<String, StoreError>;
+
+    /// Opens a multipart upload; gives its id. It must be completed or aborted.
+    async fn create_multipart(&self, key: &str, attributes: &Attributes) -> Result<String, StoreError>;
+
+    /// Writes part `number` (from 1) with its checksum; gives the part's ETag.
+    async fn put_part(
+        &self,
+        key: &str,
+        upload: &str,
+        number: u32,
+        body: Bytes,
+        sha256: Sha256,
+    ) -> Result<String, StoreError>;
+
+    /// Makes the object from its parts (ETag and checksum, in order).
+    async fn complete_multipart(&self, key: &str, upload: &str, parts: &[(String, Sha256)]) -> Result<(), StoreError>;
+
+    /// Throws the parts away.
+    async fn abort_multipart(&self, key: &str, upload: &str) -> Result<(), StoreError>;
+
+    /// Removes an object; one that is not there is no error.
+    async fn delete(&self, key: &str) -> Result<(), StoreError>;
+
+    /// Finds out what the store can do, with tiny objects below `.skyfleet/` that are removed again.
+    ///
+    /// A missing bucket, refused or missing credentials, a wrong region and an unreachable store each have their own
+    /// [`StoreErrorKind`]. A bucket that may only be read is no error: `writable` is false.
+    async fn probe(&self) -> Result<Capabilities, StoreError>;
+}
+
+/// A store by name: for messages, and to tell whether two stores are the same place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The endpoint's URL, or the service's name.
+    pub endpoint: Arc<str>,
+    /// The bucket.
+    pub bucket: Arc<str>,
+    /// The prefix in it.
+    pub prefix: Arc<str>,
+}
+
+impl Place {
+    pub(crate) fn error(
+        &self,
+        kind: StoreErrorKind,
+        action: impl Into<String>,
+        detail: impl Into<String>,
+    ) -> StoreError {
+        StoreError {
+            kind,
+            action: action.into(),
+            endpoint: self.endpoint.clone(),
+            bucket: self.bucket.clone(),
+            detail: detail.into(),
+        }
+    }
+}
+
+/// One page of a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListPage {
+    /// The objects, in order.
+    pub objects: Vec<ObjectSummary>,
+    /// Where the next page starts; `None` only when the store said that this is the last one.
+    pub continuation: Option<String>,
+}
+
+/// An object as a listing shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectSummary {
+    /// The key, relative to the store's prefix.
+    pub key: String,
+    /// Bytes.
+    pub size: u64,
+    /// The ETag without its quotes; empty when the store gives none.
+    pub etag: String,
+    /// Last modification, in seconds since the Unix epoch: the precision that every answer of S3 has.
+    pub modified: i64,
+}
+
+/// What a store says about an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectHead {
+    /// Bytes of the whole object.
+    pub size: u64,
+    /// The ETag without its quotes; empty when the store gives none.
+    pub etag: String,
+    /// Last modification, in seconds since the Unix epoch.
+    pub modified: i64,
+    /// What it carries beside its bytes.
+    pub attributes: Attributes,
+    /// The SHA-256 the store checked the content against when it was written.
+    pub checksum: Option<StoredChecksum>,
+}
+
+/// A SHA-256 that a store keeps for an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoredChecksum {
+    /// Of the whole content.
+    Whole(Sha256),
+    /// Of the digests of the parts, one after another: what S3 keeps for a multipart upload.
+    Composite {
+        /// The digest of the digests.
+        sha256: Sha256,
+        /// How many parts.
+        parts: u32,
+    },
+}
+
+/// What a bucket can do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capabilities {
+    /// An object could be written and removed.
+    pub writable: bool,
+    /// `If-None-Match: *` protects an existing object.
+    pub conditional_writes: bool,
+    /// The checksums that the store checks on writing and tells afterwards.
+    pub checksums: Vec<ChecksumAlgorithm>,
+    /// Overwritten objects are kept as versions. `None` when the credentials may not ask.
+    pub versioning: Option<bool>,
+}
+
+/// A checksum a store may compute itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ChecksumAlgorithm {
+    /// SHA-256.
+    #[serde(rename = "SHA256")]
+    Sha256,
+    /// CRC-32C (Castagnoli).
+    #[serde(rename = "CRC32C")]
+    Crc32c,
+    /// CRC-64/NVME.
+    #[serde(rename = "CRC64NVME")]
+    Crc64Nvme,
+}
+
+/// Streams every object whose key starts with `prefix`. Ends only where the store said so: a failed page is an error item.
+pub fn list<'a>(
+    store: &'a dyn ObjectStore,
+    prefix: &'a str,
+) -> impl Stream<Item = Result<ObjectSummary, StoreError>> + 'a {
+    let pages = stream::try_unfold(Some(None), move |next: Option<Option<String>>| async move {
+        let Some(continuation) = next else { return Ok::<_, StoreError>(None) };
+        let page = store.list_page(prefix, continuation).await?;
+        let objects = stream::iter(page.objects.into_iter().map(Ok));
+        Ok(Some((objects, page.continuation.map(Some))))
+    });
+    futures::TryStreamExt::try_flatten(pages)
+}
