@@ -1,1 +1,7 @@
-//! Skeleton.
+//! What decides: pure functions from what is known to what shall be. No client, no async, no clock.
+//!
+//! * [`placement`]: which member cluster gets how many replicas, and why the others get none.
+//! * [`workload`]: the objects a member cluster shall hold for its share of a ModelDeployment.
+
+pub mod placement;
+pub mod workload;

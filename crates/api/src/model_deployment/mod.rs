@@ -29,6 +29,8 @@ use crate::UnsupportedFields;
     derive = "PartialEq",
     shortname = "skm",
     category = "skyfleet",
+    validation = Rule::new("self.metadata.name.size() <= 50 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
+        .message("the name becomes that of a Service in each member cluster: at most 50 of a-z, 0-9 and '-', a letter first"),
     scale(
         spec_replicas_path = ".spec.replicas",
         status_replicas_path = ".status.replicas",
