@@ -1,3 +1,27 @@
 //! The lab: real Kubernetes clusters on one Linux machine, for the demo and for the end-to-end tests.
+//!
+//! Each cluster is etcd, API server, controller manager and scheduler, and with pods also containerd, kubelet and
+//! kube-proxy, in a network namespace and a cgroup of its own. See [`Lab`].
 
+mod addresses;
+mod certificates;
+mod cgroup;
+mod cluster;
+mod command;
+mod control_plane;
+mod error;
 pub mod image;
+pub mod install;
+mod lab;
+mod mounts;
+mod network;
+mod node;
+pub mod object_store;
+mod state;
+mod teardown;
+pub mod tools;
+
+pub use cluster::Cluster;
+pub use error::LabError;
+pub use lab::{ClusterSpec, ClusterStatus, Lab, LabSpec, Power, remove};
+pub use state::labs;

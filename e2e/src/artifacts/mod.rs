@@ -1,0 +1,20 @@
+//! What the lab runs besides Kubernetes: the images of this work tree's programs, the model they serve, and helm.
+//! Everything is made once and kept in the cache folder; everything blocks, so call it off the async threads.
+
+mod cargo;
+mod helm;
+mod images;
+mod libraries;
+mod model;
+
+pub use helm::{HELM_VERSION, helm};
+pub use images::{BuiltImage, inference_server_image, skyfleet_image};
+pub use model::{MODEL_FILES, ModelFile, model};
+
+use std::path::Path;
+
+/// The root of the work tree this crate was compiled in.
+fn work_tree() -> &'static Path {
+    let e2e = Path::new(env!("CARGO_MANIFEST_DIR"));
+    e2e.parent().unwrap_or(e2e)
+}

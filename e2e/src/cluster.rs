@@ -1,0 +1,198 @@
+//! One cluster of a lab: where its parts are, its processes, and its client.
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use tokio::process::Command;
+
+use crate::addresses::{API_SERVER_PORT, Index};
+use crate::certificates::Credentials;
+use crate::cgroup::Cgroup;
+use crate::command::SEARCH_PATH;
+use crate::error::LabError;
+use crate::lab::ClusterSpec;
+use crate::network;
+
+/// A cluster that a lab has made. Reading it changes nothing; [`crate::Lab`] starts and stops it.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    pub(crate) spec: ClusterSpec,
+    pub(crate) folder: PathBuf,
+    pub(crate) index: Index,
+    pub(crate) cgroup: Cgroup,
+    pub(crate) credentials: Credentials,
+}
+
+impl Cluster {
+    pub(crate) fn new(spec: ClusterSpec, folder: PathBuf, index: Index) -> Result<Self, LabError> {
+        let (cgroup, credentials) = (Cgroup::of(index)?, Credentials::in_folder(&folder));
+        Ok(Self { spec, folder, index, cgroup, credentials })
+    }
+
+    /// The name, which is also its node's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.spec.name
+    }
+
+    /// Whether it has a node that runs pods.
+    #[must_use]
+    pub fn has_node(&self) -> bool {
+        self.spec.pods
+    }
+
+    /// The API server's URL.
+    #[must_use]
+    pub fn server(&self) -> String {
+        format!("https://{}:{API_SERVER_PORT}", self.address())
+    }
+
+    /// The address of the API server, of NodePorts and of whatever [`Cluster::spawn`] starts.
+    #[must_use]
+    pub fn address(&self) -> Ipv4Addr {
+        self.index.node()
+    }
+
+    /// The network namespace, a name for `ip netns`.
+    #[must_use]
+    pub fn namespace(&self) -> String {
+        self.index.namespace()
+    }
+
+    /// The administrator's kubeconfig.
+    #[must_use]
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.credentials.kubeconfig("admin")
+    }
+
+    /// The API server's audit log: one JSON line for every write it answered, at level Metadata.
+    #[must_use]
+    pub fn audit_log(&self) -> PathBuf {
+        self.folder.join("audit.log")
+    }
+
+    /// The folder of the cluster's data, removed with the lab: the place for the data of what [`Cluster::spawn`] starts.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The log of a component.
+    #[must_use]
+    pub fn log(&self, component: &str) -> PathBuf {
+        self.folder.join("logs").join(format!("{component}.log"))
+    }
+
+    /// A client of the administrator with timeouts fit for tests.
+    ///
+    /// # Errors
+    /// When the kubeconfig is not there or damaged.
+    pub async fn client(&self) -> Result<kube::Client, LabError> {
+        let failed = |reason: String| LabError::Client { cluster: self.name().to_owned(), reason };
+        let kubeconfig = Kubeconfig::read_from(self.kubeconfig()).map_err(|error| failed(error.to_string()))?;
+        let options = KubeConfigOptions::default();
+        let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &options)
+            .await
+            .map_err(|error| failed(error.to_string()))?;
+        config.connect_timeout = Some(Duration::from_secs(5));
+        config.read_timeout = Some(Duration::from_secs(300));
+        config.proxy_url = None;
+        kube::Client::try_from(config).map_err(|error| failed(error.to_string()))
+    }
+
+    /// Starts a program in the cluster's network namespace as one more component of it: it is stopped with the cluster and
+    /// ended with the lab, and its output is at [`Cluster::log`]. Does nothing while `component` runs.
+    ///
+    /// # Errors
+    /// When it cannot be started. That it ends soon after is for the caller to see with [`Cluster::is_running`].
+    pub fn spawn(&self, component: &str, program: &Path, arguments: &[String]) -> Result<(), LabError> {
+        self.spawn_with(component, program, arguments, &[])
+    }
+
+    /// As [`Cluster::spawn`], with environment variables. The lab's own environment is not passed on.
+    ///
+    /// # Errors
+    /// As [`Cluster::spawn`].
+    pub fn spawn_with(
+        &self,
+        component: &str,
+        program: &Path,
+        arguments: &[String],
+        environment: &[(&str, &str)],
+    ) -> Result<(), LabError> {
+        if self.is_running(component) {
+            return Ok(());
+        }
+        let path = self.log(component);
+        fs::create_dir_all(self.folder.join("logs")).map_err(LabError::file("make the folder", &path))?;
+        let log = fs::File::options().create(true).append(true).open(&path).map_err(LabError::file("open", &path))?;
+        let errors = log.try_clone().map_err(LabError::file("open", &path))?;
+        // The shell enters the component's cgroup before the program exists, so that no crash can leave it unaccounted for;
+        // a session of its own keeps a terminal's Ctrl-C from it.
+        let script = r#"echo $$ > "$0" && exec setsid nsenter "$@""#;
+        let mut command = Command::new("/bin/sh");
+        command.arg("-c").arg(script).arg(self.cgroup.ledger(component)?).arg(network::enter(self.index)).arg("--");
+        command.arg(program).args(arguments).current_dir(&self.folder);
+        command.env_clear().env("PATH", SEARCH_PATH).env("HOME", &self.folder).envs(environment.iter().copied());
+        command.stdin(Stdio::null()).stdout(log).stderr(errors);
+        let failed = |reason: String| LabError::Command { command: program.display().to_string(), reason };
+        let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
+        // Reaps it should it end before the lab does.
+        tokio::spawn(async move { child.wait().await });
+        Ok(())
+    }
+
+    /// Whether a process of the component is there.
+    #[must_use]
+    pub fn is_running(&self, component: &str) -> bool {
+        !self.cgroup.processes(Some(component)).is_empty()
+    }
+
+    /// Polls until `check` says yes, at most `limit`. Fails at once when one of `components`, started before, has ended.
+    pub(crate) async fn wait_for<F>(
+        &self,
+        what: &str,
+        limit: Duration,
+        components: &[&str],
+        check: impl Fn() -> F,
+    ) -> Result<(), LabError>
+    where
+        F: Future<Output = Result<(), String>>,
+    {
+        let start = Instant::now();
+        loop {
+            let attempt = tokio::time::timeout(Duration::from_secs(10), check()).await;
+            let last = match attempt.unwrap_or_else(|_| Err("no answer within 10 s".to_owned())) {
+                Ok(()) => return Ok(()),
+                Err(last) => last,
+            };
+            // A component enters its cgroup a moment after its start.
+            if start.elapsed() > Duration::from_secs(5) {
+                self.check_running(components)?;
+            }
+            if start.elapsed() > limit {
+                return Err(LabError::Timeout {
+                    what: what.to_owned(),
+                    cluster: self.name().to_owned(),
+                    seconds: limit.as_secs(),
+                    last,
+                    logs: self.folder.join("logs"),
+                });
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    fn check_running(&self, components: &[&str]) -> Result<(), LabError> {
+        let Some(component) = components.iter().find(|component| !self.is_running(component)) else { return Ok(()) };
+        let log = self.log(component);
+        let text = fs::read(&log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        let tail = lines[lines.len().saturating_sub(15)..].join("\n");
+        Err(LabError::Ended { component: (*component).to_owned(), cluster: self.name().to_owned(), log, tail })
+    }
+}

@@ -1,0 +1,373 @@
+//! A lab: several clusters, started, stopped and cut off from each other as one likes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use nix::unistd::Uid;
+use serde::{Deserialize, Serialize};
+use tracing::info;
+
+use crate::cluster::Cluster;
+use crate::error::LabError;
+use crate::install;
+use crate::state::{Claims, LabLock, LabState, check_name, lab_folder};
+use crate::tools;
+use crate::{control_plane, network, node, teardown};
+
+/// The lab asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LabSpec {
+    /// 1 to 20 of a-z, 0-9 and `-`; labs of different names run side by side.
+    pub name: String,
+    /// Its clusters, by convention the hub first.
+    pub clusters: Vec<ClusterSpec>,
+}
+
+/// A cluster asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterSpec {
+    /// As [`LabSpec::name`]; also the node's name.
+    pub name: String,
+    /// Whether it has a node and runs pods; without, it is a control plane only and starts in seconds.
+    pub pods: bool,
+}
+
+impl ClusterSpec {
+    /// A cluster with a node.
+    #[must_use]
+    pub fn with_pods(name: &str) -> Self {
+        Self { name: name.to_owned(), pods: true }
+    }
+
+    /// A control plane only.
+    #[must_use]
+    pub fn control_plane(name: &str) -> Self {
+        Self { name: name.to_owned(), pods: false }
+    }
+}
+
+/// Whether a cluster's processes run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Power {
+    /// All components.
+    Up,
+    /// Some components; the names of those missing are in [`ClusterStatus::stopped`].
+    Partly,
+    /// None.
+    Stopped,
+}
+
+/// What a look at a cluster finds.
+#[derive(Debug, Clone)]
+pub struct ClusterStatus {
+    /// Whether it runs.
+    pub power: Power,
+    /// The components that do not run.
+    pub stopped: Vec<&'static str>,
+    /// Cut off by [`Lab::partition`].
+    pub partitioned: bool,
+    /// All processes, the pods' too.
+    pub processes: usize,
+    /// Whether the node is Ready; None without a node, or when the API server does not answer.
+    pub node_ready: Option<bool>,
+}
+
+/// A handle on a lab. The lab itself lives in the kernel and on disk: it outlives the handle, unless
+/// [`Lab::down_on_drop`] says otherwise.
+#[derive(Debug)]
+pub struct Lab {
+    name: String,
+    folder: PathBuf,
+    clusters: Vec<Cluster>,
+    down_on_drop: bool,
+}
+
+impl Lab {
+    /// Makes the lab so: builds what is not in the cache, makes clusters that are missing, starts what has stopped, heals
+    /// partitions. Clusters that the lab has beyond the spec stay. Call it again after a crash and it goes on.
+    ///
+    /// # Errors
+    /// Without root; when programs are missing; when a component does not start, with the end of its log. What has been made
+    /// stays, for a look and for the next call.
+    pub async fn up(spec: LabSpec) -> Result<Self, LabError> {
+        require_root()?;
+        let folder = lab_folder(&spec.name)?;
+        for cluster in &spec.clusters {
+            check_name(&cluster.name)?;
+        }
+        let with_pods = spec.clusters.iter().any(|cluster| cluster.pods);
+        install::check(with_pods)?;
+        let binaries = on_a_blocking_thread(tools::kubernetes).await?;
+        let pause_image = if with_pods { Some(on_a_blocking_thread(tools::pause_image).await?) } else { None };
+
+        let lock = LabLock::acquire(&spec.name).await?;
+        merge(LabState::read(&folder)?.unwrap_or_default(), &spec).write(&folder)?;
+        let lab = Self::attach(&spec.name, folder)?;
+        for cluster in &lab.clusters {
+            start_cluster(cluster, &binaries, pause_image.as_deref()).await?;
+        }
+        drop(lock);
+        Ok(lab)
+    }
+
+    /// A lab that is on this machine, whether it runs or not.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub fn open(name: &str) -> Result<Self, LabError> {
+        let folder = lab_folder(name)?;
+        if LabState::read(&folder)?.is_none() {
+            return Err(LabError::NoLab { lab: name.to_owned() });
+        }
+        Self::attach(name, folder)
+    }
+
+    /// Claims a number for each cluster in the state file.
+    fn attach(name: &str, folder: PathBuf) -> Result<Self, LabError> {
+        let state = LabState::read(&folder)?.unwrap_or_default();
+        let claims = Claims::open()?;
+        let mut clusters = Vec::new();
+        for spec in state.clusters {
+            let cluster_folder = folder.join(&spec.name);
+            let index = claims.claim(&cluster_folder)?;
+            clusters.push(Cluster::new(spec, cluster_folder, index)?);
+        }
+        Ok(Self { name: name.to_owned(), folder, clusters, down_on_drop: false })
+    }
+
+    /// From now on the lab ends when this handle goes, also in a panic: for tests.
+    #[must_use]
+    pub fn down_on_drop(mut self) -> Self {
+        self.down_on_drop = true;
+        self
+    }
+
+    /// The lab's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The folder of the lab's data, removed with it.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// All clusters, in the order they were asked for.
+    #[must_use]
+    pub fn clusters(&self) -> &[Cluster] {
+        &self.clusters
+    }
+
+    /// One cluster by name.
+    ///
+    /// # Errors
+    /// When the lab has none of that name; the message lists those it has.
+    pub fn cluster(&self, name: &str) -> Result<&Cluster, LabError> {
+        self.clusters.iter().find(|cluster| cluster.name() == name).ok_or_else(|| LabError::UnknownCluster {
+            lab: self.name.clone(),
+            cluster: name.to_owned(),
+            known: self.clusters.iter().map(Cluster::name).collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    /// Ends every process of a cluster at once, pods too, as a power cut does.
+    ///
+    /// # Errors
+    /// When there is no such cluster, or the kernel refuses.
+    pub async fn stop(&self, cluster: &str) -> Result<(), LabError> {
+        let _lock = LabLock::acquire(&self.name).await?;
+        let cluster = self.cluster(cluster)?;
+        teardown::stop(cluster.index, &cluster.folder).await
+    }
+
+    /// Starts a stopped cluster from its data on disk, and heals it if it was cut off.
+    ///
+    /// # Errors
+    /// As [`Lab::up`].
+    pub async fn start(&self, cluster: &str) -> Result<(), LabError> {
+        let _lock = LabLock::acquire(&self.name).await?;
+        let cluster = self.cluster(cluster)?;
+        let binaries = on_a_blocking_thread(tools::kubernetes).await?;
+        let pause_image = if cluster.has_node() { Some(on_a_blocking_thread(tools::pause_image).await?) } else { None };
+        start_cluster(cluster, &binaries, pause_image.as_deref()).await
+    }
+
+    /// Ends etcd, API server, controller manager and scheduler. Kubelet, kube-proxy and the pods go on.
+    ///
+    /// # Errors
+    /// As [`Lab::stop`].
+    pub async fn stop_control_plane(&self, cluster: &str) -> Result<(), LabError> {
+        let _lock = LabLock::acquire(&self.name).await?;
+        control_plane::stop(self.cluster(cluster)?).await
+    }
+
+    /// Undoes [`Lab::stop_control_plane`].
+    ///
+    /// # Errors
+    /// As [`Lab::up`].
+    pub async fn start_control_plane(&self, cluster: &str) -> Result<(), LabError> {
+        let _lock = LabLock::acquire(&self.name).await?;
+        let binaries = on_a_blocking_thread(tools::kubernetes).await?;
+        control_plane::start(self.cluster(cluster)?, &binaries).await
+    }
+
+    /// Cuts a cluster off from the machine and all other clusters: packets are dropped both ways, so connections hang rather
+    /// than end. Within the cluster all goes on, its own object store too.
+    ///
+    /// # Errors
+    /// When there is no such cluster, or its network is not there.
+    pub async fn partition(&self, cluster: &str) -> Result<(), LabError> {
+        network::partition(self.cluster(cluster)?.index).await
+    }
+
+    /// Undoes [`Lab::partition`].
+    ///
+    /// # Errors
+    /// When there is no such cluster.
+    pub async fn heal(&self, cluster: &str) -> Result<(), LabError> {
+        network::heal(self.cluster(cluster)?.index).await
+    }
+
+    /// Puts an image archive (OCI or Docker, e.g. by [`crate::image::write_archive`]) onto a cluster's node. Pods name it by
+    /// its reference, with `imagePullPolicy: IfNotPresent` or `Never`.
+    ///
+    /// # Errors
+    /// When the cluster has no node, or the archive is not one.
+    pub async fn load_image(&self, cluster: &str, archive: &Path) -> Result<(), LabError> {
+        let cluster = self.cluster(cluster)?;
+        if !cluster.has_node() {
+            return Err(LabError::NoNode { cluster: cluster.name().to_owned(), action: "load images onto" });
+        }
+        node::load_image(cluster, archive).await
+    }
+
+    /// Looks at a cluster.
+    ///
+    /// # Errors
+    /// When the kernel cannot be asked.
+    pub async fn status(&self, cluster: &str) -> Result<ClusterStatus, LabError> {
+        let cluster = self.cluster(cluster)?;
+        let node_components: &[&'static str] = if cluster.has_node() { &node::COMPONENTS } else { &[] };
+        let components = || control_plane::COMPONENTS.iter().chain(node_components).copied();
+        let stopped: Vec<&'static str> = components().filter(|component| !cluster.is_running(component)).collect();
+        let power = match stopped.len() {
+            0 => Power::Up,
+            missing if missing == components().count() => Power::Stopped,
+            _ => Power::Partly,
+        };
+        let partitioned = network::is_partitioned(cluster.index).await?;
+        let reachable = !partitioned && cluster.is_running("kube-apiserver");
+        Ok(ClusterStatus {
+            power,
+            stopped,
+            partitioned,
+            processes: cluster.cgroup.processes(None).len(),
+            node_ready: if reachable && cluster.has_node() { Some(node_is_ready(cluster).await?) } else { None },
+        })
+    }
+
+    /// Ends the lab and leaves nothing of it: no process, mount, namespace, link, cgroup or file.
+    ///
+    /// # Errors
+    /// When the kernel refuses; call it again then.
+    pub async fn down(mut self) -> Result<(), LabError> {
+        self.down_on_drop = false;
+        remove(&self.name).await
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if !self.down_on_drop {
+            return;
+        }
+        // A runtime cannot be blocked on from within another: a thread of its own can.
+        let name = self.name.clone();
+        let ended = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.map_err(|error| error.to_string())?.block_on(remove(&name)).map_err(|error| error.to_string())
+        });
+        match ended.join() {
+            Ok(Ok(())) => {}
+            Ok(Err(reason)) => eprintln!("the lab {} could not be ended: {reason}", self.name),
+            Err(_) => eprintln!("the lab {} could not be ended", self.name),
+        }
+    }
+}
+
+/// Removes a lab, or what a crash left of one. Does nothing when there is none.
+///
+/// # Errors
+/// Without root, or when the kernel refuses.
+pub async fn remove(name: &str) -> Result<(), LabError> {
+    require_root()?;
+    let folder = lab_folder(name)?;
+    let _lock = LabLock::acquire(name).await?;
+    let clusters = Claims::open()?.of_lab(&folder)?;
+    for (index, cluster_folder) in clusters {
+        teardown::remove_cluster(index, &cluster_folder).await?;
+    }
+    node::remove_folder(&folder)?;
+    network::restore_forwarding(&Claims::open()?)
+}
+
+async fn start_cluster(cluster: &Cluster, binaries: &Path, pause_image: Option<&Path>) -> Result<(), LabError> {
+    let start = Instant::now();
+    fs::create_dir_all(&cluster.folder).map_err(LabError::file("make the folder", &cluster.folder))?;
+    network::enable_forwarding(&Claims::open()?)?;
+    network::create(cluster.index).await?;
+    network::heal(cluster.index).await?;
+    cluster.credentials.create(cluster.name(), cluster.index)?;
+    control_plane::start(cluster, binaries).await?;
+    if let Some(pause_image) = pause_image.filter(|_| cluster.has_node()) {
+        node::start(cluster, binaries, pause_image).await?;
+    }
+    let what = if cluster.has_node() { "control plane and node" } else { "control plane" };
+    info!("{} is up: {what} at {} ({:.1} s)", cluster.name(), cluster.server(), start.elapsed().as_secs_f32());
+    Ok(())
+}
+
+async fn node_is_ready(cluster: &Cluster) -> Result<bool, LabError> {
+    let client = cluster.client().await?;
+    let check = node::is_ready(cluster, &client, jiff::Timestamp::UNIX_EPOCH);
+    Ok(matches!(tokio::time::timeout(std::time::Duration::from_secs(5), check).await, Ok(Ok(()))))
+}
+
+/// What the lab has, and what is asked for beyond that; a control plane may gain a node but not lose it.
+fn merge(mut state: LabState, spec: &LabSpec) -> LabState {
+    for asked in &spec.clusters {
+        match state.clusters.iter_mut().find(|cluster| cluster.name == asked.name) {
+            Some(cluster) => cluster.pods |= asked.pods,
+            None => state.clusters.push(asked.clone()),
+        }
+    }
+    state
+}
+
+fn require_root() -> Result<(), LabError> {
+    if Uid::effective().is_root() { Ok(()) } else { Err(LabError::NotRoot) }
+}
+
+async fn on_a_blocking_thread(
+    work: impl FnOnce() -> Result<PathBuf, LabError> + Send + 'static,
+) -> Result<PathBuf, LabError> {
+    let failed = |error: tokio::task::JoinError| LabError::Missing(format!("the build of a tool ended: {error}"));
+    tokio::task::spawn_blocking(work).await.map_err(failed)?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_up_adds_and_never_takes_away() {
+        let state = LabState { clusters: vec![ClusterSpec::control_plane("hub"), ClusterSpec::with_pods("aws-1")] };
+        let clusters = vec![ClusterSpec::with_pods("hub"), ClusterSpec::control_plane("aws-1"), ClusterSpec::control_plane("gcp-1")];
+        let merged = merge(state, &LabSpec { name: "demo".into(), clusters });
+        let expected = [ClusterSpec::with_pods("hub"), ClusterSpec::with_pods("aws-1"), ClusterSpec::control_plane("gcp-1")];
+        assert_eq!(merged.clusters, expected);
+    }
+}
