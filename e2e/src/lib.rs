@@ -4,6 +4,7 @@
 //! kube-proxy, in a network namespace and a cgroup of its own. See [`Lab`].
 
 mod addresses;
+pub mod artifacts;
 mod certificates;
 mod cgroup;
 mod cluster;

@@ -19,7 +19,10 @@ pub(super) fn build(folder: &Path, arguments: &[&str], target: Option<&Path>) ->
     if let Some(target) = target {
         command.env("CARGO_TARGET_DIR", target);
     }
-    let failed = |reason| LabError::Command { command: format!("cargo build {} in {}", arguments.join(" "), folder.display()), reason };
+    let failed = |reason| LabError::Command {
+        command: format!("cargo build {} in {}", arguments.join(" "), folder.display()),
+        reason,
+    };
     let output = command.output().map_err(|error| failed(error.to_string()))?;
     if !output.status.success() {
         return Err(failed(format!("{}; its errors are above", output.status)));

@@ -2,8 +2,7 @@
 //! certificate authorities, and the user 65532.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -21,7 +20,7 @@ const GROUP: &str = "root:x:0:\nnonroot:x:65532:\n";
 /// Without it the C library asks the name server even for what /etc/hosts knows.
 const NSSWITCH: &str = "hosts: files dns\n";
 /// Archives of earlier builds are kept this long: another lab may be about to load one.
-const KEPT: Duration = Duration::from_secs(24 * 3600);
+const KEPT: Duration = Duration::from_hours(24);
 
 /// An image in an archive.
 #[derive(Debug, Clone)]
@@ -113,17 +112,11 @@ fn content_key(image: &ImageSpec) -> Result<String, LabError> {
         hash.update(format!("{} {:o} ", file.path, file.mode));
         let digest = match &file.content {
             Content::Bytes(bytes) => Sha256::digest(bytes),
-            Content::HostFile(path) => file_digest(path).map_err(LabError::file("read", path))?,
+            Content::HostFile(path) => Sha256::digest(fs::read(path).map_err(LabError::file("read", path))?),
         };
         hash.update(digest);
     }
     Ok(hex(&hash.finalize()[..6]))
-}
-
-fn file_digest(path: &Path) -> io::Result<sha2::digest::Output<Sha256>> {
-    let mut hash = Sha256::new();
-    io::copy(&mut File::open(path)?, &mut hash)?;
-    Ok(hash.finalize())
 }
 
 /// Every change of the source makes another archive; without this they would fill the disk.

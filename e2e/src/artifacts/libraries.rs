@@ -12,7 +12,9 @@ use crate::tools::run;
 /// When `ldd` fails or does not find a library.
 pub(super) fn shared_libraries(program: &Path) -> Result<Vec<PathBuf>, LabError> {
     let output = run(Command::new("ldd").arg(program))?;
-    parse(&output).map_err(|library| LabError::Missing(format!("{} needs {library}, which is not on this machine", program.display())))
+    parse(&output).map_err(|library| {
+        LabError::Missing(format!("{} needs {library}, which is not on this machine", program.display()))
+    })
 }
 
 /// Lines are `NAME => PATH (ADDRESS)`, `NAME => not found`, and with no arrow the loader's path and the kernel's own object.
