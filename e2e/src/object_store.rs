@@ -53,7 +53,9 @@ pub enum Access {
 #[derive(Debug, thiserror::Error)]
 pub enum ObjectStoreError {
     /// The program is not in the cache.
-    #[error("there is no object store program {0:?}: run `cargo install garage --version {GARAGE_VERSION} --locked --no-default-features --features bundled-libs,sqlite --root` with the folder above its `bin`")]
+    #[error(
+        "there is no object store program {0:?}: run `cargo install garage --version {GARAGE_VERSION} --locked --no-default-features --features bundled-libs,sqlite --root` with the folder above its `bin`"
+    )]
     NoBinary(PathBuf),
     /// A file or process operation failed.
     #[error("cannot {action}: {source}")]
@@ -109,7 +111,8 @@ impl ObjectStore {
         // Both are held until both are known, so that they differ.
         let (api, rpc) = (free()?, free()?);
         let port = |listener: &TcpListener| listener.local_addr().map(|address| address.port());
-        let (api, rpc) = (port(&api).map_err(system("find a free port"))?, port(&rpc).map_err(system("find a free port"))?);
+        let (api, rpc) =
+            (port(&api).map_err(system("find a free port"))?, port(&rpc).map_err(system("find a free port"))?);
         Ok(Self {
             binary: garage_binary()?,
             folder,
