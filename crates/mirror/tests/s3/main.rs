@@ -1,0 +1,10 @@
+//! The engine against a real S3 server.
+#![allow(clippy::unwrap_used)]
+
+mod connection;
+mod faults;
+mod fetching;
+mod keys;
+mod mirroring;
+mod support;
+mod uploading;

@@ -1,0 +1,274 @@
+//! A real server, its buckets, and a store that can be made to fail.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::{StreamExt as _, TryStreamExt as _};
+use skyfleet_e2e::object_store::{ObjectStore as Garage, REGION, RunningObjectStore};
+use skyfleet_mirror::{
+    Attributes, Body, Capabilities, ConnectOptions, Credentials, DatasetName, ListPage, MirrorOptions, MirrorOutcome,
+    ObjectHead, ObjectStore, Place, Replica, RetryPolicy, S3Location, S3Store, Sha256, StoreError, list, mirror,
+};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+/// A server that runs as long as the test.
+pub(crate) struct Server {
+    pub(crate) running: RunningObjectStore,
+    _folder: TempDir,
+}
+
+impl Server {
+    pub(crate) async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let running = Garage::on_loopback(folder.path().to_owned()).unwrap().start().await.unwrap();
+        Self { running, _folder: folder }
+    }
+
+    pub(crate) fn location(&self, bucket: &str, prefix: &str) -> S3Location {
+        S3Location::new(Some(self.running.store.endpoint()), Some(REGION.into()), bucket.into(), prefix.into())
+    }
+
+    pub(crate) fn credentials(&self) -> Credentials {
+        let store = &self.running.store;
+        credentials(&store.access_key_id, &store.secret_access_key)
+    }
+
+    /// A new bucket, through a store that counts.
+    pub(crate) async fn bucket(&self, name: &str) -> Arc<Watched> {
+        self.running.store.create_bucket(name).await.unwrap();
+        self.open(name, "").await
+    }
+
+    pub(crate) async fn open(&self, bucket: &str, prefix: &str) -> Arc<Watched> {
+        let store = S3Store::connect(self.location(bucket, prefix), self.credentials(), quick()).await.unwrap();
+        Arc::new(Watched::new(store))
+    }
+}
+
+pub(crate) fn credentials(key: &str, secret: &str) -> Credentials {
+    Credentials::Static { access_key_id: key.into(), secret_access_key: secret.into(), session_token: None }
+}
+
+/// Gives up soon: a test of a failure should not wait for it.
+pub(crate) fn quick() -> ConnectOptions {
+    let retry = RetryPolicy {
+        first_delay: Duration::from_millis(20),
+        longest_delay: Duration::from_millis(100),
+        budget: Duration::from_millis(500),
+    };
+    ConnectOptions { retry, ..ConnectOptions::default() }
+}
+
+/// What a test does when a store is asked something.
+pub(crate) type Hook = Arc<dyn Fn(&Call) -> Reaction + Send + Sync>;
+
+/// A request, as the engine made it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Call {
+    Get { key: String, offset: u64 },
+    Head { key: String },
+    Write { what: &'static str, key: String, bytes: usize },
+}
+
+/// What becomes of a request.
+pub(crate) enum Reaction {
+    Pass,
+    /// A body that breaks after so many bytes.
+    BreakBody(usize),
+    /// A store that tells no checksum.
+    HideChecksum,
+    /// First this, then the request.
+    After(futures::future::BoxFuture<'static, ()>),
+}
+
+/// A real store that counts writes and does what a test says.
+pub(crate) struct Watched {
+    inner: S3Store,
+    writes: AtomicU64,
+    hook: std::sync::Mutex<Option<Hook>>,
+}
+
+impl std::fmt::Debug for Watched {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+impl Watched {
+    fn new(inner: S3Store) -> Self {
+        Self { inner, writes: AtomicU64::new(0), hook: std::sync::Mutex::default() }
+    }
+
+    pub(crate) fn hook(&self, hook: impl Fn(&Call) -> Reaction + Send + Sync + 'static) {
+        *self.hook.lock().unwrap() = Some(Arc::new(hook));
+    }
+
+    pub(crate) fn unhook(&self) {
+        *self.hook.lock().unwrap() = None;
+    }
+
+    /// Writes since the last question.
+    pub(crate) fn writes(&self) -> u64 {
+        self.writes.swap(0, Ordering::SeqCst)
+    }
+
+    fn react(&self, call: &Call) -> Reaction {
+        if matches!(call, Call::Write { .. }) {
+            self.writes.fetch_add(1, Ordering::SeqCst);
+        }
+        let hook = self.hook.lock().unwrap().clone();
+        hook.map_or(Reaction::Pass, |hook| hook(call))
+    }
+
+    async fn write(&self, what: &'static str, key: &str, bytes: usize) {
+        if let Reaction::After(first) = self.react(&Call::Write { what, key: key.to_owned(), bytes }) {
+            first.await;
+        }
+    }
+
+    pub(crate) async fn put_text(&self, key: &str, text: &str) {
+        self.inner.put(key, &Attributes::default(), text.to_owned().into(), Sha256::of(text.as_bytes())).await.unwrap();
+    }
+
+    pub(crate) async fn read(&self, key: &str) -> Vec<u8> {
+        let (_, body) = self.inner.get(key, 0, None).await.unwrap();
+        body.try_fold(Vec::new(), async |mut all, chunk| {
+            all.extend_from_slice(&chunk);
+            Ok(all)
+        })
+        .await
+        .unwrap()
+    }
+
+    /// Every object that is not Skyfleet's own, with its content.
+    pub(crate) async fn contents(&self) -> BTreeMap<String, Vec<u8>> {
+        let keys: Vec<_> = list(&self.inner, "").map_ok(|object| object.key).try_collect().await.unwrap();
+        let keys = keys.into_iter().filter(|key| !key.starts_with(".skyfleet/"));
+        futures::stream::iter(keys)
+            .map(async |key| (key.clone(), self.read(&key).await))
+            .buffer_unordered(16)
+            .collect()
+            .await
+    }
+
+    /// The keys below `.skyfleet/`.
+    pub(crate) async fn own_keys(&self) -> Vec<String> {
+        list(&self.inner, ".skyfleet/").map_ok(|object| object.key).try_collect().await.unwrap()
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Watched {
+    fn place(&self) -> &Place {
+        self.inner.place()
+    }
+
+    async fn list_page(&self, prefix: &str, continuation: Option<String>) -> Result<ListPage, StoreError> {
+        self.inner.list_page(prefix, continuation).await
+    }
+
+    async fn head(&self, key: &str) -> Result<ObjectHead, StoreError> {
+        let reaction = self.react(&Call::Head { key: key.to_owned() });
+        let mut head = self.inner.head(key).await?;
+        if matches!(reaction, Reaction::HideChecksum) {
+            head.checksum = None;
+        }
+        Ok(head)
+    }
+
+    async fn get(&self, key: &str, offset: u64, etag: Option<&str>) -> Result<(ObjectHead, Body), StoreError> {
+        let reaction = self.react(&Call::Get { key: key.to_owned(), offset });
+        let (head, body) = self.inner.get(key, offset, etag).await?;
+        let Reaction::BreakBody(mut left) = reaction else { return Ok((head, body)) };
+        let broken = skyfleet_mirror::StoreError {
+            kind: skyfleet_mirror::StoreErrorKind::Unreachable,
+            action: "read".into(),
+            endpoint: "test".into(),
+            bucket: "test".into(),
+            detail: "the test broke it".into(),
+        };
+        let body = body.map(move |chunk| {
+            let chunk: Bytes = chunk?;
+            if left == 0 {
+                return Err(broken.clone());
+            }
+            let chunk = chunk.slice(..chunk.len().min(left));
+            left -= chunk.len();
+            Ok(chunk)
+        });
+        Ok((head, body.boxed()))
+    }
+
+    async fn put(&self, key: &str, attributes: &Attributes, body: Bytes, sha256: Sha256) -> Result<String, StoreError> {
+        self.write("put", key, body.len()).await;
+        self.inner.put(key, attributes, body, sha256).await
+    }
+
+    async fn create_multipart(&self, key: &str, attributes: &Attributes) -> Result<String, StoreError> {
+        self.write("create", key, 0).await;
+        self.inner.create_multipart(key, attributes).await
+    }
+
+    async fn put_part(
+        &self,
+        key: &str,
+        upload: &str,
+        number: u32,
+        body: Bytes,
+        sha256: Sha256,
+    ) -> Result<String, StoreError> {
+        self.write("part", key, body.len()).await;
+        self.inner.put_part(key, upload, number, body, sha256).await
+    }
+
+    async fn complete_multipart(&self, key: &str, upload: &str, parts: &[(String, Sha256)]) -> Result<(), StoreError> {
+        self.write("complete", key, 0).await;
+        self.inner.complete_multipart(key, upload, parts).await
+    }
+
+    async fn abort_multipart(&self, key: &str, upload: &str) -> Result<(), StoreError> {
+        self.write("abort", key, 0).await;
+        self.inner.abort_multipart(key, upload).await
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), StoreError> {
+        self.write("delete", key, 0).await;
+        self.inner.delete(key).await
+    }
+
+    async fn probe(&self) -> Result<Capabilities, StoreError> {
+        self.inner.probe().await
+    }
+}
+
+pub(crate) fn dataset() -> DatasetName {
+    DatasetName::new("ml", "weights").unwrap()
+}
+
+pub(crate) fn replica(store: &Arc<Watched>, prefix: &str) -> Replica {
+    Replica { store: store.clone(), prefix: prefix.to_owned() }
+}
+
+/// One pass over whole buckets, publishing to the source too.
+pub(crate) async fn pass(source: &Arc<Watched>, targets: &[&Arc<Watched>]) -> MirrorOutcome {
+    let options = MirrorOptions { publish_to_source: true, ..MirrorOptions::default() };
+    pass_with(source, targets, &options).await
+}
+
+pub(crate) async fn pass_with(source: &Arc<Watched>, targets: &[&Arc<Watched>], options: &MirrorOptions) -> MirrorOutcome {
+    let targets: Vec<_> = targets.iter().map(|target| replica(target, "")).collect();
+    mirror(&dataset(), &replica(source, ""), &targets, options, &CancellationToken::new(), Arc::new(|_| ())).await.unwrap()
+}
+
+/// Bytes that no two offsets of share, so that a misplaced part shows.
+pub(crate) fn content(size: usize, seed: u64) -> Bytes {
+    let words = (0..size.div_ceil(8) as u64).map(|index| (index ^ seed).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    let mut bytes: Vec<u8> = words.flat_map(u64::to_le_bytes).collect();
+    bytes.truncate(size);
+    bytes.into()
+}
