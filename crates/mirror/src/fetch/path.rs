@@ -23,21 +23,23 @@ pub(super) struct PlannedFile<'a> {
 /// The files of all entries whose key starts with `prefix`.
 pub(super) fn plan<'a>(manifest: &'a Manifest, prefix: &str) -> Result<Vec<PlannedFile<'a>>, UnsafeKey> {
     let below = manifest.entries().iter().filter_map(|entry| Some((entry, entry.key.strip_prefix(prefix)?)));
-    below
-        .filter(|(entry, rest)| !(rest.is_empty() && entry.key.ends_with('/')))
-        .map(|(entry, rest)| file(entry, rest))
-        .collect()
+    // The marker of the folder itself is no file in it.
+    let inside = below.filter(|(entry, rest)| !(rest.is_empty() && entry.key.ends_with('/')));
+    inside.map(|(entry, rest)| file(entry, relative(&entry.key, prefix, rest))).collect()
+}
+
+/// `models` names the folder as well as `models/` does; an object that the prefix names whole keeps its last name.
+fn relative<'a>(key: &'a str, prefix: &str, rest: &'a str) -> &'a str {
+    match rest {
+        "" => key.rsplit('/').next().unwrap_or_default(),
+        _ if prefix.is_empty() || prefix.ends_with('/') => rest,
+        _ => rest.strip_prefix('/').unwrap_or(rest),
+    }
 }
 
 fn file<'a>(entry: &'a ManifestEntry, rest: &str) -> Result<PlannedFile<'a>, UnsafeKey> {
-    // `models` names the folder as well as `models/`; an object that it names whole keeps its last name.
-    let rest = match rest {
-        "" => entry.key.rsplit('/').next().unwrap_or_default(),
-        _ if rest.len() < entry.key.len() => rest.strip_prefix('/').unwrap_or(rest),
-        _ => rest,
-    };
     let is_folder = entry.size == 0 && rest.ends_with('/');
-    let path = if is_folder { rest.trim_end_matches('/') } else { rest };
+    let path = if is_folder { rest.strip_suffix('/').unwrap_or(rest) } else { rest };
     match reason_against(path) {
         Some(reason) => Err(UnsafeKey { key: entry.key.clone(), reason }),
         None => Ok(PlannedFile { entry, path: path.into(), is_folder }),

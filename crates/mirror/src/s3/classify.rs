@@ -81,11 +81,12 @@ fn answer(status: u16, code: &str, message: &str, region: Option<&str>) -> (Stor
     (kind, said)
 }
 
-/// The region in a message such as `the region 'us-east-1' is wrong; expecting 'eu-west-1'`.
+/// The region in `… is wrong; expecting 'eu-west-1'` (Amazon) or `… expected: '20250101/eu-west-1/s3/aws4_request'` (Garage).
 fn region_in(message: &str) -> Option<String> {
-    let (_, after) = message.split_once("expecting '").or_else(|| message.split_once("expected: "))?;
-    let region: String = after.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
-    (!region.is_empty()).then_some(region)
+    let (_, after) = message.split_once("expecting '").or_else(|| message.split_once("expected: '"))?;
+    let quoted = after.split('\'').next()?;
+    let region = quoted.split('/').nth(1).unwrap_or(quoted);
+    (!region.is_empty()).then(|| region.to_owned())
 }
 
 /// An error and its causes in one line, each said once.
@@ -139,6 +140,8 @@ mod tests {
         let malformed = "AuthorizationHeaderMalformed";
         let message = "The authorization header is malformed; the region 'us-east-1' is wrong; expecting 'eu-west-1'";
         let expected = WrongRegion { expected: Some("eu-west-1".to_owned()) };
+        assert_eq!(answer(400, malformed, message, None).0, expected);
+        let message = "unexpected scope: '20250101/us-east-1/s3/aws4_request', expected: '20250101/eu-west-1/s3/aws4_request'";
         assert_eq!(answer(400, malformed, message, None).0, expected);
         assert_eq!(answer(301, "", "", Some("eu-west-1")).0, expected);
     }

@@ -6,6 +6,7 @@ mod listing;
 mod objects;
 mod probe;
 
+use std::fmt;
 use std::time::Duration;
 
 use aws_sdk_s3::Client;
@@ -41,12 +42,19 @@ impl Default for ConnectOptions {
 const LEAST_BYTES_A_SECOND: u64 = 64 * 1024;
 
 /// A bucket, or the part of it below a prefix, in Amazon S3 or a store that speaks S3. Clones share their connections.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct S3Store {
     client: Client,
     location: S3Location,
     place: Place,
     options: ConnectOptions,
+}
+
+/// The client's own `Debug` would show what it signs with.
+impl fmt::Debug for S3Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("S3Store").field("location", &self.location).finish_non_exhaustive()
+    }
 }
 
 impl ConnectOptions {

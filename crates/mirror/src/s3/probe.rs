@@ -28,10 +28,11 @@ impl S3Store {
     }
 
     async fn try_writes(&self, key: &str, found: &mut Capabilities) -> Result<(), StoreError> {
-        found.conditional_writes = self.refuses_overwrite(key).await?;
+        // First of all: every further write changes what the store keeps.
         if self.head(key).await?.checksum.is_some() && self.refuses_wrong_checksum(key).await? {
             found.checksums.push(ChecksumAlgorithm::Sha256);
         }
+        found.conditional_writes = self.refuses_overwrite(key).await?;
         for (sdk, algorithm) in
             [(SdkAlgorithm::Crc32C, ChecksumAlgorithm::Crc32c), (SdkAlgorithm::Crc64Nvme, ChecksumAlgorithm::Crc64Nvme)]
         {

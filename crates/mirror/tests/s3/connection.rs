@@ -22,7 +22,8 @@ async fn a_probe_finds_what_the_store_can_do_and_leaves_nothing() {
         [ChecksumAlgorithm::Sha256, ChecksumAlgorithm::Crc32c, ChecksumAlgorithm::Crc64Nvme]
     );
     assert_eq!(found.versioning, Some(false));
-    eprintln!("Garage: {found:?}");
+    // Garage takes `If-None-Match: *` on a write and ignores it.
+    assert!(!found.conditional_writes);
     assert!(store.own_keys().await.is_empty());
 }
 
@@ -92,5 +93,44 @@ async fn what_is_no_bucket_is_refused_before_anything_is_sent() {
         let location = S3Location::new(Some(endpoint.into()), None, bucket.into(), String::new());
         let error = S3Store::connect(location, credentials("k", "s"), quick()).await.unwrap_err();
         assert_eq!(error.kind, StoreErrorKind::Rejected, "{error}");
+    }
+}
+
+/// Answers one request with 404 and gives its request line.
+async fn request_line(location: impl FnOnce(String) -> S3Location, key: &str) -> String {
+    use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let store = S3Store::connect(location(endpoint), credentials("k", "s"), quick()).await.unwrap();
+    let serve = async {
+        let mut stream = BufReader::new(listener.accept().await.unwrap().0);
+        let mut line = String::new();
+        stream.read_line(&mut line).await.unwrap();
+        let mut header = String::new();
+        while stream.read_line(&mut header).await.unwrap() > 2 {
+            header.clear();
+        }
+        stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+        line
+    };
+    let (line, answer) = tokio::join!(serve, store.head(key));
+    assert_eq!(answer.unwrap_err().kind, StoreErrorKind::NotFound);
+    line.strip_prefix("HEAD ").unwrap().split(' ').next().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_key_is_sent_byte_for_byte() {
+    let cases = [
+        ("/leading", "/bucket//leading"),
+        ("//two", "/bucket///two"),
+        ("a/../b", "/bucket/a/../b"),
+        ("./.", "/bucket/./."),
+        ("a//b/", "/bucket/a//b/"),
+        ("a+b c%2F?#&", "/bucket/a%2Bb%20c%252F%3F%23%26"),
+        ("e\u{301}\n\u{1}", "/bucket/e%CC%81%0A%01"),
+    ];
+    for (key, path) in cases {
+        let location = |endpoint| S3Location::new(Some(endpoint), None, "bucket".into(), String::new());
+        assert_eq!(request_line(location, key).await, path, "{key:?}");
     }
 }

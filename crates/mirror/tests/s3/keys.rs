@@ -15,14 +15,26 @@ fn odd_keys() -> Vec<String> {
         "\u{1}{}\u{7f}", "q?x={}&y#z", "a&amp;<{}>\"'", "back\\slash{}", "~!@$^*()_-={}", "a=b;c,d:{}|", "[{}]{{}}`",
     ];
     let mut keys: Vec<_> = (0..999).map(|index| shapes[index % shapes.len()].replace("{}", &index.to_string())).collect();
-    keys.push("k".repeat(1024));
+    // With the longest prefix of the test: S3 allows 1,024 bytes.
+    keys.push("k".repeat(1019));
     keys
+}
+
+fn assert_same(found: &BTreeMap<String, Vec<u8>>, wanted: &BTreeMap<String, Vec<u8>>) {
+    let missing: Vec<_> = wanted.iter().filter(|(key, bytes)| found.get(*key) != Some(bytes)).take(20).collect();
+    let unexpected: Vec<_> = found.keys().filter(|key| !wanted.contains_key(*key)).take(20).collect();
+    assert!(missing.is_empty() && unexpected.is_empty(), "missing {missing:?}\nunexpected {unexpected:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_odd_keys_mirror_byte_for_byte_and_then_nothing_is_written() {
     let server = Server::start().await;
-    let (source, one, two) = (server.bucket("source").await, server.bucket("one").await, server.bucket("two").await);
+    for bucket in ["source", "one", "two"] {
+        server.bucket(bucket).await;
+    }
+    // Garage drops the slashes a key begins with (`connection.rs` shows that we send them): a prefix keeps them inside.
+    let (source, one, two) =
+        (server.open("source", "data/").await, server.open("one", "é/").await, server.open("two", "c c//").await);
     let wanted: BTreeMap<_, _> = odd_keys()
         .into_iter()
         .enumerate()
@@ -35,9 +47,9 @@ async fn a_thousand_odd_keys_mirror_byte_for_byte_and_then_nothing_is_written() 
     let outcome = pass(&source, &[&one, &two]).await;
 
     let wanted_bytes: BTreeMap<_, _> = wanted.iter().map(|(key, text)| (key.clone(), text.clone().into_bytes())).collect();
-    assert_eq!(source.contents().await, wanted_bytes, "the source's own listing");
-    assert_eq!(one.contents().await, wanted_bytes);
-    assert_eq!(two.contents().await, wanted_bytes);
+    for store in [&source, &one, &two] {
+        assert_same(&store.contents().await, &wanted_bytes);
+    }
     let entry = |(key, text): (&String, &String)| ManifestEntry {
         key: key.clone(),
         size: text.len() as u64,
