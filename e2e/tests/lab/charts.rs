@@ -1,0 +1,183 @@
+//! The charts, with the real helm: what they render, what they refuse, and what a real API server makes of them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use skyfleet_e2e::artifacts::helm;
+
+const OPERATOR: &str = "skyfleet";
+const DEFINITIONS: &str = "skyfleet-crds";
+
+/// The root of the work tree.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+fn helm_command(arguments: &[&str], chart: &str, values: &Value) -> Output {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    serde_json::to_writer(&file, values).unwrap();
+    let mut command = Command::new(helm().unwrap());
+    command.args(arguments).arg(root().join("charts").join(chart)).arg("--values").arg(file.path()).output().unwrap()
+}
+
+/// The objects that a release called `fleet` in `skyfleet-system` consists of.
+fn render(chart: &str, values: &Value) -> Vec<Value> {
+    let output = helm_command(&["template", "fleet", "--namespace", "skyfleet-system"], chart, values);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let documents = serde_yaml::Deserializer::from_str(&text).map(|document| Value::deserialize(document).unwrap());
+    documents.filter(|document| !document.is_null()).collect()
+}
+
+fn refusal(chart: &str, values: &Value) -> String {
+    let output = helm_command(&["template", "fleet"], chart, values);
+    assert!(!output.status.success(), "{values} was taken");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+fn of_kind<'a>(objects: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    objects.iter().filter(|object| object["kind"] == kind).collect()
+}
+
+fn operator_container(objects: &[Value]) -> &Value {
+    &of_kind(objects, "Deployment")[0]["spec"]["template"]["spec"]["containers"][0]
+}
+
+fn environment(container: &Value) -> BTreeMap<&str, &str> {
+    let variables = container["env"].as_array().unwrap().iter();
+    variables.filter_map(|variable| Some((variable["name"].as_str()?, variable["value"].as_str()?))).collect()
+}
+
+#[test]
+fn both_charts_pass_the_strict_linter() {
+    for chart in [OPERATOR, DEFINITIONS] {
+        let output = helm_command(&["lint", "--strict"], chart, &json!({}));
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    }
+}
+
+fn definitions(folder: &str) -> BTreeMap<String, String> {
+    let files = std::fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path());
+    let yaml = files.filter(|path: &PathBuf| path.extension().is_some_and(|extension| extension == "yaml"));
+    yaml.map(|path| (path.file_name().unwrap().to_string_lossy().into(), std::fs::read_to_string(path).unwrap()))
+        .collect()
+}
+
+#[test]
+fn the_charts_definitions_are_the_generated_ones() {
+    let generated = definitions("crds");
+    assert!(!generated.is_empty());
+    assert!(
+        generated == definitions("charts/skyfleet-crds/definitions"),
+        "charts/skyfleet-crds/definitions differs from crds: copy the files again"
+    );
+    let rendered = render(DEFINITIONS, &json!({}));
+    assert_eq!(rendered.len(), generated.len());
+    for (expected, rendered) in generated.values().zip(rendered) {
+        // Typed, because helm writes 0.0 as 0.
+        let expected: CustomResourceDefinition = serde_yaml::from_str(expected).unwrap();
+        let rendered: CustomResourceDefinition = serde_json::from_value(rendered).unwrap();
+        assert_eq!(rendered.metadata.name, expected.metadata.name);
+        assert!(rendered.spec == expected.spec, "{:?} changed on its way through helm", expected.metadata.name);
+    }
+}
+
+#[test]
+fn definitions_outlive_the_release_unless_told_otherwise() {
+    let policy = |values| render(DEFINITIONS, &values)[0]["metadata"]["annotations"]["helm.sh/resource-policy"].clone();
+    assert_eq!(policy(json!({})), "keep");
+    assert_eq!(policy(json!({ "keep": false })), Value::Null);
+    let annotated = render(DEFINITIONS, &json!({ "annotations": { "a": "b" } }));
+    assert_eq!(annotated[0]["metadata"]["annotations"], json!({ "a": "b", "helm.sh/resource-policy": "keep" }));
+}
+
+#[test]
+fn the_operator_knows_its_own_image() {
+    let digest = format!("sha256:{}", "0a".repeat(32));
+    for (image, expected) in [
+        (json!({}), concat!("ghcr.io/skyfleet/skyfleet:", env!("CARGO_PKG_VERSION")).to_owned()),
+        (json!({ "repository": "example.org/s", "tag": "1.2.3-x" }), "example.org/s:1.2.3-x".to_owned()),
+        (json!({ "tag": "1", "digest": digest }), format!("ghcr.io/skyfleet/skyfleet@{digest}")),
+    ] {
+        let objects = render(OPERATOR, &json!({ "image": image }));
+        let container = operator_container(&objects);
+        assert_eq!(container["image"], expected);
+        assert_eq!(environment(container)["SKYFLEET_IMAGE"], expected);
+    }
+    let objects = render(OPERATOR, &json!({ "image": { "pullPolicy": "Never" } }));
+    let container = operator_container(&objects);
+    assert_eq!(container["imagePullPolicy"], "Never");
+    assert_eq!(environment(container)["SKYFLEET_IMAGE_PULL_POLICY"], "Never");
+}
+
+/// Where rules on Secrets are: the name of the role, and its namespace if it has one.
+fn secret_readers(objects: &[Value]) -> Vec<(String, Option<String>)> {
+    let roles = objects.iter().filter(|object| object["kind"] == "ClusterRole" || object["kind"] == "Role");
+    let readers = roles.filter(|role| {
+        let mut resources =
+            role["rules"].as_array().unwrap().iter().flat_map(|rule| rule["resources"].as_array().unwrap());
+        resources.any(|resource| resource == "secrets")
+    });
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    readers.map(|role| (text(&role["metadata"]["name"]).unwrap(), text(&role["metadata"]["namespace"]))).collect()
+}
+
+#[test]
+fn secrets_are_read_everywhere_or_only_where_named() {
+    assert_eq!(secret_readers(&render(OPERATOR, &json!({}))), [("fleet-skyfleet-operator".to_owned(), None)]);
+    let narrowed = render(OPERATOR, &json!({ "rbac": { "secretNamespaces": ["team-a", "skyfleet-system"] } }));
+    let role = |namespace: &str| ("fleet-skyfleet-secrets".to_owned(), Some(namespace.to_owned()));
+    let mut readers = secret_readers(&narrowed);
+    readers.sort();
+    assert_eq!(readers, [role("skyfleet-system"), role("team-a")]);
+}
+
+#[test]
+fn optional_objects_are_there_only_when_asked_for() {
+    let kinds = |values: Value| -> Vec<String> {
+        render(OPERATOR, &values).iter().map(|object| object["kind"].as_str().unwrap().to_owned()).collect()
+    };
+    let has = |values: Value, kind: &str| kinds(values).iter().any(|found| found == kind);
+    for (kind, by_default, other) in [
+        ("ServiceMonitor", false, json!({ "metrics": { "serviceMonitor": { "enabled": true } } })),
+        ("NetworkPolicy", false, json!({ "networkPolicy": { "enabled": true } })),
+        ("PodDisruptionBudget", true, json!({ "podDisruptionBudget": { "enabled": false } })),
+        ("Service", true, json!({ "metrics": { "service": { "enabled": false } } })),
+        ("ServiceAccount", true, json!({ "serviceAccount": { "create": false } })),
+        ("ClusterRole", true, json!({ "rbac": { "create": false } })),
+    ] {
+        assert_eq!(has(json!({}), kind), by_default, "{kind}");
+        assert_eq!(has(other, kind), !by_default, "{kind}");
+    }
+}
+
+#[test]
+fn bad_values_are_refused_with_their_place() {
+    for (values, expected) in [
+        (json!({ "replica": 3 }), "additional properties 'replica' not allowed"),
+        (json!({ "replicas": "two" }), "at '/replicas': got string, want integer"),
+        (json!({ "replicas": -1 }), "at '/replicas': minimum: got -1, want 0"),
+        (json!({ "image": { "pullPolicy": "Sometimes" } }), "at '/image/pullPolicy': value must be one of"),
+        (json!({ "image": { "tag": "a b" } }), "at '/image/tag': 'a b' does not match pattern"),
+        (json!({ "image": { "digest": "sha256:abc" } }), "at '/image/digest': 'sha256:abc' does not match pattern"),
+        (json!({ "log": { "format": "yaml" } }), "at '/log/format': value must be one of 'json', 'text'"),
+        (json!({ "env": [{ "value": "x" }] }), "at '/env/0': missing property 'name'"),
+        (json!({ "rbac": { "secretNamespaces": ["Team_A"] } }), "at '/rbac/secretNamespaces/0': 'Team_A' does not"),
+        (json!({ "resources": { "limits": { "memory": "much" } } }), "at '/resources/limits/memory'"),
+        (json!({ "podLabels": { "a": 1 } }), "at '/podLabels/a': got number, want string"),
+        (json!({ "metrics": { "service": { "port": 0 } } }), "at '/metrics/service/port': minimum: got 0, want 1"),
+        (
+            json!({ "metrics": { "service": { "enabled": false }, "serviceMonitor": { "enabled": true } } }),
+            "metrics.serviceMonitor.enabled needs metrics.service.enabled",
+        ),
+    ] {
+        let message = refusal(OPERATOR, &values);
+        assert!(message.contains(expected), "{values}: {message}");
+    }
+    let message = refusal(DEFINITIONS, &json!({ "keep": "yes" }));
+    assert!(message.contains("at '/keep': got string, want boolean"), "{message}");
+}
