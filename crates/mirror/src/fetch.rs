@@ -44,6 +44,23 @@ pub struct FetchOutcome {
     pub skipped_files: u64,
 }
 
+/// Something that happened in a fetch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FetchEvent {
+    /// What the directory shall hold.
+    Planned {
+        /// Files.
+        files: u64,
+        /// Their bytes.
+        bytes: u64,
+    },
+    /// So many bytes more are there.
+    Received {
+        /// How many.
+        bytes: u64,
+    },
+}
+
 /// Why a dataset is not in the directory.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
@@ -121,19 +138,20 @@ pub async fn fetch(
     replica: &Replica,
     request: &FetchRequest,
     cancel: &CancellationToken,
-    progress: impl Fn(u64) + Sync,
+    progress: impl Fn(FetchEvent) + Sync,
 ) -> Result<FetchOutcome, FetchError> {
     let manifest = read_manifest(replica, request, cancel).await?;
     let files = path::plan(&manifest, &request.path)?;
     if files.is_empty() && !(manifest.entries().is_empty() && request.path.is_empty()) {
         return Err(FetchError::NothingThere(request.path.clone()));
     }
-    let download = Download { replica, into: &request.into, cancel, progress: &progress };
     let total = FetchOutcome {
         files: files.len() as u64,
         bytes: files.iter().map(|file| file.entry.size).sum(),
         skipped_files: 0,
     };
+    progress(FetchEvent::Planned { files: total.files, bytes: total.bytes });
+    let download = Download { replica, into: &request.into, cancel, progress: &progress };
     download.prepare().await?;
     let downloads = stream::iter(&files).map(|file| download.bring(file)).buffer_unordered(request.concurrency.max(1));
     let skipped_files = downloads.try_fold(0, async |skipped, brought| Ok(skipped + u64::from(!brought))).await?;

@@ -33,7 +33,7 @@ pub use attributes::Attributes;
 pub use digest::{InvalidDigest, ManifestDigest, Sha256};
 pub use error::{RetryClass, StoreError, StoreErrorKind};
 pub use fan_out::Verification;
-pub use fetch::{FetchError, FetchOutcome, FetchRequest, UnsafeKey, fetch};
+pub use fetch::{FetchError, FetchEvent, FetchOutcome, FetchRequest, UnsafeKey, fetch};
 pub use filter::{Filter, InvalidFilter};
 pub use layout::{DatasetName, InvalidDatasetName, RESERVED_PREFIX, manifest_key};
 pub use location::{Addressing, Credentials, S3Location};

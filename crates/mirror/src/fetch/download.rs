@@ -6,8 +6,8 @@ use tokio::fs::{self, File, OpenOptions};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufWriter};
 use tokio_util::sync::CancellationToken;
 
-use super::FetchError;
 use super::path::PlannedFile;
+use super::{FetchError, FetchEvent};
 use crate::reader::{ChunkReader as _, ObjectReader};
 use crate::{ManifestEntry, RESERVED_PREFIX, Replica, Sha256, StoreErrorKind};
 
@@ -18,7 +18,7 @@ pub(super) struct Download<'a, P> {
     pub(super) progress: &'a P,
 }
 
-impl<P: Fn(u64) + Sync> Download<'_, P> {
+impl<P: Fn(FetchEvent) + Sync> Download<'_, P> {
     /// Partial files lie where no object of a dataset can.
     fn partials(&self) -> PathBuf {
         self.into.join(RESERVED_PREFIX)
@@ -41,7 +41,7 @@ impl<P: Fn(u64) + Sync> Download<'_, P> {
             return fs::create_dir_all(&path).await.map(|()| true).map_err(at(&path));
         }
         if self.is_right(&path, file.entry).await? {
-            (self.progress)(file.entry.size);
+            (self.progress)(FetchEvent::Received { bytes: file.entry.size });
             return Ok(false);
         }
         let folder = path.parent().unwrap_or(self.into);
@@ -96,11 +96,11 @@ impl<P: Fn(u64) + Sync> Download<'_, P> {
         let file =
             OpenOptions::new().create(true).write(true).append(offset > 0).truncate(offset == 0).open(partial).await;
         let mut file = BufWriter::with_capacity(CHUNK, file.map_err(at(partial))?);
-        (self.progress)(offset);
+        (self.progress)(FetchEvent::Received { bytes: offset });
         while let Some(chunk) = reader.next_chunk().await? {
             hasher.update(&chunk);
             file.write_all(&chunk).await.map_err(at(partial))?;
-            (self.progress)(chunk.len() as u64);
+            (self.progress)(FetchEvent::Received { bytes: chunk.len() as u64 });
         }
         file.flush().await.map_err(at(partial))?;
         file.get_ref().sync_all().await.map_err(at(partial))?;

@@ -141,7 +141,8 @@ mod tests {
         let message = "The authorization header is malformed; the region 'us-east-1' is wrong; expecting 'eu-west-1'";
         let expected = WrongRegion { expected: Some("eu-west-1".to_owned()) };
         assert_eq!(answer(400, malformed, message, None).0, expected);
-        let message = "unexpected scope: '20250101/us-east-1/s3/aws4_request', expected: '20250101/eu-west-1/s3/aws4_request'";
+        let message =
+            "unexpected scope: '20250101/us-east-1/s3/aws4_request', expected: '20250101/eu-west-1/s3/aws4_request'";
         assert_eq!(answer(400, malformed, message, None).0, expected);
         assert_eq!(answer(301, "", "", Some("eu-west-1")).0, expected);
     }

@@ -17,10 +17,7 @@ async fn a_probe_finds_what_the_store_can_do_and_leaves_nothing() {
     let store = server.bucket("bucket").await;
     let found = store.probe().await.unwrap();
     assert!(found.writable);
-    assert_eq!(
-        found.checksums,
-        [ChecksumAlgorithm::Sha256, ChecksumAlgorithm::Crc32c, ChecksumAlgorithm::Crc64Nvme]
-    );
+    assert_eq!(found.checksums, [ChecksumAlgorithm::Sha256, ChecksumAlgorithm::Crc32c, ChecksumAlgorithm::Crc64Nvme]);
     assert_eq!(found.versioning, Some(false));
     // Garage takes `If-None-Match: *` on a write and ignores it.
     assert!(!found.conditional_writes);
@@ -69,7 +66,8 @@ async fn no_message_shows_a_secret() {
     server.bucket("bucket").await;
     let store = &server.running.store;
     for (key, secret) in [(&store.access_key_id, "hunter2secret"), (&"hunter2secret".to_owned(), "hunter2secret")] {
-        let connected = S3Store::connect(server.location("bucket", ""), credentials(key, secret), quick()).await.unwrap();
+        let connected =
+            S3Store::connect(server.location("bucket", ""), credentials(key, secret), quick()).await.unwrap();
         let error = connected.probe().await.unwrap_err();
         let texts = format!("{error} {error:?} {connected:?}");
         assert!(!texts.contains("hunter2secret"), "{texts}");

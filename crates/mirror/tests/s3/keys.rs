@@ -10,11 +10,39 @@ use crate::support::{Server, pass};
 /// A thousand keys that stores, proxies, XML and URLs like to change.
 fn odd_keys() -> Vec<String> {
     let shapes = [
-        "plain/{}.bin", "a b/{} c", " {} ", "é-nfc-{}", "e\u{301}-nfd-{}", "日本語/{}/😀", "a//b//{}", "/{}", "//{}", "{}/", "{}//",
-        "a+b+{}", "100%/{}", "%2F{}", "%zz{}", "../{}", "a/../{}", "./{}", "{}/.", "{}/..", "new\nline{}", "cr\r{}", "tab\t{}",
-        "\u{1}{}\u{7f}", "q?x={}&y#z", "a&amp;<{}>\"'", "back\\slash{}", "~!@$^*()_-={}", "a=b;c,d:{}|", "[{}]{{}}`",
+        "plain/{}.bin",
+        "a b/{} c",
+        " {} ",
+        "é-nfc-{}",
+        "e\u{301}-nfd-{}",
+        "日本語/{}/😀",
+        "a//b//{}",
+        "/{}",
+        "//{}",
+        "{}/",
+        "{}//",
+        "a+b+{}",
+        "100%/{}",
+        "%2F{}",
+        "%zz{}",
+        "../{}",
+        "a/../{}",
+        "./{}",
+        "{}/.",
+        "{}/..",
+        "new\nline{}",
+        "cr\r{}",
+        "tab\t{}",
+        "\u{1}{}\u{7f}",
+        "q?x={}&y#z",
+        "a&amp;<{}>\"'",
+        "back\\slash{}",
+        "~!@$^*()_-={}",
+        "a=b;c,d:{}|",
+        "[{}]{{}}`",
     ];
-    let mut keys: Vec<_> = (0..999).map(|index| shapes[index % shapes.len()].replace("{}", &index.to_string())).collect();
+    let mut keys: Vec<_> =
+        (0..999).map(|index| shapes[index % shapes.len()].replace("{}", &index.to_string())).collect();
     // With the longest prefix of the test: S3 allows 1,024 bytes.
     keys.push("k".repeat(1019));
     keys
@@ -46,7 +74,8 @@ async fn a_thousand_odd_keys_mirror_byte_for_byte_and_then_nothing_is_written() 
 
     let outcome = pass(&source, &[&one, &two]).await;
 
-    let wanted_bytes: BTreeMap<_, _> = wanted.iter().map(|(key, text)| (key.clone(), text.clone().into_bytes())).collect();
+    let wanted_bytes: BTreeMap<_, _> =
+        wanted.iter().map(|(key, text)| (key.clone(), text.clone().into_bytes())).collect();
     for store in [&source, &one, &two] {
         assert_same(&store.contents().await, &wanted_bytes);
     }

@@ -1,1 +1,126 @@
-//! .
+//! Passes: what is copied, remembered, published.
+
+use std::sync::Arc;
+
+use skyfleet_mirror::{
+    Filter, Manifest, MirrorError, MirrorOptions, ObjectStore as _, Sha256, SourcePublication, Verification, mirror,
+    verify,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::{Server, content, dataset, pass, pass_with, replica};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_what_changed_is_copied_again() {
+    let server = Server::start().await;
+    let (source, target) = (server.bucket("source").await, server.bucket("target").await);
+    for key in ["a", "b", "c"] {
+        source.put_text(key, key).await;
+    }
+    let first = pass(&source, &[&target]).await;
+    assert_eq!(first.targets[0].copied_objects, 3);
+
+    source.put_text("b", "B").await;
+    source.put_text("d", "d").await;
+    source.delete("a").await.unwrap();
+    target.put_text("own", "not of the dataset").await;
+    let second = pass(&source, &[&target]).await;
+    assert_eq!(second.targets[0].copied_objects, 2);
+    assert_ne!(second.manifest, first.manifest);
+    assert_eq!(second.targets[0].manifest, second.manifest);
+    // Nothing is deleted at the target, and what the source lacks is not in the manifest.
+    let kept: Vec<_> = target.contents().await.into_keys().collect();
+    assert_eq!(kept, ["a", "b", "c", "d", "own"]);
+    assert_eq!(second.targets[0].verified_objects, 3);
+
+    // A byte is flipped at the target.
+    let manifest_key = skyfleet_mirror::manifest_key(&dataset(), second.manifest.unwrap());
+    let manifest = Manifest::parse(&target.read(&manifest_key).await).unwrap();
+    target.put_text("c", "x").await;
+    let cancel = CancellationToken::new();
+    for verification in [Verification::Checksum, Verification::ReadBack] {
+        let report = verify(&replica(&target, ""), &manifest, verification, 4, &cancel).await.unwrap();
+        let keys: Vec<_> = report.mismatches.iter().map(|mismatch| mismatch.key.as_str()).collect();
+        assert_eq!((report.verified, keys), (2, vec!["c"]));
+    }
+    let third = pass(&source, &[&target]).await;
+    assert_eq!(third.targets[0].copied_objects, 1);
+    let report = verify(&replica(&target, ""), &manifest, Verification::ReadBack, 4, &cancel).await.unwrap();
+    assert!(report.mismatches.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn filters_and_prefixes_name_the_dataset() {
+    let server = Server::start().await;
+    let (source, target) = (server.bucket("source").await, server.bucket("target").await);
+    for key in ["models/a.bin", "models/tmp/b.bin", "models/readme.md", "models/", "other/c.bin"] {
+        source.put_text(key, key).await;
+    }
+    let filter = Filter::new(&["**/*.bin".into()], &["tmp/**".into()]).unwrap();
+    let options = MirrorOptions { filter, ..MirrorOptions::default() };
+    let (from, to) = (replica(&source, "models/"), replica(&target, "copy/"));
+    let cancel = CancellationToken::new();
+    let outcome = mirror(&dataset(), &from, &[to], &options, &cancel, Arc::new(|_| ())).await.unwrap();
+    assert_eq!((outcome.objects, outcome.bytes), (1, Some(12)));
+    assert_eq!(outcome.source_publication, SourcePublication::Skipped);
+    assert_eq!(target.contents().await.into_keys().collect::<Vec<_>>(), ["copy/a.bin"]);
+    assert!(source.own_keys().await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_objects_go_in_parts_and_have_the_same_digest_everywhere() {
+    let server = Server::start().await;
+    let (source, one, two) = (server.bucket("source").await, server.bucket("one").await, server.bucket("two").await);
+    let bytes = content((40 << 20) + 5, 9);
+    source.put("big", &skyfleet_mirror::Attributes::default(), bytes.clone(), Sha256::of(&bytes)).await.unwrap();
+    for verification in [Verification::Checksum, Verification::ReadBack] {
+        let options = MirrorOptions { verification, ..MirrorOptions::default() };
+        let targets = if verification == Verification::Checksum { [&one] } else { [&two] };
+        let outcome = pass_with(&source, &targets, &options).await;
+        assert_eq!(outcome.targets[0].manifest, outcome.manifest, "{outcome:?}");
+        assert!(outcome.manifest.is_some());
+        assert!(targets[0].read("big").await == bytes);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_source_has_an_empty_manifest() {
+    let server = Server::start().await;
+    let (source, target) = (server.bucket("source").await, server.bucket("target").await);
+    let outcome = pass(&source, &[&target]).await;
+    assert_eq!(outcome.targets[0].manifest, Some(Manifest::default().digest()));
+    target.writes();
+    pass(&source, &[&target]).await;
+    assert_eq!(target.writes(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_keeps_only_the_newest_manifests() {
+    let server = Server::start().await;
+    let (source, target) = (server.bucket("source").await, server.bucket("target").await);
+    let mut newest = None;
+    for version in 0..8 {
+        source.put_text("a", &"v".repeat(version + 1)).await;
+        newest = pass(&source, &[&target]).await.manifest;
+    }
+    let manifests = |keys: Vec<String>| keys.into_iter().filter(|key| !key.contains("/state.")).collect::<Vec<_>>();
+    for store in [&source, &target] {
+        let kept = manifests(store.own_keys().await);
+        assert_eq!(kept.len(), 5);
+        assert!(kept.contains(&skyfleet_mirror::manifest_key(&dataset(), newest.unwrap())));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_inside_another_is_refused() {
+    let server = Server::start().await;
+    let store = server.bucket("bucket").await;
+    let cancel = CancellationToken::new();
+    for (from, to) in [("", ""), ("", "copy/"), ("a/b/", "a/")] {
+        let targets = [replica(&store, to)];
+        let options = MirrorOptions::default();
+        let refused = mirror(&dataset(), &replica(&store, from), &targets, &options, &cancel, Arc::new(|_| ())).await;
+        assert!(matches!(refused, Err(MirrorError::Overlap(..))), "{from:?} {to:?}");
+    }
+    assert_eq!(store.writes(), 0);
+}

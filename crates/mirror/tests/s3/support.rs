@@ -19,14 +19,20 @@ use tokio_util::sync::CancellationToken;
 /// A server that runs as long as the test.
 pub(crate) struct Server {
     pub(crate) running: RunningObjectStore,
-    _folder: TempDir,
+    /// Removed when the test ends.
+    folder: TempDir,
 }
 
 impl Server {
     pub(crate) async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let running = Garage::on_loopback(folder.path().to_owned()).unwrap().start().await.unwrap();
-        Self { running, _folder: folder }
+        Self { running, folder }
+    }
+
+    /// Ends the server as a power cut does; its data stays.
+    pub(crate) async fn stop(self) -> Stopped {
+        Stopped { store: self.running.kill().await.unwrap(), folder: self.folder }
     }
 
     pub(crate) fn location(&self, bucket: &str, prefix: &str) -> S3Location {
@@ -47,6 +53,18 @@ impl Server {
     pub(crate) async fn open(&self, bucket: &str, prefix: &str) -> Arc<Watched> {
         let store = S3Store::connect(self.location(bucket, prefix), self.credentials(), quick()).await.unwrap();
         Arc::new(Watched::new(store))
+    }
+}
+
+/// A server that was stopped.
+pub(crate) struct Stopped {
+    store: Garage,
+    folder: TempDir,
+}
+
+impl Stopped {
+    pub(crate) async fn start_again(self) -> Server {
+        Server { running: self.store.start().await.unwrap(), folder: self.folder }
     }
 }
 
@@ -173,7 +191,10 @@ impl ObjectStore for Watched {
     }
 
     async fn head(&self, key: &str) -> Result<ObjectHead, StoreError> {
-        let reaction = self.react(&Call::Head { key: key.to_owned() });
+        let mut reaction = self.react(&Call::Head { key: key.to_owned() });
+        if let Reaction::After(first) = &mut reaction {
+            first.await;
+        }
         let mut head = self.inner.head(key).await?;
         if matches!(reaction, Reaction::HideChecksum) {
             head.checksum = None;
@@ -182,7 +203,10 @@ impl ObjectStore for Watched {
     }
 
     async fn get(&self, key: &str, offset: u64, etag: Option<&str>) -> Result<(ObjectHead, Body), StoreError> {
-        let reaction = self.react(&Call::Get { key: key.to_owned(), offset });
+        let mut reaction = self.react(&Call::Get { key: key.to_owned(), offset });
+        if let Reaction::After(first) = &mut reaction {
+            first.await;
+        }
         let (head, body) = self.inner.get(key, offset, etag).await?;
         let Reaction::BreakBody(mut left) = reaction else { return Ok((head, body)) };
         let broken = skyfleet_mirror::StoreError {
@@ -260,9 +284,15 @@ pub(crate) async fn pass(source: &Arc<Watched>, targets: &[&Arc<Watched>]) -> Mi
     pass_with(source, targets, &options).await
 }
 
-pub(crate) async fn pass_with(source: &Arc<Watched>, targets: &[&Arc<Watched>], options: &MirrorOptions) -> MirrorOutcome {
+pub(crate) async fn pass_with(
+    source: &Arc<Watched>,
+    targets: &[&Arc<Watched>],
+    options: &MirrorOptions,
+) -> MirrorOutcome {
     let targets: Vec<_> = targets.iter().map(|target| replica(target, "")).collect();
-    mirror(&dataset(), &replica(source, ""), &targets, options, &CancellationToken::new(), Arc::new(|_| ())).await.unwrap()
+    mirror(&dataset(), &replica(source, ""), &targets, options, &CancellationToken::new(), Arc::new(|_| ()))
+        .await
+        .unwrap()
 }
 
 /// Bytes that no two offsets of share, so that a misplaced part shows.

@@ -1,0 +1,91 @@
+//! Which bucket a person means.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, Client};
+use skyfleet_api::Bucket;
+use skyfleet_mirror::{Credentials, S3Location};
+
+use super::failure::Failure;
+use crate::buckets;
+
+/// The hub answers a read of one object well within this.
+const HUB_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A bucket in a store, or a Bucket on the hub.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum BucketName {
+    /// `s3://bucket[/prefix]`; a prefix that does not end with `/` gets one.
+    Direct { bucket: String, prefix: String },
+    /// The name of a Bucket resource.
+    Resource(String),
+}
+
+impl BucketName {
+    /// Reads the argument.
+    pub(super) fn parse(text: &str) -> Result<Self, Failure> {
+        let wrong = || Failure::Usage(format!("{text:?} is no bucket: give s3://BUCKET[/PREFIX] or the name of a Bucket on the hub"));
+        if let Some(rest) = text.strip_prefix("s3://") {
+            let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+            let slash = if prefix.is_empty() || prefix.ends_with('/') { "" } else { "/" };
+            let direct = Self::Direct { bucket: bucket.to_owned(), prefix: format!("{prefix}{slash}") };
+            return if bucket.is_empty() { Err(wrong()) } else { Ok(direct) };
+        }
+        let is_name = !text.is_empty()
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.');
+        if is_name { Ok(Self::Resource(text.to_owned())) } else { Err(wrong()) }
+    }
+}
+
+/// Reads a Bucket and its Secret on the hub, with the kubeconfig's current context. Without a namespace it is the context's.
+pub(super) async fn resolve_bucket(namespace: Option<&str>, name: &str) -> Result<(S3Location, Credentials), Failure> {
+    let client = hub(name).await?;
+    let namespace = namespace.unwrap_or(client.default_namespace()).to_owned();
+    let bucket = Api::<Bucket>::namespaced(client.clone(), &namespace).get_opt(name).await;
+    let bucket = bucket.map_err(hub_failure(name))?;
+    let spec = bucket.ok_or_else(|| Failure::NoBucketResource { name: name.to_owned(), namespace: namespace.clone() })?.spec;
+    let unusable = |source| Failure::Bucket { name: name.to_owned(), source };
+    let location = buckets::location(&spec).map_err(unusable)?;
+    let Some(reference) = spec.credentials_secret_ref else { return Ok((location, Credentials::DefaultChain)) };
+    let secret = Api::<Secret>::namespaced(client, &namespace).get_opt(&reference.name).await;
+    let secret = secret.map_err(hub_failure(name))?;
+    let missing = || Failure::NoSecret { secret: reference.name.clone(), bucket: name.to_owned() };
+    let data = secret.ok_or_else(missing)?.data.unwrap_or_default();
+    let credentials = buckets::credentials(&reference.name, &data).map_err(unusable)?;
+    Ok((location, credentials))
+}
+
+async fn hub(name: &str) -> Result<Client, Failure> {
+    let failed = |reason: String| Failure::Hub { name: name.to_owned(), reason };
+    let mut config = kube::Config::infer().await.map_err(|error| failed(error.to_string()))?;
+    config.connect_timeout = Some(HUB_TIMEOUT);
+    config.read_timeout = Some(HUB_TIMEOUT);
+    Client::try_from(config).map_err(|error| failed(error.to_string()))
+}
+
+fn hub_failure(name: &str) -> impl FnOnce(kube::Error) -> Failure {
+    move |error| Failure::Hub { name: name.to_owned(), reason: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::BucketName;
+
+    #[test]
+    fn a_url_is_direct_and_a_name_is_a_resource() {
+        let direct = |bucket: &str, prefix: &str| BucketName::Direct { bucket: bucket.into(), prefix: prefix.into() };
+        for (text, wanted) in [
+            ("s3://b", direct("b", "")),
+            ("s3://b/", direct("b", "")),
+            ("s3://b/a b", direct("b", "a b/")),
+            ("s3://b/a//", direct("b", "a//")),
+            ("weights-aws", BucketName::Resource("weights-aws".into())),
+        ] {
+            assert_eq!(BucketName::parse(text).unwrap(), wanted, "{text}");
+        }
+        for text in ["", "s3://", "s3:///a", "gs://b", "a/b", "Weights"] {
+            assert_eq!(BucketName::parse(text).unwrap_err().exit_status(), 2, "{text}");
+        }
+    }
+}

@@ -1,0 +1,80 @@
+use skyfleet_mirror::{FetchError, StoreError, StoreErrorKind, UploadError};
+
+use crate::buckets::BucketError;
+
+/// Why a verb failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// Arguments that do not make sense.
+    #[error("{0}")]
+    Usage(String),
+    /// The store, or what it was asked for.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// An upload.
+    #[error(transparent)]
+    Upload(#[from] UploadError),
+    /// A fetch.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// The hub has no such Bucket.
+    #[error("there is no Bucket {name:?} in the namespace {namespace:?} of the hub: see `kubectl get buckets -A`")]
+    NoBucketResource {
+        /// The name asked for.
+        name: String,
+        /// The namespace looked in.
+        namespace: String,
+    },
+    /// The Bucket's Secret is not there.
+    #[error("the Secret {secret:?} of the Bucket {bucket:?} is missing: create it in the Bucket's namespace")]
+    NoSecret {
+        /// The Secret.
+        secret: String,
+        /// The Bucket.
+        bucket: String,
+    },
+    /// The Bucket, or its Secret, cannot be used.
+    #[error("the Bucket {name:?}: {source}")]
+    Bucket {
+        /// The Bucket.
+        name: String,
+        /// Why.
+        source: BucketError,
+    },
+    /// The hub cannot be asked.
+    #[error("cannot ask the hub for the Bucket {name:?}: {reason}")]
+    Hub {
+        /// The Bucket.
+        name: String,
+        /// What the client said.
+        reason: String,
+    },
+}
+
+impl Failure {
+    /// The process's exit status; `--help` lists them.
+    pub(super) fn exit_status(&self) -> u8 {
+        match self {
+            Self::Usage(_) => 2,
+            Self::Upload(UploadError::File { .. } | UploadError::NotAFile(_)) | Self::Fetch(FetchError::File { .. }) => 3,
+            Self::NoSecret { .. } | Self::Bucket { source: BucketError::MissingKey { .. }, .. } => 4,
+            Self::NoBucketResource { .. } => 6,
+            Self::Fetch(FetchError::Mismatch { .. } | FetchError::DamagedManifest { .. }) => 8,
+            Self::Store(error) | Self::Upload(UploadError::Store(error)) | Self::Fetch(FetchError::Store(error)) => {
+                of_store(&error.kind)
+            }
+            Self::Upload(_) | Self::Fetch(_) | Self::Bucket { .. } | Self::Hub { .. } => 1,
+        }
+    }
+}
+
+fn of_store(kind: &StoreErrorKind) -> u8 {
+    match kind {
+        StoreErrorKind::MissingCredentials => 4,
+        StoreErrorKind::CredentialsRefused => 5,
+        StoreErrorKind::MissingBucket => 6,
+        StoreErrorKind::Unreachable => 7,
+        StoreErrorKind::Corrupt => 8,
+        _ => 1,
+    }
+}

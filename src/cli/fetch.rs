@@ -1,0 +1,80 @@
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use skyfleet_mirror::{
+    ConnectOptions, Credentials, DatasetName, FetchEvent, FetchRequest, ManifestDigest, Replica, RetryPolicy, S3Location, S3Store, fetch,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::failure::Failure;
+use super::progress::Progress;
+
+/// Bring a verified dataset to a directory: what a pod does before it serves
+#[derive(Debug, clap::Args)]
+#[command(after_help = super::EXIT_STATUSES)]
+pub(crate) struct FetchArgs {
+    /// The bucket's name in the store. Credentials come from the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
+    /// AWS_SESSION_TOKEN), or from the pod's identity
+    #[arg(long)]
+    bucket: String,
+    /// The store's URL, when it is not Amazon's
+    #[arg(long, env = "AWS_ENDPOINT_URL")]
+    endpoint_url: Option<String>,
+    /// The bucket's region
+    #[arg(long, env = "AWS_REGION")]
+    region: Option<String>,
+    /// The Bucket's prefix, byte for byte
+    #[arg(long, default_value = "")]
+    prefix: String,
+    /// The dataset's prefix below the Bucket's: that of the target (or source) in the DatasetReplica
+    #[arg(long, default_value = "")]
+    dataset_prefix: String,
+    /// The DatasetReplica, as NAMESPACE.NAME
+    #[arg(long)]
+    dataset: DatasetName,
+    /// The manifest's digest, as sha256:…
+    #[arg(long)]
+    digest: ManifestDigest,
+    /// Only objects whose key in the dataset starts with it; the rest of the key is the file's path
+    #[arg(long, default_value = "")]
+    path: String,
+    /// The directory
+    #[arg(long)]
+    into: PathBuf,
+    /// Files in flight at once
+    #[arg(long, default_value_t = 4)]
+    concurrency: usize,
+    /// How long each request is tried again while the store cannot be reached, in seconds of waiting
+    #[arg(long, default_value_t = 300)]
+    retry_seconds: u64,
+}
+
+impl FetchArgs {
+    pub(super) async fn run(self, cancel: &CancellationToken) -> Result<String, Failure> {
+        let location = S3Location::new(self.endpoint_url, self.region, self.bucket, self.prefix);
+        let retry = RetryPolicy { budget: Duration::from_secs(self.retry_seconds), ..RetryPolicy::default() };
+        let options = ConnectOptions { retry, ..ConnectOptions::default() };
+        let store = S3Store::connect(location, Credentials::DefaultChain, options).await?;
+        let replica = Replica { store: Arc::new(store), prefix: self.dataset_prefix };
+        let request = FetchRequest {
+            dataset: self.dataset,
+            digest: self.digest,
+            path: self.path,
+            into: self.into,
+            concurrency: self.concurrency,
+        };
+        let progress = Progress::new(&request.dataset.to_string(), 0);
+        let report = |event| match event {
+            FetchEvent::Planned { bytes, .. } => progress.set_total(bytes),
+            FetchEvent::Received { bytes } => progress.add(bytes),
+        };
+        let outcome = fetch(&replica, &request, cancel, report).await?;
+        drop(progress);
+        let into = request.into.display();
+        Ok(format!(
+            "fetched {} of {}: {} files, {} bytes in {into}, each checked ({} were there)",
+            request.digest, request.dataset, outcome.files, outcome.bytes, outcome.skipped_files
+        ))
+    }
+}
