@@ -25,7 +25,11 @@ pub(super) enum BucketName {
 impl BucketName {
     /// Reads the argument.
     pub(super) fn parse(text: &str) -> Result<Self, Failure> {
-        let wrong = || Failure::Usage(format!("{text:?} is no bucket: give s3://BUCKET[/PREFIX] or the name of a Bucket on the hub"));
+        let wrong = || {
+            Failure::Usage(format!(
+                "{text:?} is no bucket: give s3://BUCKET[/PREFIX] or the name of a Bucket on the hub"
+            ))
+        };
         if let Some(rest) = text.strip_prefix("s3://") {
             let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
             let slash = if prefix.is_empty() || prefix.ends_with('/') { "" } else { "/" };
@@ -44,7 +48,8 @@ pub(super) async fn resolve_bucket(namespace: Option<&str>, name: &str) -> Resul
     let namespace = namespace.unwrap_or(client.default_namespace()).to_owned();
     let bucket = Api::<Bucket>::namespaced(client.clone(), &namespace).get_opt(name).await;
     let bucket = bucket.map_err(hub_failure(name))?;
-    let spec = bucket.ok_or_else(|| Failure::NoBucketResource { name: name.to_owned(), namespace: namespace.clone() })?.spec;
+    let spec =
+        bucket.ok_or_else(|| Failure::NoBucketResource { name: name.to_owned(), namespace: namespace.clone() })?.spec;
     let unusable = |source| Failure::Bucket { name: name.to_owned(), source };
     let location = buckets::location(&spec).map_err(unusable)?;
     let Some(reference) = spec.credentials_secret_ref else { return Ok((location, Credentials::DefaultChain)) };

@@ -56,7 +56,8 @@ impl Failure {
     pub(super) fn exit_status(&self) -> u8 {
         match self {
             Self::Usage(_) => 2,
-            Self::Upload(UploadError::File { .. } | UploadError::NotAFile(_)) | Self::Fetch(FetchError::File { .. }) => 3,
+            Self::Upload(UploadError::File { .. } | UploadError::NotAFile(_))
+            | Self::Fetch(FetchError::File { .. }) => 3,
             Self::NoSecret { .. } | Self::Bucket { source: BucketError::MissingKey { .. }, .. } => 4,
             Self::NoBucketResource { .. } => 6,
             Self::Fetch(FetchError::Mismatch { .. } | FetchError::DamagedManifest { .. }) => 8,

@@ -1,9 +1,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use skyfleet_mirror::{
-    ConnectOptions, Credentials, DatasetName, FetchEvent, FetchRequest, ManifestDigest, Replica, RetryPolicy, S3Location, S3Store, fetch,
+    Credentials, DatasetName, FetchEvent, FetchRequest, ManifestDigest, Replica, S3Location, S3Store, fetch,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -53,9 +52,8 @@ pub(crate) struct FetchArgs {
 impl FetchArgs {
     pub(super) async fn run(self, cancel: &CancellationToken) -> Result<String, Failure> {
         let location = S3Location::new(self.endpoint_url, self.region, self.bucket, self.prefix);
-        let retry = RetryPolicy { budget: Duration::from_secs(self.retry_seconds), ..RetryPolicy::default() };
-        let options = ConnectOptions { retry, ..ConnectOptions::default() };
-        let store = S3Store::connect(location, Credentials::DefaultChain, options).await?;
+        let store =
+            S3Store::connect(location, Credentials::DefaultChain, super::connect_options(self.retry_seconds)).await?;
         let replica = Replica { store: Arc::new(store), prefix: self.dataset_prefix };
         let request = FetchRequest {
             dataset: self.dataset,

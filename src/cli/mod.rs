@@ -7,7 +7,9 @@ mod progress;
 mod upload;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
+use skyfleet_mirror::{ConnectOptions, RetryPolicy};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use fetch::FetchArgs;
@@ -61,10 +63,16 @@ impl Verb {
     }
 }
 
+fn connect_options(retry_seconds: u64) -> ConnectOptions {
+    let retry = RetryPolicy { budget: Duration::from_secs(retry_seconds), ..RetryPolicy::default() };
+    ConnectOptions { retry, ..ConnectOptions::default() }
+}
+
 /// Ctrl-C, or the request to end that Kubernetes sends. Without a signal handler it never comes.
 async fn interruption() {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
         return std::future::pending().await;
     };
     tokio::select! {

@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use skyfleet_mirror::{
-    ConnectOptions, Credentials, ObjectStore, RESERVED_PREFIX, S3Location, S3Store, TransferLimits, UploadError, upload,
+    Credentials, ObjectStore, RESERVED_PREFIX, S3Location, S3Store, TransferLimits, UploadError, upload,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +29,9 @@ pub(crate) struct UploadArgs {
     /// The bucket's region; only with s3://
     #[arg(long, env = "AWS_REGION")]
     region: Option<String>,
+    /// How long each request is tried again while the store cannot be reached, in seconds of waiting
+    #[arg(long, default_value_t = 30)]
+    retry_seconds: u64,
 }
 
 impl UploadArgs {
@@ -48,14 +51,17 @@ impl UploadArgs {
             BucketName::Resource(name) => resolve_bucket(self.namespace.as_deref(), &name).await?,
         };
         let url = format!("s3://{}/{}{key}", location.bucket, location.prefix);
-        let store = S3Store::connect(location, credentials, ConnectOptions::default()).await?;
+        let store = S3Store::connect(location, credentials, super::connect_options(self.retry_seconds)).await?;
         let endpoint = store.place().endpoint.clone();
         let store: Arc<dyn ObjectStore> = Arc::new(store);
         let progress = Progress::new(&key, file.len());
         let sent = |bytes| progress.add(bytes);
         let outcome = upload(&store, &key, &self.file, TransferLimits::default(), cancel, sent).await?;
         drop(progress);
-        Ok(format!("uploaded {url} at {endpoint}: {} bytes, sha256:{}, confirmed by the store", outcome.size, outcome.sha256))
+        Ok(format!(
+            "uploaded {url} at {endpoint}: {} bytes, sha256:{}, confirmed by the store",
+            outcome.size, outcome.sha256
+        ))
     }
 }
 
