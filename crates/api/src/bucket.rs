@@ -127,6 +127,9 @@ pub struct BucketStatus {
     /// What the store was found to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub capabilities: Option<Capabilities>,
+    /// The resourceVersion of the Secret that this was found with: another one is a reason to look anew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credentials_version: Option<String>,
 }
 
 /// What an object store was found to do, by trying.

@@ -81,7 +81,7 @@ fn args(model: &ModelSource, into: &str) -> Vec<String> {
     let optional = [
         ("--endpoint-url", model.endpoint.clone().unwrap_or_default()),
         ("--region", model.region.clone().unwrap_or_default()),
-        ("--bucket-prefix", model.bucket_prefix.clone()),
+        ("--prefix", model.bucket_prefix.clone()),
         ("--dataset-prefix", model.dataset_prefix.clone()),
         ("--path", model.path.clone()),
     ];

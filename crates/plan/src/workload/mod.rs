@@ -4,8 +4,10 @@
 mod load_model;
 mod pod_template;
 mod preset;
+mod settled;
 
 pub use load_model::{Loader, ModelSource};
+pub use settled::{is_settled, sealed};
 
 use std::collections::BTreeMap;
 

@@ -1,0 +1,46 @@
+//! How the operator is started.
+
+use std::net::SocketAddr;
+
+use clap::{Args, ValueEnum};
+
+/// Run the operator: watches the hub and makes the fleet as the custom resources say.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct OperatorArgs {
+    /// Address of /healthz, /readyz and /metrics.
+    #[arg(long, env = "SKYFLEET_LISTEN", default_value = "0.0.0.0:8080")]
+    pub(crate) listen: SocketAddr,
+    /// Form of the log. Its detail is set by RUST_LOG.
+    #[arg(long, env = "SKYFLEET_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
+    /// The Lease that the one active operator holds.
+    #[arg(long, env = "SKYFLEET_LEASE_NAME", default_value = "skyfleet-operator")]
+    pub(crate) lease_name: String,
+    /// Namespace of the Lease and of the Secrets that Clusters name.
+    #[arg(long, env = "POD_NAMESPACE", default_value = "skyfleet-system")]
+    pub(crate) namespace: String,
+    /// This operator's name among its replicas.
+    #[arg(long, env = "POD_NAME")]
+    pub(crate) identity: Option<String>,
+    /// The image that loads models in member clusters: normally the operator's own.
+    #[arg(long, env = "SKYFLEET_IMAGE", default_value = concat!("ghcr.io/skyfleet/skyfleet:", env!("CARGO_PKG_VERSION")))]
+    pub(crate) image: String,
+    /// Its pull policy.
+    #[arg(long, env = "SKYFLEET_IMAGE_PULL_POLICY")]
+    pub(crate) image_pull_policy: Option<String>,
+    /// Objects of one kind that are worked on at once.
+    #[arg(long, env = "SKYFLEET_CONCURRENCY", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) concurrency: u16,
+    /// Mirror passes that run at once. Each holds at most 256 MiB of content.
+    #[arg(long, env = "SKYFLEET_MIRROR_PASSES", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) mirror_passes: u16,
+}
+
+/// Form of the log.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}

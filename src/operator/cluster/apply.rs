@@ -1,0 +1,73 @@
+//! Connects to a member, removes there what nobody owns any more, and says when it may leave.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
+use kube::api::{Api, ListParams};
+use skyfleet_api::conditions::Reason;
+use skyfleet_api::{Cluster, ModelDeployment, labels};
+
+use super::validate::Refusal;
+use crate::operator::context::Context;
+use crate::operator::error::ReconcileError;
+use crate::operator::fleet::{Connection, Member};
+use crate::operator::member_objects;
+use crate::operator::release::may_release;
+
+/// Connects, or keeps the connection there is.
+pub(super) async fn connect(context: &Context, name: &str, connection: Connection) -> Result<Arc<Member>, Refusal> {
+    context.fleet.connect(name, connection).await.map_err(|error| {
+        context.fleet.disconnect(name);
+        Refusal::new(Reason::InvalidCredentials, error.to_string())
+    })
+}
+
+/// Removes objects whose ModelDeployment is gone: it was deleted while the member could not be reached. An object is seen
+/// first and its owner is looked for afterwards, so that one just made is never taken for an orphan.
+pub(super) async fn sweep(context: &Context, member: &Member) -> Result<(), ReconcileError> {
+    if !member.usable() {
+        return Ok(());
+    }
+    let held = member_objects::owners(&member.objects);
+    if held.is_empty() {
+        return Ok(());
+    }
+    let models = Api::<ModelDeployment>::all(context.hub.clone());
+    let owners =
+        models.list_metadata(&ListParams::default()).await.map_err(ReconcileError::hub("list the ModelDeployments"))?;
+    let alive: BTreeSet<String> = owners.items.iter().filter_map(ResourceExt::uid).collect();
+    for orphan in held.iter().filter(|owner| !alive.contains(&owner.uid)) {
+        tracing::info!(
+            namespace = orphan.namespace,
+            name = orphan.name,
+            "removing what a deleted ModelDeployment left in a member"
+        );
+        if let Err(error) = member_objects::remove(member, orphan).await {
+            tracing::warn!(%error, "it could not be removed; trying again later");
+        }
+    }
+    Ok(())
+}
+
+/// What a Cluster that is being deleted still waits for; `None` when it may go.
+pub(super) fn departure(cluster: &Cluster, member: Option<&Member>, now: Timestamp) -> Option<String> {
+    let asked = cluster.annotations().get(labels::ABANDON_UNREACHABLE).is_some_and(|value| value == "true");
+    let deleted_at = cluster.metadata.deletion_timestamp.as_ref().map_or(now, |time| time.0);
+    let waited: SignedDuration = now.duration_since(deleted_at);
+    match member {
+        Some(member) if member.usable() => {
+            let left = member_objects::owners(&member.objects).len();
+            (left > 0 && !asked).then(|| {
+                format!(
+                    "{left} ModelDeployment(s) still have replicas here; they go once their replacements serve. To leave them \
+                     here and let the Cluster go, set the annotation {}=true",
+                    labels::ABANDON_UNREACHABLE
+                )
+            })
+        }
+        _ if may_release(asked, waited) => None,
+        _ => Some(crate::operator::release::waiting("the member cannot be reached")),
+    }
+}

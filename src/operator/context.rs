@@ -1,0 +1,29 @@
+//! What every controller shares.
+
+use kube::Client;
+use kube::runtime::events::Recorder;
+use skyfleet_plan::workload::Loader;
+
+use super::fleet::Fleet;
+use super::metrics::Metrics;
+
+/// The field manager of what the operator writes to objects of members and, by its status, of the hub.
+pub(crate) const FIELD_MANAGER: &str = "skyfleet-operator";
+
+/// What every controller shares.
+pub(crate) struct Context {
+    /// The hub.
+    pub(crate) hub: Client,
+    /// The hub's identity: the UID of its `kube-system` namespace.
+    pub(crate) hub_id: String,
+    /// The operator's own namespace, where the Secrets of Clusters are.
+    pub(crate) namespace: String,
+    /// The members' clients and what is known of them.
+    pub(crate) fleet: Fleet,
+    /// What loads models in members.
+    pub(crate) loader: Loader,
+    /// Writes events.
+    pub(crate) recorder: Recorder,
+    /// What is measured.
+    pub(crate) metrics: Metrics,
+}

@@ -1,0 +1,107 @@
+//! Runs one pass of the mirror.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use skyfleet_mirror::{
+    MirrorError, MirrorEvent, MirrorOptions, MirrorOutcome, ProgressSink, Replica, RetryClass, StoreError,
+    TargetOutcome, mirror,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::passes::Counters;
+use super::validate::{Job, Place};
+use crate::operator::bucket;
+use crate::operator::context::Context;
+
+/// How a pass ended.
+#[derive(Debug)]
+pub(super) struct PassReport {
+    /// What the source holds, or why nothing could be done.
+    pub(super) source: Result<MirrorOutcome, PassError>,
+    /// One for each target of the job, in its order: how it is, or why it was left out.
+    pub(super) targets: Vec<Result<TargetOutcome, String>>,
+}
+
+/// Why nothing could be done, and whether that passes by itself.
+#[derive(Clone, Debug)]
+pub(super) struct PassError {
+    pub(super) message: String,
+    pub(super) passing: bool,
+}
+
+impl PassReport {
+    /// Whether every target holds, proven, what the source does.
+    pub(super) fn complete(&self) -> bool {
+        let Ok(source) = &self.source else { return false };
+        source.manifest.is_some()
+            && self.targets.iter().all(|target| target.as_ref().is_ok_and(|target| target.manifest == source.manifest))
+    }
+}
+
+/// The work of one pass, to be run beside the reconcile.
+pub(super) fn pass(
+    job: Job,
+    context: &Context,
+    (counters, cancel): (Arc<Counters>, CancellationToken),
+) -> impl Future<Output = PassReport> + Send + use<> {
+    let metrics = context.metrics.clone();
+    let progress: ProgressSink = Arc::new(move |event| {
+        if let MirrorEvent::Copied { bytes, .. } = event {
+            counters.objects.fetch_add(1, Ordering::Relaxed);
+            counters.bytes.fetch_add(bytes, Ordering::Relaxed);
+            metrics.mirrored(1, bytes);
+        }
+    });
+    async move { run(job, cancel, progress).await }
+}
+
+async fn run(job: Job, cancel: CancellationToken, progress: ProgressSink) -> PassReport {
+    let mut targets = Vec::with_capacity(job.targets.len());
+    let mut connected = Vec::new();
+    for target in job.targets {
+        match connect(target).await {
+            Ok(replica) => {
+                connected.push(replica);
+                targets.push(None);
+            }
+            Err(why) => targets.push(Some(Err(why))),
+        }
+    }
+    let source = match open(job.source).await {
+        Ok(source) => source,
+        Err(error) => return failed(error.to_string(), error.retry() != RetryClass::Permanent, targets),
+    };
+    let options = MirrorOptions {
+        filter: job.filter,
+        verification: job.verification,
+        publish_to_source: job.publish_to_source,
+        ..MirrorOptions::default()
+    };
+    match mirror(&job.dataset, &source, &connected, &options, &cancel, progress).await {
+        Ok(outcome) => {
+            let mut done = outcome.targets.clone().into_iter();
+            let targets = targets.into_iter().filter_map(|left_out| left_out.or_else(|| done.next().map(Ok))).collect();
+            PassReport { source: Ok(outcome), targets }
+        }
+        Err(error) => {
+            let passing = !matches!(error, MirrorError::Overlap(..));
+            failed(error.to_string(), passing, targets)
+        }
+    }
+}
+
+fn failed(message: String, passing: bool, targets: Vec<Option<Result<TargetOutcome, String>>>) -> PassReport {
+    let targets =
+        targets.into_iter().map(|left_out| left_out.unwrap_or_else(|| Err("the source failed".to_owned()))).collect();
+    PassReport { source: Err(PassError { message, passing }), targets }
+}
+
+async fn connect(target: Result<Place, String>) -> Result<Replica, String> {
+    open(target?).await.map_err(|error| error.to_string())
+}
+
+async fn open(place: Place) -> Result<Replica, StoreError> {
+    let store = bucket::connect(place.access).await?;
+    Ok(Replica { store: Arc::new(store), prefix: place.prefix })
+}

@@ -1,0 +1,167 @@
+//! Says how far each bucket is.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use skyfleet_api::conditions::{ConditionType, Finding, Reason, conditions, is_true, whole_seconds};
+use skyfleet_api::dataset_replica::ReplicaStatus;
+use skyfleet_api::{DatasetReplica, DatasetReplicaStatus};
+use skyfleet_mirror::{MirrorOutcome, SourcePublication, TargetOutcome};
+
+use super::apply::PassReport;
+use super::validate::Job;
+
+/// The status of a DatasetReplica that is not being worked on.
+pub(super) fn without_pass(replica: &DatasetReplica, findings: &[Finding], now: Timestamp) -> DatasetReplicaStatus {
+    let earlier = replica.status.clone().unwrap_or_default();
+    let generation = replica.metadata.generation;
+    let conditions = conditions(&earlier.conditions, findings, generation, now);
+    DatasetReplicaStatus { observed_generation: generation, conditions, ..earlier }
+}
+
+/// The status while a pass runs. One that has copied nothing so far only looks, and looking is not news.
+pub(super) fn running(replica: &DatasetReplica, progress: (u64, u64), now: Timestamp) -> DatasetReplicaStatus {
+    let settled = replica.status.as_ref().is_some_and(|status| {
+        status.observed_generation == replica.metadata.generation && is_true(&status.conditions, ConditionType::Ready)
+    });
+    let (objects, bytes) = progress;
+    match (&replica.status, objects) {
+        (Some(status), 0) if settled => status.clone(),
+        (_, 0) => {
+            without_pass(replica, &Finding::reconciling(Reason::Progressing, "looking at source and targets"), now)
+        }
+        _ => {
+            let message = format!("copying: {objects} objects ({bytes} bytes) verified so far");
+            without_pass(replica, &Finding::reconciling(Reason::Progressing, message), now)
+        }
+    }
+}
+
+/// The status after a pass, or before the first.
+pub(super) fn of_look(
+    replica: &DatasetReplica,
+    job: &Job,
+    report: Option<&PassReport>,
+    now: Timestamp,
+) -> DatasetReplicaStatus {
+    let Some(report) = report else { return running(replica, (0, 0), now) };
+    debug_assert_eq!(report.targets.len(), job.targets.len());
+    let earlier = replica.status.clone().unwrap_or_default();
+    let spec = &replica.spec;
+    let source = source(&spec.source.bucket_ref.name, &spec.source.prefix, report, earlier.source.as_ref(), now);
+    let targets = spec.targets.iter().zip(&report.targets).map(|(target, outcome)| {
+        let known = |status: &&ReplicaStatus| status.bucket == target.bucket_ref.name && status.prefix == target.prefix;
+        let earlier = earlier.targets.iter().find(known).cloned();
+        self::target(&target.bucket_ref.name, &target.prefix, outcome, earlier, now)
+    });
+    let targets = targets.collect();
+    let findings = findings(report, spec.targets.iter().map(|target| target.bucket_ref.name.as_str()));
+    let generation = replica.metadata.generation;
+    let conditions = conditions(&earlier.conditions, &findings, generation, now);
+    DatasetReplicaStatus { observed_generation: generation, conditions, source: Some(source), targets }
+}
+
+fn source(
+    bucket: &str,
+    prefix: &str,
+    report: &PassReport,
+    earlier: Option<&ReplicaStatus>,
+    now: Timestamp,
+) -> ReplicaStatus {
+    let base = earlier.filter(|status| status.bucket == bucket && status.prefix == prefix).cloned();
+    let base =
+        ReplicaStatus { bucket: bucket.to_owned(), prefix: prefix.to_owned(), error: None, ..base.unwrap_or_default() };
+    let outcome = match &report.source {
+        Ok(outcome) => outcome,
+        Err(error) => return ReplicaStatus { error: Some(error.message.clone()), ..base },
+    };
+    let (digest, error) = match &outcome.source_publication {
+        SourcePublication::Published => (outcome.manifest.map(|digest| digest.to_string()), None),
+        SourcePublication::Skipped => (None, None),
+        SourcePublication::Failed(error) => (None, Some(format!("the manifest could not be put here: {error}"))),
+    };
+    let error = error.or_else(|| outcome.source_failures.first().map(ToString::to_string));
+    verified(base, digest, outcome.objects, outcome.bytes, now, error)
+}
+
+fn target(
+    bucket: &str,
+    prefix: &str,
+    outcome: &Result<TargetOutcome, String>,
+    earlier: Option<ReplicaStatus>,
+    now: Timestamp,
+) -> ReplicaStatus {
+    let base = ReplicaStatus {
+        bucket: bucket.to_owned(),
+        prefix: prefix.to_owned(),
+        error: None,
+        ..earlier.unwrap_or_default()
+    };
+    match outcome {
+        Ok(TargetOutcome { manifest: Some(digest), verified_objects, verified_bytes, .. }) => {
+            let base = ReplicaStatus { lag_seconds: None, ..base };
+            verified(base, Some(digest.to_string()), *verified_objects, Some(*verified_bytes), now, None)
+        }
+        Ok(outcome) => behind(base, &failure(outcome), now),
+        Err(why) => behind(base, why, now),
+    }
+}
+
+/// The manifest that was verified last stays: pods go on to load by it.
+fn behind(base: ReplicaStatus, why: &str, now: Timestamp) -> ReplicaStatus {
+    let lag = base.last_sync_time.as_ref().map(|time| now.duration_since(time.0).as_secs().max(0));
+    ReplicaStatus { error: Some(why.to_owned()), lag_seconds: lag, ..base }
+}
+
+fn verified(
+    base: ReplicaStatus,
+    digest: Option<String>,
+    objects: u64,
+    bytes: Option<u64>,
+    now: Timestamp,
+    error: Option<String>,
+) -> ReplicaStatus {
+    let same = base.manifest_digest == digest;
+    ReplicaStatus {
+        objects: i64::try_from(objects).ok(),
+        bytes: bytes.and_then(|bytes| i64::try_from(bytes).ok()),
+        last_sync_time: if same { base.last_sync_time } else { digest.as_ref().map(|_| Time(whole_seconds(now))) },
+        manifest_digest: digest,
+        error,
+        ..base
+    }
+}
+
+fn failure(outcome: &TargetOutcome) -> String {
+    let first = outcome.failures.first().map(ToString::to_string);
+    let why = outcome.error.as_ref().map(ToString::to_string).or(first).unwrap_or_else(|| "it is behind".to_owned());
+    if outcome.failed_objects > 1 {
+        format!("{} objects failed, the first: {why}", outcome.failed_objects)
+    } else {
+        why
+    }
+}
+
+fn findings<'a>(report: &PassReport, targets: impl Iterator<Item = &'a str>) -> Vec<Finding> {
+    let outcome: &MirrorOutcome = match &report.source {
+        Ok(outcome) => outcome,
+        Err(error) if error.passing => return Finding::reconciling(Reason::CopyFailed, error.message.clone()),
+        Err(error) => return Finding::stalled(Reason::CopyFailed, error.message.clone()),
+    };
+    if report.complete() {
+        let bytes = outcome.bytes.unwrap_or_default();
+        let message =
+            format!("{} objects ({bytes} bytes) verified in {} targets", outcome.objects, report.targets.len());
+        return Finding::ready(message);
+    }
+    let behind: Vec<String> = targets
+        .zip(&report.targets)
+        .filter_map(|(bucket, target)| match target {
+            Ok(target) if target.manifest.is_some() && target.manifest == outcome.manifest => None,
+            Ok(target) => Some(format!("{bucket}: {}", failure(target))),
+            Err(why) => Some(format!("{bucket}: {why}")),
+        })
+        .collect();
+    let unread = outcome.source_failures.first().map(|failure| format!("the source: {failure}"));
+    let message = behind.into_iter().chain(unread).collect::<Vec<_>>().join("; ");
+    Finding::reconciling(Reason::CopyFailed, message)
+}

@@ -1,0 +1,238 @@
+//! Checks a DatasetReplica and makes of it the job of one pass.
+
+use skyfleet_api::conditions::{ConditionType, Finding, Reason, is_true};
+use skyfleet_api::dataset_replica::Verification as WantedVerification;
+use skyfleet_api::{Bucket, DatasetReplica, DatasetReplicaSpec, UnsupportedFields};
+use skyfleet_mirror::{DatasetName, Filter, Sha256, Verification};
+
+use super::dereference::{BucketWithSecret, Buckets};
+use crate::operator::bucket::{Access, access};
+use crate::operator::report::unsupported;
+
+/// What is to be done.
+pub(super) enum Verdict {
+    /// Nothing, for these reasons.
+    Refused(Vec<Finding>),
+    /// Copy.
+    Copy(Box<Job>),
+}
+
+/// One pass: from where to where.
+#[derive(Clone, Debug)]
+pub(super) struct Job {
+    pub(super) dataset: DatasetName,
+    pub(super) source: Place,
+    pub(super) publish_to_source: bool,
+    /// One for each target of the spec, in its order.
+    pub(super) targets: Vec<TargetPlace>,
+    pub(super) filter: Filter,
+    pub(super) verification: Verification,
+    /// Tells this job from one with another spec, bucket or key.
+    pub(super) fingerprint: String,
+}
+
+/// Where a copy is.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) access: Access,
+    pub(super) prefix: String,
+}
+
+/// A target: where it is, or why it can't be used now. It then waits alone; the others go on.
+pub(super) type TargetPlace = Result<Place, String>;
+
+/// Checks a DatasetReplica.
+pub(super) fn validate(replica: &DatasetReplica, buckets: &Buckets) -> Verdict {
+    job(replica, buckets).map_or_else(Verdict::Refused, |job| Verdict::Copy(Box::new(job)))
+}
+
+fn job(replica: &DatasetReplica, buckets: &Buckets) -> Result<Job, Vec<Finding>> {
+    let spec = &replica.spec;
+    let fields = spec.unsupported_fields();
+    if !fields.is_empty() {
+        return Err(Finding::stalled(Reason::UnsupportedField, unsupported(&fields)));
+    }
+    if spec.suspend {
+        let message = "spec.suspend is true: nothing is copied until it is false";
+        return Err(vec![Finding::new(ConditionType::Ready, false, Reason::Suspended, message)]);
+    }
+    let invalid = |message: String| Finding::stalled(Reason::InvalidSpec, message);
+    let filters = &spec.source.filters;
+    let filter = Filter::new(&filters.include, &filters.exclude)
+        .map_err(|error| invalid(format!("spec.source.filters: {error}")))?;
+    let namespace = replica.metadata.namespace.as_deref().unwrap_or_default();
+    let dataset = DatasetName::new(namespace, replica.metadata.name.as_deref().unwrap_or_default())
+        .map_err(|error| invalid(error.to_string()))?;
+    let source_bucket = &spec.source.bucket_ref.name;
+    let source = place(buckets, source_bucket, &spec.source.prefix, false)
+        .map_err(|(reason, message)| Finding::reconciling(reason, message))?;
+    let targets = spec
+        .targets
+        .iter()
+        .map(|target| place(buckets, &target.bucket_ref.name, &target.prefix, true).map_err(|(_, message)| message))
+        .collect();
+    Ok(Job {
+        dataset,
+        source,
+        publish_to_source: capabilities(buckets, source_bucket).is_some_and(|found| found.writable),
+        targets,
+        filter,
+        verification: verification(spec, buckets),
+        fingerprint: fingerprint(spec, buckets),
+    })
+}
+
+fn place(buckets: &Buckets, name: &str, prefix: &str, writes: bool) -> Result<Place, (Reason, String)> {
+    let Some(BucketWithSecret { bucket, secret }) = buckets.get(name) else {
+        return Err((Reason::ReferenceNotFound, format!("there is no Bucket {name:?} in this namespace")));
+    };
+    let access = access(&bucket.spec, secret.as_ref())
+        .map_err(|refusal| (refusal.reason, format!("Bucket {name:?}: {}", refusal.message)))?;
+    let status = bucket.status.as_ref();
+    let current = status.is_some_and(|status| status.observed_generation == bucket.metadata.generation);
+    if !current || !status.is_some_and(|status| is_true(&status.conditions, ConditionType::Ready)) {
+        return Err((
+            Reason::StoreUnreachable,
+            format!("the Bucket {name:?} is not Ready: its own conditions say why"),
+        ));
+    }
+    if writes && !capabilities(buckets, name).is_some_and(|found| found.writable) {
+        return Err((Reason::PermissionDenied, format!("the credentials of the Bucket {name:?} may not write")));
+    }
+    Ok(Place { access, prefix: prefix.to_owned() })
+}
+
+fn capabilities<'a>(buckets: &'a Buckets, name: &str) -> Option<&'a skyfleet_api::bucket::Capabilities> {
+    buckets.get(name)?.bucket.status.as_ref()?.capabilities.as_ref()
+}
+
+/// By the stores' checksums where every target keeps one that proves the content, else by reading back.
+fn verification(spec: &DatasetReplicaSpec, buckets: &Buckets) -> Verification {
+    let keeps_sha256 = |bucket: &str| {
+        capabilities(buckets, bucket).is_some_and(|found| found.checksums.iter().any(|algorithm| algorithm == "SHA256"))
+    };
+    let all_keep = spec.targets.iter().all(|target| keeps_sha256(&target.bucket_ref.name));
+    if spec.verification == WantedVerification::Checksum && all_keep {
+        Verification::Checksum
+    } else {
+        Verification::ReadBack
+    }
+}
+
+fn fingerprint(spec: &DatasetReplicaSpec, buckets: &Buckets) -> String {
+    let seen: Vec<_> = buckets.values().map(|with| (&with.bucket.spec, version(with))).collect();
+    let text = serde_json::to_string(&(spec, seen)).unwrap_or_default();
+    Sha256::of(text.as_bytes()).to_string()
+}
+
+fn version(with: &BucketWithSecret) -> (Option<&str>, bool) {
+    let secret = with.secret.as_ref().and_then(|secret| secret.metadata.resource_version.as_deref());
+    (secret, ready(&with.bucket))
+}
+
+fn ready(bucket: &Bucket) -> bool {
+    bucket.status.as_ref().is_some_and(|status| is_true(&status.conditions, ConditionType::Ready))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn replica(extra: &Value) -> DatasetReplica {
+        let mut spec = json!({
+            "source": {"bucketRef": {"name": "a"}, "prefix": "w/"},
+            "targets": [{"bucketRef": {"name": "b"}, "prefix": "w/"}, {"bucketRef": {"name": "c"}, "prefix": "w/"}],
+        });
+        spec.as_object_mut().expect("an object").extend(extra.as_object().expect("an object").clone());
+        serde_json::from_value(json!({
+            "apiVersion": "skyfleet.dev/v1alpha1", "kind": "DatasetReplica",
+            "metadata": {"name": "weights", "namespace": "ml", "generation": 1}, "spec": spec,
+        }))
+        .expect("a DatasetReplica")
+    }
+
+    fn buckets(writable: bool, checksums: &[&str]) -> Buckets {
+        ["a", "b", "c"]
+            .into_iter()
+            .map(|name| {
+                let bucket = serde_json::from_value(json!({
+                    "apiVersion": "skyfleet.dev/v1alpha1", "kind": "Bucket",
+                    "metadata": {"name": name, "namespace": "ml", "generation": 1},
+                    "spec": {"provider": "s3", "name": format!("store-{name}"), "credentialsSecretRef": {"name": "key"}},
+                    "status": {
+                        "observedGeneration": 1,
+                        "conditions": [{"type": "Ready", "status": "True", "reason": "AsSpecified", "message": "",
+                                        "lastTransitionTime": "2026-01-01T00:00:00Z"}],
+                        "capabilities": {"writable": writable, "conditionalWrites": false, "checksums": checksums},
+                    },
+                }))
+                .expect("a Bucket");
+                let secret = serde_json::from_value(json!({
+                    "metadata": {"name": "key"}, "data": {"accessKeyId": "aQ==", "secretAccessKey": "aQ=="},
+                }))
+                .expect("a Secret");
+                (name.to_owned(), BucketWithSecret { bucket, secret: Some(secret) })
+            })
+            .collect()
+    }
+
+    fn refused(replica: &DatasetReplica, buckets: &Buckets) -> Reason {
+        match validate(replica, buckets) {
+            Verdict::Refused(findings) => findings[0].reason,
+            Verdict::Copy(_) => panic!("it was taken"),
+        }
+    }
+
+    fn copied(replica: &DatasetReplica, buckets: &Buckets) -> Job {
+        match validate(replica, buckets) {
+            Verdict::Copy(job) => *job,
+            Verdict::Refused(findings) => panic!("refused: {findings:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_not_acted_on_or_wrong_is_refused() {
+        let all = buckets(true, &["SHA256"]);
+        for (extra, reason) in [
+            (json!({"mode": "Shard"}), Reason::UnsupportedField),
+            (json!({"deletionPolicy": "Delete"}), Reason::UnsupportedField),
+            (json!({"suspend": true}), Reason::Suspended),
+            (json!({"source": {"bucketRef": {"name": "a"}, "filters": {"include": ["["]}}}), Reason::InvalidSpec),
+            (json!({"source": {"bucketRef": {"name": "nowhere"}}}), Reason::ReferenceNotFound),
+        ] {
+            assert_eq!(refused(&replica(&extra), &all), reason, "{extra}");
+        }
+    }
+
+    #[test]
+    fn a_target_that_cannot_be_used_waits_alone() {
+        let mut some = buckets(true, &["SHA256"]);
+        some.remove("b");
+        let job = copied(&replica(&json!({})), &some);
+        assert!(job.targets[0].as_ref().is_err_and(|why| why.contains("no Bucket \"b\"")));
+        assert!(job.targets[1].is_ok());
+    }
+
+    #[test]
+    fn the_proof_fits_the_weakest_store_and_a_read_only_source_gets_no_manifest() {
+        assert_eq!(copied(&replica(&json!({})), &buckets(true, &["SHA256"])).verification, Verification::Checksum);
+        assert_eq!(copied(&replica(&json!({})), &buckets(true, &[])).verification, Verification::ReadBack);
+        let mut read_only_source = buckets(true, &["SHA256"]);
+        read_only_source.extend(buckets(false, &[]).into_iter().filter(|(name, _)| name == "a"));
+        assert!(!copied(&replica(&json!({})), &read_only_source).publish_to_source);
+    }
+
+    #[test]
+    fn another_key_is_another_job() {
+        let before = buckets(true, &["SHA256"]);
+        let mut after = before.clone();
+        if let Some(secret) = after.get_mut("c").and_then(|with| with.secret.as_mut()) {
+            secret.metadata.resource_version = Some("2".to_owned());
+        }
+        let fingerprint = |buckets| copied(&replica(&json!({})), buckets).fingerprint;
+        assert_eq!(fingerprint(&before), fingerprint(&before.clone()));
+        assert_ne!(fingerprint(&before), fingerprint(&after));
+    }
+}

@@ -1,0 +1,173 @@
+//! One member: its client, its probes and its watches, as one task that ends when the member leaves.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::api::{Api, ListParams};
+use kube::runtime::reflector::ObjectRef;
+use kube::{Client, Error};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::connection::{Connection, ConnectionError};
+use super::contact::{Contact, Probe, Report};
+use super::inventory::{self, Inventory};
+use super::objects::Objects;
+use super::{Metrics, Triggers};
+
+/// Between two probes. Three failed ones and their time-outs are 30 s.
+const PROBE_INTERVAL: Duration = Duration::from_secs(5);
+/// For one small request.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between two counts of nodes and pods.
+const INVENTORY_INTERVAL: Duration = Duration::from_secs(30);
+/// For counting nodes and pods.
+const INVENTORY_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A member cluster this operator is connected to.
+pub(crate) struct Member {
+    name: String,
+    /// Speaks to the member. It has no read timeout of its own: give every call one.
+    pub(crate) client: Client,
+    /// What this hub has there.
+    pub(crate) objects: Objects,
+    report: watch::Receiver<Report>,
+    synced: watch::Receiver<bool>,
+}
+
+impl Member {
+    /// Connects and starts to probe and watch.
+    pub(super) async fn start(
+        name: &str,
+        connection: Connection,
+        hub_id: &str,
+        triggers: Triggers,
+        metrics: Metrics,
+    ) -> Result<(Arc<Self>, AbortOnDropHandle<()>), ConnectionError> {
+        let client = connection.client().await?;
+        let (objects, watches) = Objects::watch(&client, hub_id, &triggers);
+        let (report_sender, report) = watch::channel(Report::default());
+        let (synced_sender, synced) = watch::channel(false);
+        let member = Arc::new(Self { name: name.to_owned(), client, objects, report, synced });
+        let probes = member.clone().probe_forever(report_sender, triggers.clone(), metrics);
+        let sync = member.clone().wait_for_sync(synced_sender, triggers);
+        let tasks = tokio::spawn(async move {
+            futures::join!(watches, probes, sync);
+        });
+        Ok((member, AbortOnDropHandle::new(tasks)))
+    }
+
+    /// What is known of it.
+    pub(crate) fn report(&self) -> Report {
+        self.report.borrow().clone()
+    }
+
+    /// Whether its objects are known and can be changed.
+    pub(crate) fn usable(&self) -> bool {
+        *self.synced.borrow() && self.report.borrow().usable()
+    }
+
+    /// Whether it is known if the member is usable.
+    pub(crate) fn settled(&self) -> bool {
+        let report = self.report.borrow();
+        report.reachable.is_some() && (!report.usable() || *self.synced.borrow())
+    }
+
+    async fn wait_for_sync(self: Arc<Self>, synced: watch::Sender<bool>, triggers: Triggers) {
+        self.objects.synced().await;
+        synced.send_replace(true);
+        self.tell(&triggers).await;
+    }
+
+    async fn probe_forever(self: Arc<Self>, report: watch::Sender<Report>, triggers: Triggers, metrics: Metrics) {
+        let mut contact = Contact::default();
+        let mut counted_at: Option<Instant> = None;
+        loop {
+            contact.observe(self.probe().await, Timestamp::now());
+            let due = counted_at.is_none_or(|at| at.elapsed() >= INVENTORY_INTERVAL);
+            if due && contact.report().usable() {
+                match self.count().await {
+                    Ok(inventory) => contact.counted(inventory),
+                    Err(error) => tracing::debug!(member = self.name, error, "nodes and pods could not be counted"),
+                }
+                counted_at = Some(Instant::now());
+            }
+            let new = contact.report();
+            metrics.member(&self.name, new.reachable == Some(true), contact.round_trip());
+            if report.send_if_modified(|old| std::mem::replace(old, new.clone()) != new) {
+                self.tell(&triggers).await;
+            }
+            sleep(jittered(PROBE_INTERVAL)).await;
+        }
+    }
+
+    async fn tell(&self, triggers: &Triggers) {
+        // A closed channel means that the controllers have ended, and this task is about to.
+        let _closed = triggers.clusters.send(ObjectRef::new(&self.name)).await;
+    }
+
+    async fn probe(&self) -> Probe {
+        let started = Instant::now();
+        let version = match within(PROBE_TIMEOUT, self.client.apiserver_version()).await {
+            Ok(version) => version.git_version,
+            Err(failure) => return failure.into_probe(started.elapsed()),
+        };
+        let round_trip = started.elapsed();
+        // The version is shown to anybody; whether the credentials are good shows only where they matter.
+        let deployments = Api::<Deployment>::all(self.client.clone());
+        let small = ListParams::default().limit(1).match_any();
+        match within(PROBE_TIMEOUT, deployments.list_metadata(&small)).await {
+            Ok(_) => Probe::Answered { version, round_trip },
+            Err(failure) => failure.into_probe(round_trip),
+        }
+    }
+
+    async fn count(&self) -> Result<Inventory, String> {
+        let cached = ListParams::default().match_any();
+        let nodes = Api::<Node>::all(self.client.clone());
+        let pods = Api::<Pod>::all(self.client.clone());
+        let unfinished = cached.clone().fields("status.phase!=Succeeded,status.phase!=Failed");
+        let both = async { futures::try_join!(nodes.list(&cached), pods.list(&unfinished)) };
+        let (nodes, pods) = within(INVENTORY_TIMEOUT, both).await.map_err(|failure| failure.to_string())?;
+        Ok(inventory::count(&nodes.items, &pods.items))
+    }
+}
+
+/// Up to a tenth more or less, so that the probes of many members spread out.
+fn jittered(interval: Duration) -> Duration {
+    let nanos = Timestamp::now().subsec_nanosecond().unsigned_abs() % 1000;
+    interval.mul_f64(0.9 + f64::from(nanos) / 5000.0)
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("no answer within {0:?}")]
+    TimedOut(Duration),
+    #[error("{0}")]
+    Request(#[from] Error),
+}
+
+impl Failure {
+    fn into_probe(self, round_trip: Duration) -> Probe {
+        match self {
+            Self::Request(Error::Api(status)) if status.code == 401 => {
+                Probe::Refused { round_trip, message: status.message }
+            }
+            Self::Request(Error::Api(status)) if status.code == 403 => {
+                Probe::Denied { round_trip, message: status.message }
+            }
+            failure => Probe::Failed { message: failure.to_string() },
+        }
+    }
+}
+
+async fn within<T>(limit: Duration, request: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
+    match timeout(limit, request).await {
+        Ok(outcome) => outcome.map_err(Failure::Request),
+        Err(_) => Err(Failure::TimedOut(limit)),
+    }
+}

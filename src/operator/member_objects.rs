@@ -1,0 +1,118 @@
+//! What this hub has in a member, by owner, and its removal.
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::time::Duration;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{Secret, Service};
+use kube::api::{Api, DeleteParams, Preconditions};
+use kube::core::NamespaceResourceScope;
+use kube::runtime::reflector::Store;
+use kube::{Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use skyfleet_api::labels;
+use tokio::time::timeout;
+
+use super::fleet::{Member, Objects};
+
+/// For one call to a member.
+pub(super) const CALL_LIMIT: Duration = Duration::from_secs(10);
+
+/// A ModelDeployment as its objects in a member name it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Owner {
+    pub(super) namespace: String,
+    pub(super) name: String,
+    pub(super) uid: String,
+}
+
+/// Why a member did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum MemberError {
+    #[error("cannot {action} {what}: no answer within {CALL_LIMIT:?}")]
+    TimedOut { action: &'static str, what: String },
+    #[error("cannot {action} {what}: {source}")]
+    Refused { action: &'static str, what: String, source: Box<kube::Error> },
+    #[error("{0} is there already and is not Skyfleet's: rename one of the two")]
+    Foreign(String),
+    #[error("{0}")]
+    Workload(#[from] skyfleet_plan::workload::WorkloadError),
+}
+
+/// A call to a member within its limit.
+pub(super) async fn call<T>(
+    action: &'static str,
+    what: &str,
+    request: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T, MemberError> {
+    match timeout(CALL_LIMIT, request).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(source)) => Err(MemberError::Refused { action, what: what.to_owned(), source: Box::new(source) }),
+        Err(_) => Err(MemberError::TimedOut { action, what: what.to_owned() }),
+    }
+}
+
+/// The owners of all objects of this hub in a member.
+pub(super) fn owners(objects: &Objects) -> BTreeSet<Owner> {
+    let mut owners = owners_in(&objects.deployments);
+    owners.extend(owners_in(&objects.services));
+    owners.extend(owners_in(&objects.secrets));
+    owners
+}
+
+fn owners_in<K: Resource<DynamicType = ()> + Clone + 'static>(store: &Store<K>) -> BTreeSet<Owner> {
+    store.state().iter().filter_map(|object| owner(&**object)).collect()
+}
+
+fn owner<K: Resource>(object: &K) -> Option<Owner> {
+    let label = |key: &str| object.labels().get(key).cloned();
+    Some(Owner {
+        namespace: object.namespace()?,
+        name: label(labels::MODEL_DEPLOYMENT)?,
+        uid: label(labels::OWNER_UID)?,
+    })
+}
+
+/// Whether a member holds anything of this owner.
+pub(super) fn holds(objects: &Objects, owner: &Owner) -> bool {
+    owners(objects).contains(owner)
+}
+
+/// Removes everything of an owner from a member. The Deployment goes after its pods, so that as long as anything runs
+/// something says so.
+///
+/// # Errors
+/// The member refuses or does not answer; what was not removed is still there.
+pub(super) async fn remove(member: &Member, owner: &Owner) -> Result<(), MemberError> {
+    remove_kind::<Deployment>(member, &member.objects.deployments, owner).await?;
+    remove_kind::<Service>(member, &member.objects.services, owner).await?;
+    remove_kind::<Secret>(member, &member.objects.secrets, owner).await
+}
+
+async fn remove_kind<K>(member: &Member, store: &Store<K>, whose: &Owner) -> Result<(), MemberError>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + 'static,
+{
+    let api = Api::<K>::namespaced(member.client.clone(), &whose.namespace);
+    let theirs = |object: &K| owner(object).as_ref() == Some(whose) && object.meta().deletion_timestamp.is_none();
+    for object in store.state().iter().filter(|object| theirs(object)) {
+        let params = DeleteParams {
+            preconditions: Some(Preconditions { uid: object.uid(), resource_version: None }),
+            ..DeleteParams::foreground()
+        };
+        let name = object.name_any();
+        match call("delete", &name, api.delete(&name, &params)).await {
+            Err(MemberError::Refused { source, .. }) if is_gone(&source) => {}
+            outcome => {
+                outcome?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Already gone, or another object by now: either way nothing of this owner.
+fn is_gone(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 404 || status.code == 409)
+}

@@ -1,0 +1,126 @@
+//! What the operator measures. Labels are bounded: kinds, outcomes and member clusters, never the name of a user's object.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    kind: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Kind {
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Member {
+    member_cluster: String,
+}
+
+/// The operator's metrics.
+#[derive(Clone)]
+pub(crate) struct Metrics {
+    registry: Arc<Registry>,
+    reconciles: Family<Outcome, Counter>,
+    durations: Family<Kind, Histogram>,
+    reachable: Family<Member, Gauge>,
+    round_trips: Family<Member, Gauge<f64, AtomicU64>>,
+    mirrored_objects: Counter,
+    mirrored_bytes: Counter,
+    leader: Gauge,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let mut registry = Registry::with_prefix("skyfleet");
+        let reconciles = Family::<Outcome, Counter>::default();
+        registry.register("reconciles", "Passes over an object, by kind and outcome", reconciles.clone());
+        let durations =
+            Family::<Kind, Histogram>::new_with_constructor(|| Histogram::new(exponential_buckets(0.001, 4.0, 9)));
+        registry.register_with_unit(
+            "reconcile_duration",
+            "Time of a pass over an object",
+            Unit::Seconds,
+            durations.clone(),
+        );
+        let reachable = Family::<Member, Gauge>::default();
+        registry.register(
+            "member_reachable",
+            "Whether a member's API server answers (1) or not (0)",
+            reachable.clone(),
+        );
+        let round_trips = Family::<Member, Gauge<f64, AtomicU64>>::default();
+        registry.register_with_unit(
+            "member_round_trip",
+            "Median time of the last small requests to a member's API server",
+            Unit::Seconds,
+            round_trips.clone(),
+        );
+        let mirrored_objects = Counter::default();
+        registry.register("mirrored_objects", "Objects copied and verified", mirrored_objects.clone());
+        let mirrored_bytes = Counter::default();
+        registry.register_with_unit(
+            "mirrored",
+            "Bytes of the objects copied and verified",
+            Unit::Bytes,
+            mirrored_bytes.clone(),
+        );
+        let leader = Gauge::default();
+        registry.register("leader", "Whether this operator is the active one (1) or stands by (0)", leader.clone());
+        Self {
+            registry: Arc::new(registry),
+            reconciles,
+            durations,
+            reachable,
+            round_trips,
+            mirrored_objects,
+            mirrored_bytes,
+            leader,
+        }
+    }
+
+    /// In the Prometheus/OpenMetrics text format.
+    pub(crate) fn encode(&self) -> Result<String, std::fmt::Error> {
+        let mut body = String::new();
+        text::encode(&mut body, &self.registry)?;
+        Ok(body)
+    }
+
+    pub(crate) fn reconciled(&self, kind: &'static str, outcome: &'static str, took: Duration) {
+        self.reconciles.get_or_create(&Outcome { kind, outcome }).inc();
+        self.durations.get_or_create(&Kind { kind }).observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn member(&self, member_cluster: &str, reachable: bool, round_trip: Option<Duration>) {
+        let label = Member { member_cluster: member_cluster.to_owned() };
+        self.reachable.get_or_create(&label).set(i64::from(reachable));
+        if let Some(round_trip) = round_trip {
+            self.round_trips.get_or_create(&label).set(round_trip.as_secs_f64());
+        }
+    }
+
+    pub(crate) fn member_left(&self, member_cluster: &str) {
+        let label = Member { member_cluster: member_cluster.to_owned() };
+        self.reachable.remove(&label);
+        self.round_trips.remove(&label);
+    }
+
+    pub(crate) fn mirrored(&self, objects: u64, bytes: u64) {
+        self.mirrored_objects.inc_by(objects);
+        self.mirrored_bytes.inc_by(bytes);
+    }
+
+    pub(crate) fn leads(&self, leads: bool) {
+        self.leader.set(i64::from(leads));
+    }
+}

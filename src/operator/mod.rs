@@ -1,0 +1,223 @@
+//! The operator: watches the hub and makes the fleet as the custom resources say. Of all replicas one works at a time.
+
+mod args;
+mod bucket;
+mod cluster;
+mod context;
+mod controller;
+mod dataset_replica;
+mod election;
+mod error;
+mod fleet;
+mod http;
+mod member_objects;
+mod metrics;
+mod model_deployment;
+mod release;
+mod report;
+
+pub(crate) use args::{LogFormat, OperatorArgs};
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::Api;
+use kube::runtime::events::{Recorder, Reporter};
+use kube::{Client, Config, ResourceExt};
+use skyfleet_plan::workload::Loader;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use context::Context;
+use controller::{run, triggers};
+use dataset_replica::Passes;
+use election::Election;
+use fleet::{Fleet, Triggers};
+use metrics::Metrics;
+
+/// Changes in members that wait to be looked at; a member that changes faster waits.
+const TRIGGERS: usize = 1024;
+/// How long the work in hand may take to end when the operator stops.
+const STOP_LIMIT: Duration = Duration::from_secs(20);
+
+/// Why the operator ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OperatorError {
+    #[error(
+        "cannot connect to the hub: {0}. Inside a cluster the pod needs its ServiceAccount; outside, KUBECONFIG must name one"
+    )]
+    Hub(String),
+    #[error("cannot read the namespace kube-system, whose UID tells hubs apart: {0}")]
+    Identity(kube::Error),
+    #[error("cannot serve {0}: {1}. Is another program using the address?")]
+    Listen(std::net::SocketAddr, std::io::Error),
+    #[error("cannot take part in the leader election: {0}")]
+    Election(#[from] kube_lease_manager::LeaseManagerError),
+    #[error("another operator took the lease over; this one ends, to be started anew as a stand-by")]
+    LeadershipLost,
+    #[error("cannot listen for signals: {0}")]
+    Signals(std::io::Error),
+    #[error("the custom resources cannot be served: {0}. Is the chart skyfleet-crds installed?")]
+    Definitions(kube::Error),
+}
+
+/// Runs until a signal or the loss of leadership.
+///
+/// # Errors
+/// See [`OperatorError`].
+pub(crate) async fn operate(args: OperatorArgs) -> Result<(), OperatorError> {
+    let stop = CancellationToken::new();
+    let metrics = Metrics::new();
+    let mut server = tokio::spawn(http::serve(args.listen, metrics.clone(), stop.clone()));
+    let hub = connect().await?;
+    let mut election = Election::stand(hub.clone(), &args).await?;
+    tracing::info!(identity = args.identity, "standing by");
+    let mut signals = Signals::new()?;
+    tokio::select! {
+        () = election.won() => {}
+        () = signals.received() => {
+            stop.cancel();
+            election.resign().await;
+            return Ok(());
+        }
+        served = &mut server => return Err(not_served(args.listen, served)),
+    }
+    tracing::info!("leading");
+    metrics.leads(true);
+    let work = work(&args, hub, metrics.clone(), stop.clone());
+    let mut work = std::pin::pin!(work);
+    let outcome = tokio::select! {
+        outcome = &mut work => outcome,
+        // Without the lease another may be working already: nothing is finished in an orderly way, it just ends.
+        () = election.lost() => return Err(OperatorError::LeadershipLost),
+        served = &mut server => Err(not_served(args.listen, served)),
+        () = signals.received() => {
+            tracing::info!("stopping: finishing the work in hand");
+            stop.cancel();
+            timeout(STOP_LIMIT, work).await.unwrap_or(Ok(()))
+        }
+    };
+    metrics.leads(false);
+    election.resign().await;
+    outcome
+}
+
+fn not_served(
+    listen: std::net::SocketAddr,
+    served: Result<std::io::Result<()>, tokio::task::JoinError>,
+) -> OperatorError {
+    let error = match served {
+        Ok(Err(error)) => error,
+        Ok(Ok(())) => std::io::Error::other("the server ended"),
+        Err(error) => std::io::Error::other(error),
+    };
+    OperatorError::Listen(listen, error)
+}
+
+async fn connect() -> Result<Client, OperatorError> {
+    let failed = |error: &dyn std::fmt::Display| OperatorError::Hub(error.to_string());
+    let mut config = Config::infer().await.map_err(|error| failed(&error))?;
+    config.connect_timeout = Some(Duration::from_secs(5));
+    config.write_timeout = Some(Duration::from_secs(10));
+    Client::try_from(config).map_err(|error| failed(&error))
+}
+
+async fn work(
+    args: &OperatorArgs,
+    hub: Client,
+    metrics: Metrics,
+    stop: CancellationToken,
+) -> Result<(), OperatorError> {
+    check_definitions(&hub).await?;
+    let kube_system =
+        Api::<Namespace>::all(hub.clone()).get_metadata("kube-system").await.map_err(OperatorError::Identity)?;
+    let hub_id = kube_system.uid().unwrap_or_default();
+    let (cluster_triggers, clusters) = mpsc::channel(TRIGGERS);
+    let (model_triggers, models) = mpsc::channel(TRIGGERS);
+    let (pass_ends, ended_passes) = mpsc::channel(TRIGGERS);
+    let reporter = Reporter { controller: "skyfleet-operator".to_owned(), instance: args.identity.clone() };
+    let members = Triggers { clusters: cluster_triggers, models: model_triggers };
+    let context = Arc::new(Context {
+        fleet: Fleet::new(hub_id.clone(), members, metrics.clone()),
+        hub_id,
+        namespace: args.namespace.clone(),
+        loader: Loader { image: args.image.clone(), image_pull_policy: args.image_pull_policy.clone() },
+        recorder: Recorder::new(hub.clone(), reporter),
+        hub: hub.clone(),
+        metrics,
+    });
+    let passes = Arc::new(Passes::new(args.mirror_passes, pass_ends));
+    let dataset_controller = dataset_replica::controller(&hub, triggers(ended_passes));
+    let forget = forget_passes(dataset_controller.store(), passes.clone(), stop.clone());
+    let for_datasets = passes.clone();
+    futures::join!(
+        run(
+            cluster::controller(&hub, &args.namespace, triggers(clusters)),
+            cluster::reconcile,
+            context.clone(),
+            args.concurrency,
+            stop.clone()
+        ),
+        run(bucket::controller(&hub), bucket::reconcile, context.clone(), args.concurrency, stop.clone()),
+        run(
+            dataset_controller,
+            move |replica, context| dataset_replica::reconcile(replica, context, for_datasets.clone()),
+            context.clone(),
+            args.concurrency,
+            stop.clone(),
+        ),
+        run(
+            model_deployment::controller(&hub, triggers(models)),
+            model_deployment::reconcile,
+            context.clone(),
+            args.concurrency,
+            stop.clone()
+        ),
+        forget,
+    );
+    passes.stop().await;
+    Ok(())
+}
+
+/// Without the definitions every watch would fail for ever with words that help nobody.
+async fn check_definitions(hub: &Client) -> Result<(), OperatorError> {
+    let limit = kube::api::ListParams::default().limit(1);
+    Api::<skyfleet_api::Cluster>::all(hub.clone()).list_metadata(&limit).await.map_err(OperatorError::Definitions)?;
+    Ok(())
+}
+
+/// Stops the passes of DatasetReplicas that were deleted: a deleted object comes to no reconcile.
+async fn forget_passes(
+    replicas: kube::runtime::reflector::Store<kube::core::DeserializeGuard<skyfleet_api::DatasetReplica>>,
+    passes: Arc<Passes>,
+    stop: CancellationToken,
+) {
+    if replicas.wait_until_ready().await.is_err() {
+        return;
+    }
+    while stop.run_until_cancelled(sleep(Duration::from_secs(5))).await.is_some() {
+        passes.retain(&replicas.state().iter().filter_map(|replica| replica.uid()).collect());
+    }
+}
+
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, OperatorError> {
+        let listen = |kind| signal(kind).map_err(OperatorError::Signals);
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn received(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! Makes each member hold its share, and only that.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use futures::StreamExt;
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{Namespace, Service};
+use kube::api::{Api, Patch, PatchParams, PostParams};
+use kube::core::NamespaceResourceScope;
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use skyfleet_api::{ModelDeployment, labels};
+use skyfleet_plan::placement::{Assignment, Plan};
+use skyfleet_plan::workload::{Share, is_settled, sealed};
+
+use super::dereference::{FleetCluster, Snapshot};
+use super::validate::{ModelState, Request, VerifiedModel};
+use crate::operator::context::{Context, FIELD_MANAGER};
+use crate::operator::fleet::Member;
+use crate::operator::member_objects::{MemberError, Owner, call, holds, remove};
+use crate::operator::release::{may_release, waiting};
+
+/// Members that one pass changes at once.
+const MEMBERS_AT_ONCE: usize = 16;
+
+/// How it went in one member, and what was seen there.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    pub(super) deployment: Option<Deployment>,
+    pub(super) service: Option<Service>,
+    /// An address of one of its nodes, for a Service that is reached at every node.
+    pub(super) node_address: Option<String>,
+    pub(super) error: Option<String>,
+}
+
+/// Makes every member that can be changed hold what the plan says. A member that cannot be is not in the answer.
+pub(super) async fn apply(
+    context: &Context,
+    model: &ModelDeployment,
+    snapshot: &Snapshot,
+    request: &Request,
+    plan: &Plan,
+) -> BTreeMap<String, Outcome> {
+    let handover = handed_over(model, snapshot, plan);
+    let mut changes = Vec::new();
+    for (cluster, member) in snapshot.usable() {
+        changes.push(change_member(context, model, cluster, member, request, plan, handover));
+    }
+    futures::stream::iter(changes).buffer_unordered(MEMBERS_AT_ONCE).collect().await
+}
+
+async fn change_member(
+    context: &Context,
+    model: &ModelDeployment,
+    cluster: &str,
+    member: &Member,
+    request: &Request,
+    plan: &Plan,
+    handover: bool,
+) -> (String, Outcome) {
+    let assignment = plan.assignments.iter().find(|assignment| assignment.cluster == cluster);
+    let result = apply_member(context, model, member, assignment, request.models.get(cluster), handover).await;
+    let outcome = Outcome {
+        deployment: member.objects.deployments.get(&key(model)).map(|found| (*found).clone()),
+        service: member.objects.services.get(&key(model)).map(|found| (*found).clone()),
+        node_address: member.report().inventory.and_then(|inventory| inventory.node_address),
+        error: result.err().map(|error| error.to_string()),
+    };
+    (cluster.to_owned(), outcome)
+}
+
+/// The key of a ModelDeployment's objects in a member.
+fn key<K: Resource<DynamicType = ()>>(model: &ModelDeployment) -> ObjectRef<K> {
+    ObjectRef::new(&model.name_any()).within(&model.namespace().unwrap_or_default())
+}
+
+/// Whether clusters that give up their replicas may do so now: once the others have all of theirs ready. Until then what
+/// they hold is what serves.
+fn handed_over(model: &ModelDeployment, snapshot: &Snapshot, plan: &Plan) -> bool {
+    let members = snapshot.usable();
+    plan.unplaced == 0
+        && plan.assignments.iter().filter(|assignment| assignment.replicas > 0).all(|assignment| {
+            let deployment =
+                members.get(assignment.cluster.as_str()).and_then(|member| member.objects.deployments.get(&key(model)));
+            let ready = deployment.and_then(|found| found.status.as_ref().and_then(|status| status.ready_replicas));
+            ready.unwrap_or(0) >= assignment.replicas
+        })
+}
+
+async fn apply_member(
+    context: &Context,
+    model: &ModelDeployment,
+    member: &Member,
+    assignment: Option<&Assignment>,
+    state: Option<&ModelState>,
+    handover: bool,
+) -> Result<(), MemberError> {
+    let owner = owner(model);
+    let replicas = assignment.map_or(0, |assignment| assignment.replicas);
+    if replicas == 0 {
+        let keeps = model.spec.replicas > 0 && !handover;
+        return if keeps || !holds(&member.objects, &owner) { Ok(()) } else { remove(member, &owner).await };
+    }
+    let verified = match state {
+        // Pods that run have loaded their model; those that would start now could not.
+        Some(ModelState::Waiting(_)) => return Ok(()),
+        Some(ModelState::Verified(verified)) => Some(&**verified),
+        None => None,
+    };
+    let cluster = assignment.map_or("", |assignment| assignment.cluster.as_str());
+    let share = Share {
+        name: &owner.name,
+        namespace: &owner.namespace,
+        uid: &owner.uid,
+        hub: &context.hub_id,
+        cluster,
+        replicas,
+        spec: &model.spec,
+        model: verified.map(|verified| &verified.source),
+        loader: &context.loader,
+    };
+    apply_share(member, &share, verified).await
+}
+
+async fn apply_share(member: &Member, share: &Share<'_>, verified: Option<&VerifiedModel>) -> Result<(), MemberError> {
+    // Made first of all, so that a spec that gives no Deployment changes nothing.
+    let deployment = share.deployment()?;
+    if let Some(verified) = verified {
+        ensure(member, &member.objects.secrets, share.credentials(verified.credentials.clone())).await?;
+    }
+    ensure(member, &member.objects.services, share.service()).await?;
+    ensure(member, &member.objects.deployments, deployment).await
+}
+
+/// Writes `wanted` unless the member has it already.
+async fn ensure<K>(member: &Member, known: &Store<K>, wanted: K) -> Result<(), MemberError>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + Serialize
+        + DeserializeOwned
+        + 'static,
+{
+    let wanted = sealed(wanted);
+    let found = known.get(&ObjectRef::from_obj(&wanted));
+    if found.as_ref().is_some_and(|found| is_settled(&wanted, &**found)) {
+        return Ok(());
+    }
+    let (name, namespace) = (wanted.name_any(), wanted.namespace().unwrap_or_default());
+    let api = Api::<K>::namespaced(member.client.clone(), &namespace);
+    if found.is_none() {
+        ensure_namespace(member, &namespace).await?;
+        refuse_foreign(&api, &name, &wanted).await?;
+    }
+    // By force: the object is Skyfleet's, and what somebody changed in the fields it sets by hand is set right again.
+    let params = PatchParams::apply(FIELD_MANAGER).force();
+    call("apply", &what(&wanted), api.patch(&name, &params, &Patch::Apply(&wanted))).await?;
+    Ok(())
+}
+
+/// An object of the same name that is not this ModelDeployment's is left alone.
+async fn refuse_foreign<K>(api: &Api<K>, name: &str, wanted: &K) -> Result<(), MemberError>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+{
+    let there = call("read", &what(wanted), api.get_metadata_opt(name)).await?;
+    let ours = |key: &str| there.as_ref().is_none_or(|there| there.labels().get(key) == wanted.labels().get(key));
+    if ours(labels::HUB) && ours(labels::OWNER_UID) { Ok(()) } else { Err(MemberError::Foreign(what(wanted))) }
+}
+
+fn what<K: Resource<DynamicType = ()>>(object: &K) -> String {
+    format!("{} {}/{}", K::kind(&()), object.namespace().unwrap_or_default(), object.name_any())
+}
+
+async fn ensure_namespace(member: &Member, name: &str) -> Result<(), MemberError> {
+    let api = Api::<Namespace>::all(member.client.clone());
+    if call("read the Namespace", name, api.get_metadata_opt(name)).await?.is_some() {
+        return Ok(());
+    }
+    let mut namespace = Namespace::default();
+    namespace.metadata.name = Some(name.to_owned());
+    namespace.metadata.labels = Some([(labels::MANAGED_BY.to_owned(), labels::MANAGER.to_owned())].into());
+    let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+    match call("create the Namespace", name, api.create(&params, &namespace)).await {
+        Err(MemberError::Refused { source, .. }) if matches!(&*source, kube::Error::Api(status) if status.code == 409) => {
+            Ok(())
+        }
+        outcome => outcome.map(|_| ()),
+    }
+}
+
+fn owner(model: &ModelDeployment) -> Owner {
+    Owner {
+        namespace: model.namespace().unwrap_or_default(),
+        name: model.name_any(),
+        uid: model.uid().unwrap_or_default(),
+    }
+}
+
+/// Removes everything of a ModelDeployment that is being deleted; says what is still waited for, `None` when all is done.
+pub(super) async fn remove_everywhere(
+    context: &Context,
+    model: &ModelDeployment,
+    clusters: &[FleetCluster],
+    now: Timestamp,
+) -> Option<String> {
+    let owner = owner(model);
+    let asked = model.annotations().get(labels::ABANDON_UNREACHABLE).is_some_and(|value| value == "true");
+    let deleted_at = model.metadata.deletion_timestamp.as_ref().map_or(now, |time| time.0);
+    let mut waits = Vec::new();
+    for fleet in clusters {
+        let name = fleet.cluster.name_any();
+        match context.fleet.member(&name).filter(|member| member.usable()) {
+            Some(member) => {
+                if let Err(error) = remove(&member, &owner).await {
+                    waits.push(format!("{name}: {error}"));
+                } else if holds(&member.objects, &owner) {
+                    waits.push(format!("{name}: its pods are ending"));
+                }
+            }
+            None if !may_release(asked, now.duration_since(deleted_at)) && may_hold(model, &name) => {
+                waits.push(waiting(&format!("{name} cannot be reached")));
+            }
+            None => {}
+        }
+    }
+    (!waits.is_empty()).then(|| waits.join("; "))
+}
+
+/// Whether a cluster that cannot be asked may hold replicas: the status, written before any member was changed, knows.
+fn may_hold(model: &ModelDeployment, cluster: &str) -> bool {
+    model.status.as_ref().is_some_and(|status| status.placements.iter().any(|placement| placement.cluster == cluster))
+}

@@ -1,0 +1,123 @@
+//! `ModelDeployment`: replicas of a model all over the fleet.
+
+mod apply;
+mod dereference;
+mod status;
+mod validate;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::Stream;
+use kube::api::Api;
+use kube::core::DeserializeGuard;
+use kube::runtime::controller::Action;
+use kube::runtime::finalizer::{Event, finalizer};
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::{Controller, watcher};
+use kube::{Client, ResourceExt};
+use skyfleet_api::{Bucket, Cluster, DatasetReplica, ModelDeployment, labels};
+use skyfleet_plan::placement::place;
+
+use super::context::Context;
+use super::error::ReconcileError;
+use super::report::write_status;
+use validate::Verdict;
+
+/// How soon a fleet that is not fully known yet is looked at again.
+const UNKNOWN_INTERVAL: Duration = Duration::from_secs(2);
+/// How soon a member that refused a change is asked again.
+const RETRY_INTERVAL: Duration = Duration::from_secs(15);
+
+/// The controller: ModelDeployments, what they refer to, the Clusters, and their objects in members.
+pub(super) fn controller(
+    hub: &Client,
+    in_members: impl Stream<Item = ObjectRef<DeserializeGuard<ModelDeployment>>> + Send + 'static,
+) -> Controller<DeserializeGuard<ModelDeployment>> {
+    let controller = Controller::new(Api::all(hub.clone()), watcher::Config::default());
+    let (for_clusters, for_datasets, for_buckets) = (controller.store(), controller.store(), controller.store());
+    controller
+        .watches(Api::<Cluster>::all(hub.clone()), watcher::Config::default(), move |_| all(&for_clusters, |_| true))
+        .watches(Api::<DatasetReplica>::all(hub.clone()), watcher::Config::default(), move |dataset| {
+            all(&for_datasets, |model| {
+                model.metadata.namespace == dataset.metadata.namespace
+                    && dereference::dataset_name(&model.spec) == dataset.metadata.name.as_deref()
+            })
+        })
+        .watches(Api::<Bucket>::all(hub.clone()), watcher::Config::default(), move |bucket| {
+            all(&for_buckets, |model| model.metadata.namespace == bucket.metadata.namespace)
+        })
+        .reconcile_on(in_members)
+}
+
+fn all(
+    models: &Store<DeserializeGuard<ModelDeployment>>,
+    concerned: impl Fn(&ModelDeployment) -> bool,
+) -> Vec<ObjectRef<DeserializeGuard<ModelDeployment>>> {
+    let concerned = |model: &DeserializeGuard<ModelDeployment>| model.0.as_ref().is_ok_and(&concerned);
+    models.state().iter().filter(|model| concerned(model)).map(|model| ObjectRef::from_obj(&**model)).collect()
+}
+
+/// One pass over a ModelDeployment.
+///
+/// # Errors
+/// The hub does not do what is asked. Whatever is wrong with members is in the conditions instead.
+pub(super) async fn reconcile(model: Arc<ModelDeployment>, context: Arc<Context>) -> Result<Action, ReconcileError> {
+    let api = Api::<ModelDeployment>::namespaced(context.hub.clone(), &model.namespace().unwrap_or_default());
+    finalizer(&api, labels::FINALIZER, model, |event| async {
+        match event {
+            Event::Apply(model) => keep(&model, &api, &context).await,
+            Event::Cleanup(model) => delete(&model, &api, &context).await,
+        }
+    })
+    .await
+    .map_err(ReconcileError::from_finalizer)
+}
+
+async fn keep(
+    model: &ModelDeployment,
+    api: &Api<ModelDeployment>,
+    context: &Context,
+) -> Result<Action, ReconcileError> {
+    let snapshot = dereference::snapshot(context, model).await?;
+    let now = jiff::Timestamp::now();
+    let request = match validate::validate(model, &snapshot) {
+        Verdict::Refused(findings) => {
+            write_status(context, api, model, status::without_plan(model, &findings, now)).await?;
+            return Ok(Action::await_change());
+        }
+        Verdict::Unknown(findings) => {
+            write_status(context, api, model, status::without_plan(model, &findings, now)).await?;
+            return Ok(Action::requeue(UNKNOWN_INTERVAL));
+        }
+        Verdict::Place(request) => request,
+    };
+    let plan = match place(&request.placement, &request.candidates, &status::reserved(model)) {
+        Ok(plan) => plan,
+        Err(error) => {
+            let findings = validate::bad_selector(&error);
+            write_status(context, api, model, status::without_plan(model, &findings, now)).await?;
+            return Ok(Action::await_change());
+        }
+    };
+    // Decisions are kept on the hub before members change: a crash from here on resumes with the same ones.
+    let model = &write_status(context, api, model, status::reserve(model, &plan, &request)).await?;
+    let outcomes = apply::apply(context, model, &snapshot, &request, &plan).await;
+    let failed = outcomes.values().any(|outcome| outcome.error.is_some());
+    let status = status::status(model, &plan, &request, &outcomes, jiff::Timestamp::now());
+    write_status(context, api, model, status).await?;
+    Ok(if failed { Action::requeue(RETRY_INTERVAL) } else { Action::await_change() })
+}
+
+async fn delete(
+    model: &ModelDeployment,
+    api: &Api<ModelDeployment>,
+    context: &Context,
+) -> Result<Action, ReconcileError> {
+    let clusters = dereference::clusters(context).await?;
+    let Some(wait) = apply::remove_everywhere(context, model, &clusters, jiff::Timestamp::now()).await else {
+        return Ok(Action::await_change());
+    };
+    write_status(context, api, model, status::deleting(model, &wait, jiff::Timestamp::now())).await?;
+    Err(ReconcileError::NotYet(wait))
+}
