@@ -18,7 +18,7 @@ pub const GARAGE_VERSION: &str = "2.5.0";
 pub const REGION: &str = "us-east-1";
 
 /// Generous: a loaded machine is slow, not broken.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_mins(2);
 
 /// One server. It says what the server is; [`ObjectStore::start`] runs it, or a caller that supervises processes itself
 /// writes the configuration and runs [`ObjectStore::server_command`].
@@ -166,8 +166,8 @@ api_bind_addr = "{address}"
             secret = self.secret_access_key,
             address = self.address,
         );
-        std::fs::create_dir_all(&self.folder).map_err(system(format!("make the folder {:?}", self.folder)))?;
-        std::fs::write(self.config(), config).map_err(system(format!("write {:?}", self.config())))
+        std::fs::create_dir_all(&self.folder).map_err(system(format!("make the folder {}", self.folder.display())))?;
+        std::fs::write(self.config(), config).map_err(system(format!("write {}", self.config().display())))
     }
 
     fn command(&self) -> Command {
@@ -200,7 +200,7 @@ api_bind_addr = "{address}"
         let errors = log.try_clone().map_err(system("open the log"))?;
         let mut command = self.server_command();
         command.stdin(Stdio::null()).stdout(log).stderr(errors).kill_on_drop(true);
-        let process = command.spawn().map_err(system(format!("run {:?}", self.binary)))?;
+        let process = command.spawn().map_err(system(format!("run {}", self.binary.display())))?;
         let running = RunningObjectStore { store: self, process };
         running.store.wait_until_ready().await?;
         Ok(running)
@@ -215,7 +215,7 @@ api_bind_addr = "{address}"
         loop {
             // A key's listing needs what every later request needs: the server, its metadata and the default key.
             match self.tell(&["key", "info", &self.access_key_id]).await {
-                Ok(_) => return Ok(()),
+                Ok(()) => return Ok(()),
                 Err(error) if tokio::time::Instant::now() >= deadline => {
                     let (last, log) = (error.to_string(), self.log());
                     return Err(ObjectStoreError::NotReady { address: self.address, last, log });
@@ -252,7 +252,7 @@ api_bind_addr = "{address}"
     async fn tell(&self, arguments: &[&str]) -> Result<(), ObjectStoreError> {
         let mut command = self.command();
         let output = command.args(arguments).stdin(Stdio::null()).kill_on_drop(true).output();
-        let output = output.await.map_err(system(format!("run {:?}", self.binary)))?;
+        let output = output.await.map_err(system(format!("run {}", self.binary.display())))?;
         if output.status.success() {
             return Ok(());
         }

@@ -71,7 +71,7 @@ fn object_key(object: Option<&str>, file: &Path) -> Result<String, Failure> {
         None => file.file_name().and_then(|name| name.to_str()),
     };
     match key {
-        None | Some("") => Err(Failure::Usage(format!("{file:?} gives no name for the object: give OBJECT"))),
+        None | Some("") => Err(Failure::Usage(format!("{} gives no name for the object: give OBJECT", file.display()))),
         Some(key) if key.starts_with(RESERVED_PREFIX) => {
             Err(Failure::Usage(format!("keys below {RESERVED_PREFIX} are Skyfleet's own: give another OBJECT")))
         }

@@ -74,7 +74,7 @@ struct Part {
     number: u32,
     bytes: Bytes,
     sha256: Sha256,
-    _room: Arc<Option<OwnedSemaphorePermit>>,
+    room: Arc<Option<OwnedSemaphorePermit>>,
 }
 
 /// A copy that was proven.
@@ -145,7 +145,7 @@ async fn read_parts<R: ChunkReader>(
         }
         let sha256 = Sha256::finish(hasher);
         digests.push(sha256);
-        let part = Part { number, bytes, sha256, _room: room };
+        let part = Part { number, bytes, sha256, room };
         let deliveries = join_all(senders.iter().map(|sender| sender.send(part.clone()))).await;
         if deliveries.iter().all(Result::is_err) {
             return Ok(None);
@@ -168,10 +168,12 @@ impl Writer<'_> {
             return self.write_parts(parts, sent).await;
         }
         let Destination { store, key } = self.destination;
-        let part = parts.recv().await.ok_or_else(|| self.destination.failed("its source failed"))?;
-        let size = part.bytes.len() as u64;
-        let request = store.put(key, self.attributes, part.bytes, part.sha256);
+        let part = parts.recv().await;
+        let Part { bytes, sha256, room, .. } = part.ok_or_else(|| self.destination.failed("its source failed"))?;
+        let size = bytes.len() as u64;
+        let request = store.put(key, self.attributes, bytes, sha256);
         cancellable(&self.transfer.cancel, store.place(), request).await?;
+        drop(room);
         sent(size);
         Ok(())
     }
@@ -199,12 +201,14 @@ impl Writer<'_> {
         let cancel = &self.transfer.cancel;
         let sent = &sent;
         let mut done: Vec<_> = stream::poll_fn(|context| parts.poll_recv(context))
-            .map(|part| async move {
-                let size = part.bytes.len() as u64;
-                let request = store.put_part(key, upload, part.number, part.bytes, part.sha256);
+            .map(|Part { number, bytes, sha256, room }| async move {
+                let size = bytes.len() as u64;
+                let request = store.put_part(key, upload, number, bytes, sha256);
                 let etag = cancellable(cancel, store.place(), request).await?;
+                // Named, so that it is held until here.
+                drop(room);
                 sent(size);
-                Ok::<_, StoreError>((part.number, etag, part.sha256))
+                Ok::<_, StoreError>((number, etag, sha256))
             })
             .buffer_unordered(self.transfer.limits.parts.max(1))
             .try_collect()

@@ -93,6 +93,8 @@ pub(super) struct Copied {
     /// Objects that left the source meanwhile.
     pub(super) vanished: HashSet<String>,
     pub(super) source_failures: Vec<ObjectFailure>,
+    /// Every further read would meet the same error.
+    source_is_lost: bool,
 }
 
 /// How one object went.
@@ -111,23 +113,28 @@ enum Source {
 /// Copies all, at most `limits.objects` at once. Ends early when the source fails as a whole or on cancellation.
 pub(super) async fn run(pass: &Arc<Pass>, targets: Vec<Target>, copies: Vec<ObjectCopy>) -> Copied {
     announce(pass, targets.len(), &copies);
-    let mut copied =
-        Copied { targets, contents: HashMap::new(), vanished: HashSet::new(), source_failures: Vec::new() };
+    let mut so_far = Copied {
+        targets,
+        contents: HashMap::new(),
+        vanished: HashSet::new(),
+        source_failures: Vec::new(),
+        source_is_lost: false,
+    };
     let (mut copies, mut running) = (copies.into_iter(), JoinSet::new());
     loop {
         while running.len() < pass.transfer.limits.objects.max(1)
-            && !copied.must_stop(pass)
+            && !so_far.must_stop(pass)
             && let Some(copy) = copies.next()
         {
-            let destinations = copied.destinations(&copy);
+            let destinations = so_far.destinations(&copy);
             if !destinations.is_empty() {
                 running.spawn(attempt(pass.clone(), copy.object.key, destinations));
             }
         }
         match running.join_next().await {
-            Some(Ok(attempted)) => copied.take(pass, attempted).await,
+            Some(Ok(attempted)) => so_far.take(pass, attempted).await,
             Some(Err(failure)) => std::panic::resume_unwind(failure.into_panic()),
-            None => return copied,
+            None => return so_far,
         }
     }
 }
@@ -142,8 +149,7 @@ fn announce(pass: &Pass, targets: usize, copies: &[ObjectCopy]) {
 
 impl Copied {
     fn must_stop(&self, pass: &Pass) -> bool {
-        pass.transfer.cancel.is_cancelled()
-            || self.source_failures.last().is_some_and(|failure| failure.error.concerns_whole_bucket())
+        pass.transfer.cancel.is_cancelled() || self.source_is_lost
     }
 
     /// The targets that need the object and were not given up.
@@ -157,11 +163,18 @@ impl Copied {
             .collect()
     }
 
+    fn source_failed(&mut self, key: String, error: StoreError) {
+        self.source_is_lost |= error.concerns_whole_bucket();
+        if self.source_failures.len() < ObjectFailure::KEPT {
+            self.source_failures.push(ObjectFailure { key, error });
+        }
+    }
+
     async fn take(&mut self, pass: &Pass, Attempted { key, indices, source }: Attempted) {
         let copies = match source {
             Ok(Source::Read(copies)) => copies,
             Ok(Source::Vanished) => return self.vanished.extend([key]),
-            Err(error) => return self.source_failures.push(ObjectFailure { key, error }),
+            Err(error) => return self.source_failed(key, error),
         };
         for (index, copy) in indices.into_iter().zip(copies) {
             let (target, key) = (&mut self.targets[index], key.clone());

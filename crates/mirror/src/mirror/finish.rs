@@ -6,10 +6,10 @@ use std::sync::Arc;
 use futures::future::join_all;
 
 use super::copy::{Copied, Pass, Target};
-use super::types::{MirrorError, MirrorOutcome, ObjectFailure, SourcePublication, TargetOutcome};
+use super::types::{MirrorError, MirrorOutcome, SourcePublication, TargetOutcome};
 use crate::cancel::cancellable;
 use crate::publish::publish;
-use crate::{DatasetName, Manifest, ManifestEntry, Sha256, StoreError};
+use crate::{DatasetName, Manifest, ManifestEntry, Sha256, StoreError, StoreErrorKind};
 
 pub(super) async fn finish(
     pass: &Arc<Pass>,
@@ -17,7 +17,7 @@ pub(super) async fn finish(
     mut keys: Vec<String>,
     copied: Copied,
 ) -> Result<MirrorOutcome, MirrorError> {
-    let Copied { mut targets, contents, vanished, mut source_failures } = copied;
+    let Copied { mut targets, contents, vanished, source_failures, .. } = copied;
     keys.retain(|key| !vanished.contains(key));
     let manifest = manifest_of(&keys, contents, &targets);
     if let Some(manifest) = &manifest {
@@ -30,7 +30,6 @@ pub(super) async fn finish(
         return Err(MirrorError::Cancelled);
     }
     let source_publication = publish_to_source(pass, dataset, manifest.as_ref()).await;
-    source_failures.truncate(ObjectFailure::KEPT);
     Ok(MirrorOutcome {
         objects: keys.len() as u64,
         bytes: manifest.as_ref().map(Manifest::total_bytes),
@@ -71,7 +70,8 @@ async fn settle(pass: &Pass, dataset: &DatasetName, manifest: Option<&Manifest>,
     outcome.verified_objects = target.state.entries.len() as u64;
     outcome.verified_bytes = target.state.entries.values().map(|entry| entry.size).sum();
     outcome.error = target.error().cloned();
-    if target.file.is_some() {
+    // What the whole bucket refused, it would refuse again; what that forgets is bounded by the checkpoints.
+    if target.file.is_some() && target.error().is_none_or(|error| error.kind == StoreErrorKind::Cancelled) {
         match keep_and_publish(pass, dataset, manifest, &mut target).await {
             Ok(digest) => outcome.manifest = digest,
             Err(error) => _ = outcome.error.get_or_insert(error),

@@ -109,7 +109,8 @@ pub enum SourcePublication {
 pub struct TargetOutcome {
     /// The manifest that the target now holds, every object proven, and that is published there; `None` when it is behind.
     pub manifest: Option<ManifestDigest>,
-    /// Objects of the dataset that are proven at the target.
+    /// Objects of the dataset that are proven at the target. When the target could not be looked at, which `error` says,
+    /// nothing is known of it, and this is 0.
     pub verified_objects: u64,
     /// Their bytes.
     pub verified_bytes: u64,

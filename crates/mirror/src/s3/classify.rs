@@ -62,7 +62,8 @@ fn answer(status: u16, code: &str, message: &str, region: Option<&str>) -> (Stor
             | "IncompleteBody",
             _,
         ) => StoreErrorKind::Corrupt,
-        ("NotImplemented", _) | (_, 501) => StoreErrorKind::Rejected,
+        // An archived object: it says 403, and the credentials are fine.
+        ("NotImplemented" | "InvalidObjectState", _) | (_, 501) => StoreErrorKind::Rejected,
         ("RequestTimeout" | "OperationAborted" | "ConditionalRequestConflict", _) | (_, 408 | 409 | 500..) => {
             StoreErrorKind::Unavailable
         }
@@ -126,6 +127,7 @@ mod tests {
             (400, "ExpiredToken", CredentialsRefused),
             (403, "", CredentialsRefused),
             (501, "NotImplemented", Rejected),
+            (403, "InvalidObjectState", Rejected),
             (400, "BadDigest", Corrupt),
             (400, "KeyTooLongError", Rejected),
             (301, "PermanentRedirect", WrongRegion { expected: None }),

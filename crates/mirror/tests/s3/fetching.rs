@@ -43,7 +43,7 @@ fn files(root: &Path) -> BTreeMap<String, usize> {
                 folders.push(entry.path());
             } else {
                 let bytes = std::fs::read(entry.path()).unwrap();
-                assert!(bytes == content(bytes.len(), 5), "{:?}", entry.path());
+                assert!(bytes == content(bytes.len(), 5), "{}", entry.path().display());
                 found.insert(entry.path().strip_prefix(root).unwrap().to_str().unwrap().to_owned(), bytes.len());
             }
         }

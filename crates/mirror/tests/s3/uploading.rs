@@ -135,7 +135,8 @@ async fn a_file_that_grows_under_the_upload_is_refused() {
     let server = Server::start().await;
     let store = server.bucket("bucket").await;
     let folder = tempfile::tempdir().unwrap();
-    let (file, grown) = (file(&folder, 9 * MIB), folder.path().join("file"));
+    // Large enough that its end is not read yet when the first part is sent.
+    let (file, grown) = (file(&folder, 40 * MIB), folder.path().join("file"));
     store.hook(move |call| {
         if matches!(call, Call::Write { what: "part", .. }) {
             use std::io::Write as _;
