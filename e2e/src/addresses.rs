@@ -67,7 +67,8 @@ mod tests {
         let mut seen = BTreeSet::new();
         for index in (0..CAPACITY).map(Index) {
             let link_network = format!("{}/24", Ipv4Addr::from(u32::from(index.node()) & 0xffff_ff00));
-            for name in [link_network, index.pods(), index.services(), index.namespace(), index.link(), index.cgroup()] {
+            for name in [link_network, index.pods(), index.services(), index.namespace(), index.link(), index.cgroup()]
+            {
                 assert!(seen.insert(name.clone()), "{name} twice");
             }
         }

@@ -64,21 +64,32 @@ impl Credentials {
         self.write("service-account.key", &service_accounts.serialize_pem())?;
         self.write("service-account.pub", &service_accounts.public_key_pem())?;
 
-        let kubernetes = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local", "localhost"];
+        let kubernetes = [
+            "kubernetes",
+            "kubernetes.default",
+            "kubernetes.default.svc",
+            "kubernetes.default.svc.cluster.local",
+            "localhost",
+        ];
         let addresses = [IpAddr::from([127, 0, 0, 1]), index.node().into(), index.kubernetes_service().into()];
-        self.issue(&authority, "apiserver", server(&kubernetes, &addresses)?)?;
-        self.issue(&authority, "kubelet", server(&[node], &[index.node().into()])?)?;
+        self.issue(&authority, "apiserver", &server(&kubernetes, &addresses)?)?;
+        self.issue(&authority, "kubelet", &server(&[node], &[index.node().into()])?)?;
 
         let node_user = format!("system:node:{node}");
         let node_client = Identity { file: "node", user: &node_user, group: Some("system:nodes") };
         for identity in CLIENTS.iter().chain([&node_client]) {
-            self.issue(&authority, identity.file, client(identity)?)?;
+            self.issue(&authority, identity.file, &client(identity)?)?;
             self.write_kubeconfig(node, index, identity)?;
         }
         write_atomically(&complete, b"")
     }
 
-    fn issue(&self, authority: &CertifiedIssuer<'_, KeyPair>, name: &str, params: CertificateParams) -> Result<(), LabError> {
+    fn issue(
+        &self,
+        authority: &CertifiedIssuer<'_, KeyPair>,
+        name: &str,
+        params: &CertificateParams,
+    ) -> Result<(), LabError> {
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, authority)?;
         self.write(&format!("{name}.crt"), &certificate.pem())?;

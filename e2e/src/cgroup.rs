@@ -41,7 +41,9 @@ impl Cgroup {
         let mounts = fs::read_to_string(path).map_err(LabError::file("read", path))?;
         let hierarchies = hierarchies(&mounts);
         if hierarchies.is_empty() {
-            return Err(LabError::Missing("no cgroup hierarchy is mounted: the lab needs cgroup v2, or v1, at /sys/fs/cgroup".into()));
+            return Err(LabError::Missing(
+                "no cgroup hierarchy is mounted: the lab needs cgroup v2, or v1, at /sys/fs/cgroup".into(),
+            ));
         }
         Ok(Self { path: index.cgroup(), hierarchies })
     }
@@ -98,7 +100,7 @@ impl Cgroup {
 
     /// Ends every process of a component (None: of the cluster) at once, however often they fork, and waits until they are gone.
     pub(crate) async fn kill(&self, component: Option<&str>) -> Result<(), LabError> {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         loop {
             let pids = self.processes(component);
             if pids.is_empty() {
@@ -116,17 +118,22 @@ impl Cgroup {
         }
     }
 
-    /// Removes the cluster's cgroups, which must hold no process.
+    /// Ends every process of the cluster and removes its cgroups. After that no start that was under way can succeed, since
+    /// it would have to enter one of them first.
     pub(crate) async fn remove(&self) -> Result<(), LabError> {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        for folder in self.folders(None) {
-            while let Err(error) = fs::remove_dir(&folder) {
-                match error.kind() {
-                    io::ErrorKind::NotFound => break,
-                    // A process that has just ended may hold its cgroup for a moment longer.
-                    _ if Instant::now() < deadline => tokio::time::sleep(Duration::from_millis(20)).await,
-                    _ => return Err(LabError::file("remove the cgroup", &folder)(error)),
+        let deadline = Instant::now() + Duration::from_mins(1);
+        loop {
+            self.kill(None).await?;
+            let failures =
+                self.folders(None).into_iter().filter_map(|folder| Some((fs::remove_dir(&folder).err()?, folder)));
+            // A process may have entered since, or have just ended and hold its cgroup for a moment longer.
+            let failure = failures.collect::<Vec<_>>().pop().filter(|_| !self.folders(None).is_empty());
+            match failure {
+                None => break,
+                Some((error, folder)) if Instant::now() > deadline => {
+                    return Err(LabError::file("remove the cgroup", &folder)(error));
                 }
+                Some(_) => tokio::time::sleep(Duration::from_millis(20)).await,
             }
         }
         self.remove_empty_parents();
@@ -180,7 +187,9 @@ fn hierarchies(mountinfo: &str) -> Vec<Hierarchy> {
 
 fn create_folder(folder: &Path) -> Result<(), LabError> {
     match fs::create_dir(folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(LabError::file("make the cgroup", folder)(error)),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(LabError::file("make the cgroup", folder)(error))
+        }
         _ => Ok(()),
     }
 }

@@ -99,31 +99,18 @@ impl Cluster {
             .await
             .map_err(|error| failed(error.to_string()))?;
         config.connect_timeout = Some(Duration::from_secs(5));
-        config.read_timeout = Some(Duration::from_secs(300));
+        config.read_timeout = Some(Duration::from_mins(5));
         config.proxy_url = None;
         kube::Client::try_from(config).map_err(|error| failed(error.to_string()))
     }
 
     /// Starts a program in the cluster's network namespace as one more component of it: it is stopped with the cluster and
-    /// ended with the lab, and its output is at [`Cluster::log`]. Does nothing while `component` runs.
+    /// ended with the lab, and its output is at [`Cluster::log`]. Of the command, program, arguments and variables are taken;
+    /// the lab's own environment is not passed on. Does nothing while `component` runs.
     ///
     /// # Errors
     /// When it cannot be started. That it ends soon after is for the caller to see with [`Cluster::is_running`].
-    pub fn spawn(&self, component: &str, program: &Path, arguments: &[String]) -> Result<(), LabError> {
-        self.spawn_with(component, program, arguments, &[])
-    }
-
-    /// As [`Cluster::spawn`], with environment variables. The lab's own environment is not passed on.
-    ///
-    /// # Errors
-    /// As [`Cluster::spawn`].
-    pub fn spawn_with(
-        &self,
-        component: &str,
-        program: &Path,
-        arguments: &[String],
-        environment: &[(&str, &str)],
-    ) -> Result<(), LabError> {
+    pub fn spawn(&self, component: &str, command: &std::process::Command) -> Result<(), LabError> {
         if self.is_running(component) {
             return Ok(());
         }
@@ -131,19 +118,27 @@ impl Cluster {
         fs::create_dir_all(self.folder.join("logs")).map_err(LabError::file("make the folder", &path))?;
         let log = fs::File::options().create(true).append(true).open(&path).map_err(LabError::file("open", &path))?;
         let errors = log.try_clone().map_err(LabError::file("open", &path))?;
-        // The shell enters the component's cgroup before the program exists, so that no crash can leave it unaccounted for;
-        // a session of its own keeps a terminal's Ctrl-C from it.
-        let script = r#"echo $$ > "$0" && exec setsid nsenter "$@""#;
-        let mut command = Command::new("/bin/sh");
-        command.arg("-c").arg(script).arg(self.cgroup.ledger(component)?).arg(network::enter(self.index)).arg("--");
-        command.arg(program).args(arguments).current_dir(&self.folder);
-        command.env_clear().env("PATH", SEARCH_PATH).env("HOME", &self.folder).envs(environment.iter().copied());
-        command.stdin(Stdio::null()).stdout(log).stderr(errors);
-        let failed = |reason: String| LabError::Command { command: program.display().to_string(), reason };
-        let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
+        // A session of its own keeps a terminal's Ctrl-C from it.
+        let mut shell = self.accounted(component, "setsid")?;
+        shell.arg("nsenter").arg(network::enter(self.index)).arg("--");
+        shell.arg(command.get_program()).args(command.get_args()).current_dir(&self.folder);
+        shell.env_clear().env("PATH", SEARCH_PATH).env("HOME", &self.folder);
+        shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        shell.stdin(Stdio::null()).stdout(log).stderr(errors);
+        let failed =
+            |error: std::io::Error| LabError::Command { command: "/bin/sh".to_owned(), reason: error.to_string() };
+        let mut child = shell.spawn().map_err(failed)?;
         // Reaps it should it end before the lab does.
         tokio::spawn(async move { child.wait().await });
         Ok(())
+    }
+
+    /// A shell that enters the component's cgroup and then becomes `program`, with the arguments that the caller adds: so no
+    /// crash of the lab at any moment can leave the program unaccounted for.
+    pub(crate) fn accounted(&self, component: &str, program: &str) -> Result<Command, LabError> {
+        let mut shell = Command::new("/bin/sh");
+        shell.arg("-c").arg(r#"echo $$ > "$0" && exec "$@""#).arg(self.cgroup.ledger(component)?).arg(program);
+        Ok(shell)
     }
 
     /// Whether a process of the component is there.
@@ -152,7 +147,8 @@ impl Cluster {
         !self.cgroup.processes(Some(component)).is_empty()
     }
 
-    /// Polls until `check` says yes, at most `limit`. Fails at once when one of `components`, started before, has ended.
+    /// Polls until `check` says yes and all of `components`, started before, run; at most `limit`. Fails at once when one of
+    /// them has ended.
     pub(crate) async fn wait_for<F>(
         &self,
         what: &str,
@@ -167,7 +163,10 @@ impl Cluster {
         loop {
             let attempt = tokio::time::timeout(Duration::from_secs(10), check()).await;
             let last = match attempt.unwrap_or_else(|_| Err("no answer within 10 s".to_owned())) {
-                Ok(()) => return Ok(()),
+                Ok(()) => match components.iter().find(|component| !self.is_running(component)) {
+                    None => return Ok(()),
+                    Some(component) => format!("{component} does not run yet"),
+                },
                 Err(last) => last,
             };
             // A component enters its cgroup a moment after its start.

@@ -10,13 +10,16 @@ use tokio::process::Command;
 use crate::error::LabError;
 
 /// No tool the lab calls takes longer, except the import of a large image on a busy machine.
-const LIMIT: Duration = Duration::from_secs(600);
+const LIMIT: Duration = Duration::from_mins(10);
 
 /// Runs a program and returns its standard output.
 ///
 /// # Errors
 /// When it cannot start, fails, or does not end within ten minutes; with its standard error.
-pub(crate) async fn run<S: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = S>) -> Result<String, LabError> {
+pub(crate) async fn run<S: AsRef<OsStr>>(
+    program: &str,
+    arguments: impl IntoIterator<Item = S>,
+) -> Result<String, LabError> {
     run_with_input(program, arguments, "").await
 }
 
@@ -27,7 +30,13 @@ pub(crate) async fn run_with_input<S: AsRef<OsStr>>(
     input: &str,
 ) -> Result<String, LabError> {
     let mut command = Command::new(program);
-    command.args(arguments).env("PATH", SEARCH_PATH).kill_on_drop(true);
+    command.args(arguments);
+    output_of(command, input).await
+}
+
+/// As [`run_with_input`], for a command at hand.
+pub(crate) async fn output_of(mut command: Command, input: &str) -> Result<String, LabError> {
+    command.env("PATH", SEARCH_PATH).kill_on_drop(true);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let shown = line(&command);
     let failed = |reason: String| LabError::Command { command: shown.clone(), reason };

@@ -1,6 +1,7 @@
 //! etcd, API server, controller manager and scheduler of a cluster.
 
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ServiceAccount;
@@ -16,7 +17,7 @@ use crate::state::write_atomically;
 pub(crate) const COMPONENTS: [&str; 4] = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"];
 
 /// Generous: a loaded machine is slow, not broken.
-const LIMIT: Duration = Duration::from_secs(240);
+const LIMIT: Duration = Duration::from_mins(4);
 
 /// Only writes, once each, when they have been answered: what a test counts.
 const AUDIT_POLICY: &str = "\
@@ -32,8 +33,8 @@ rules:
 /// Starts what does not run and returns when the API server answers and the controllers have made their first objects.
 pub(crate) async fn start(cluster: &Cluster, binaries: &Path) -> Result<(), LabError> {
     write_atomically(&cluster.folder.join("audit-policy.yaml"), AUDIT_POLICY.as_bytes())?;
-    cluster.spawn("etcd", &binaries.join("etcd"), &etcd(cluster))?;
-    cluster.spawn("kube-apiserver", &binaries.join("kube-apiserver"), &api_server(cluster))?;
+    cluster.spawn("etcd", Command::new(binaries.join("etcd")).args(etcd(cluster)))?;
+    cluster.spawn("kube-apiserver", Command::new(binaries.join("kube-apiserver")).args(api_server(cluster)))?;
     let client = cluster.client().await?;
     cluster
         .wait_for("the API server", LIMIT, &COMPONENTS[..2], || async {
@@ -42,8 +43,11 @@ pub(crate) async fn start(cluster: &Cluster, binaries: &Path) -> Result<(), LabE
         })
         .await?;
     // Both give up when there is no API server, so they start after it.
-    cluster.spawn("kube-controller-manager", &binaries.join("kube-controller-manager"), &controller_manager(cluster))?;
-    cluster.spawn("kube-scheduler", &binaries.join("kube-scheduler"), &scheduler(cluster))?;
+    cluster.spawn(
+        "kube-controller-manager",
+        Command::new(binaries.join("kube-controller-manager")).args(controller_manager(cluster)),
+    )?;
+    cluster.spawn("kube-scheduler", Command::new(binaries.join("kube-scheduler")).args(scheduler(cluster)))?;
     // Pods are refused until their namespace has its service account.
     cluster
         .wait_for("the controller manager", LIMIT, &COMPONENTS, || async {

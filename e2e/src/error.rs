@@ -12,7 +12,9 @@ pub enum LabError {
     #[error("the lab makes network namespaces, cgroups and mounts, which takes root: run it as root, e.g. with sudo")]
     NotRoot,
     /// A name that cannot be used for a lab or a cluster.
-    #[error("{name:?} is no name for a lab or a cluster: use 1 to 20 of a-z, 0-9 and -, beginning and ending with a letter or digit")]
+    #[error(
+        "{name:?} is no name for a lab or a cluster: use 1 to 20 of a-z, 0-9 and -, beginning and ending with a letter or digit"
+    )]
     Name {
         /// The name as given.
         name: String,
@@ -100,7 +102,9 @@ pub enum LabError {
         logs: PathBuf,
     },
     /// A downloaded file is not the one expected.
-    #[error("{file} has the SHA-256 {found} instead of {expected}: it was changed on its way or at its source; nothing of it is used")]
+    #[error(
+        "{file} has the SHA-256 {found} instead of {expected}: it was changed on its way or at its source; nothing of it is used"
+    )]
     Checksum {
         /// Which file.
         file: String,

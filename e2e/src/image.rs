@@ -242,7 +242,8 @@ fn digest_of(blob: &[u8]) -> String {
 
 /// Lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// Passes bytes on and keeps their checksum and count.
@@ -298,8 +299,10 @@ mod tests {
         let host = folder.path().join("program");
         std::fs::write(&host, b"binary").unwrap();
         let archive = folder.path().join("image.tar");
-        let files =
-            vec![ImageFile::from_host(&host, "/usr/bin/pause", 0o755), ImageFile::from_bytes("x", "/etc/passwd", 0o644)];
+        let files = vec![
+            ImageFile::from_host(&host, "/usr/bin/pause", 0o755),
+            ImageFile::from_bytes("x", "/etc/passwd", 0o644),
+        ];
         let digest = write_archive(&spec(files), &archive).unwrap();
 
         let outer = entries(File::open(&archive).unwrap());

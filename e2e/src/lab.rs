@@ -305,13 +305,14 @@ impl Drop for Lab {
 pub async fn remove(name: &str) -> Result<(), LabError> {
     require_root()?;
     let folder = lab_folder(name)?;
-    let _lock = LabLock::acquire(name).await?;
+    let lock = LabLock::acquire(name).await?;
     let clusters = Claims::open()?.of_lab(&folder)?;
     for (index, cluster_folder) in clusters {
         teardown::remove_cluster(index, &cluster_folder).await?;
     }
     node::remove_folder(&folder)?;
-    network::restore_forwarding(&Claims::open()?)
+    network::restore_forwarding(&Claims::open()?)?;
+    lock.remove()
 }
 
 async fn start_cluster(cluster: &Cluster, binaries: &Path, pause_image: Option<&Path>) -> Result<(), LabError> {
@@ -365,9 +366,14 @@ mod tests {
     #[test]
     fn a_second_up_adds_and_never_takes_away() {
         let state = LabState { clusters: vec![ClusterSpec::control_plane("hub"), ClusterSpec::with_pods("aws-1")] };
-        let clusters = vec![ClusterSpec::with_pods("hub"), ClusterSpec::control_plane("aws-1"), ClusterSpec::control_plane("gcp-1")];
+        let clusters = vec![
+            ClusterSpec::with_pods("hub"),
+            ClusterSpec::control_plane("aws-1"),
+            ClusterSpec::control_plane("gcp-1"),
+        ];
         let merged = merge(state, &LabSpec { name: "demo".into(), clusters });
-        let expected = [ClusterSpec::with_pods("hub"), ClusterSpec::with_pods("aws-1"), ClusterSpec::control_plane("gcp-1")];
+        let expected =
+            [ClusterSpec::with_pods("hub"), ClusterSpec::with_pods("aws-1"), ClusterSpec::control_plane("gcp-1")];
         assert_eq!(merged.clusters, expected);
     }
 }

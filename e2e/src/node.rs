@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -10,7 +11,7 @@ use kube::Api;
 use serde_json::json;
 
 use crate::cluster::Cluster;
-use crate::command::run;
+use crate::command::output_of;
 use crate::control_plane::{flags, path};
 use crate::error::LabError;
 use crate::mounts::unmount_below;
@@ -19,7 +20,7 @@ use crate::tools::PAUSE_IMAGE;
 
 pub(crate) const COMPONENTS: [&str; 3] = ["containerd", "kubelet", "kube-proxy"];
 
-const LIMIT: Duration = Duration::from_secs(240);
+const LIMIT: Duration = Duration::from_mins(4);
 
 /// Where distributions put the network plugins; Debian and Ubuntu the first.
 pub(crate) const PLUGIN_FOLDERS: [&str; 2] = ["/usr/lib/cni", "/opt/cni/bin"];
@@ -30,7 +31,8 @@ pub(crate) async fn start(cluster: &Cluster, binaries: &Path, pause_image: &Path
         clear_remains(cluster).await?;
         cluster.cgroup.create()?;
         write_configuration(cluster)?;
-        cluster.spawn("containerd", Path::new("containerd"), &["--config".into(), path(file(cluster, "containerd.toml"))])?;
+        cluster
+            .spawn("containerd", Command::new("containerd").arg("--config").arg(file(cluster, "containerd.toml")))?;
     }
     cluster
         .wait_for("containerd", LIMIT, &COMPONENTS[..1], || async {
@@ -40,8 +42,8 @@ pub(crate) async fn start(cluster: &Cluster, binaries: &Path, pause_image: &Path
     load_image(cluster, pause_image).await?;
 
     let since = if cluster.is_running("kubelet") { Timestamp::UNIX_EPOCH } else { Timestamp::now() };
-    cluster.spawn("kubelet", &binaries.join("kubelet"), &kubelet(cluster))?;
-    cluster.spawn("kube-proxy", &binaries.join("kube-proxy"), &kube_proxy(cluster))?;
+    cluster.spawn("kubelet", Command::new(binaries.join("kubelet")).args(kubelet(cluster)))?;
+    cluster.spawn("kube-proxy", Command::new(binaries.join("kube-proxy")).args(kube_proxy(cluster)))?;
     wait_until_ready(cluster, since).await
 }
 
@@ -87,7 +89,9 @@ fn remove_shim_sockets(state: &Path) -> Result<(), LabError> {
     let tasks = state.join("io.containerd.runtime.v2.task/k8s.io");
     for task in file_names(&tasks)? {
         let Ok(address) = fs::read_to_string(tasks.join(task).join("address")) else { continue };
-        if let Some(socket) = address.trim().strip_prefix("unix://").filter(|path| path.starts_with("/run/containerd/s/")) {
+        if let Some(socket) =
+            address.trim().strip_prefix("unix://").filter(|path| path.starts_with("/run/containerd/s/"))
+        {
             remove_file(Path::new(socket))?;
         }
     }
@@ -112,8 +116,9 @@ pub(crate) fn remove_folder(folder: &Path) -> Result<(), LabError> {
 }
 
 async fn ctr(cluster: &Cluster, arguments: &[&str]) -> Result<String, LabError> {
-    let socket = path(file(cluster, "containerd.sock"));
-    run("ctr", ["--address", &socket].iter().chain(arguments)).await
+    let mut command = cluster.accounted("ctr", "ctr")?;
+    command.arg("--address").arg(file(cluster, "containerd.sock")).args(arguments);
+    output_of(command, "").await
 }
 
 fn file(cluster: &Cluster, name: &str) -> PathBuf {

@@ -2,7 +2,8 @@
 //! can be found and removed.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -80,26 +81,38 @@ impl LabState {
 pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> Result<(), LabError> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(folder).map_err(LabError::file("make the folder", folder))?;
-    let write = || -> io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(content)?;
-        file.persist(path).map_err(|error| error.error)?;
-        Ok(())
-    };
-    write().map_err(LabError::file("write", path))
+    // One name for the unfinished file, so that crashes do not pile them up: each file has one writer, under a lock.
+    let unfinished = path.with_added_extension("new");
+    fs::write(&unfinished, content).and_then(|()| fs::rename(&unfinished, path)).map_err(LabError::file("write", path))
 }
 
 /// Held while a command changes a lab; a second command waits.
 #[derive(Debug)]
-pub(crate) struct LabLock(#[expect(dead_code, reason = "the lock is held as long as the file is open")] File);
+pub(crate) struct LabLock {
+    path: PathBuf,
+    #[expect(dead_code, reason = "the lock is held as long as the file is open")]
+    file: File,
+}
 
 impl LabLock {
     pub(crate) async fn acquire(lab: &str) -> Result<Self, LabError> {
-        let file = open_lock(&base().join(".locks").join(lab))?;
-        while file.try_lock().is_err() {
-            tokio::time::sleep(Duration::from_millis(100)).await;
+        let path = base().join(".locks").join(lab);
+        loop {
+            let file = open_lock(&path)?;
+            while file.try_lock().is_err() {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            // Whoever held it before may have removed the file with the lab: then it locks nothing.
+            let inode = |metadata: io::Result<fs::Metadata>| metadata.map(|metadata| metadata.ino()).ok();
+            if inode(file.metadata()) == inode(fs::metadata(&path)) {
+                return Ok(Self { path, file });
+            }
         }
-        Ok(Self(file))
+    }
+
+    /// Removes the lock's file, when there is no lab any more.
+    pub(crate) fn remove(self) -> Result<(), LabError> {
+        remove_file(&self.path)
     }
 }
 
@@ -214,7 +227,8 @@ mod tests {
         let other = claims.claim(Path::new("/labs/b/hub")).unwrap();
         assert_eq!((hub, aws, other), (Index(0), Index(1), Index(2)));
         assert_eq!(claims.claim(Path::new("/labs/a/aws-1")).unwrap(), aws);
-        let of_a: Vec<Index> = claims.of_lab(Path::new("/labs/a")).unwrap().into_iter().map(|(index, _)| index).collect();
+        let of_a: Vec<Index> =
+            claims.of_lab(Path::new("/labs/a")).unwrap().into_iter().map(|(index, _)| index).collect();
         assert_eq!(of_a, [hub, aws]);
 
         claims.release(hub).unwrap();

@@ -36,8 +36,11 @@ pub fn kubernetes() -> Result<PathBuf, LabError> {
 
 /// Without these the components call themselves v0.0.0-master.
 fn linker_flags() -> String {
-    let (major, minor) =
-        KUBERNETES_VERSION.trim_start_matches('v').rsplit_once('.').and_then(|(rest, _)| rest.split_once('.')).unwrap_or_default();
+    let (major, minor) = KUBERNETES_VERSION
+        .trim_start_matches('v')
+        .rsplit_once('.')
+        .and_then(|(rest, _)| rest.split_once('.'))
+        .unwrap_or_default();
     format!(
         "-s -w -X k8s.io/component-base/version.gitVersion={KUBERNETES_VERSION} \
          -X k8s.io/component-base/version.gitMajor={major} -X k8s.io/component-base/version.gitMinor={minor} \

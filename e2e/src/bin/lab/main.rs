@@ -142,7 +142,9 @@ fn kubeconfig(lab: &Lab, cluster: &str, print: bool) -> Result<(), LabError> {
 }
 
 async fn load_image(lab: &Lab, archive: &std::path::Path, clusters: Vec<String>) -> Result<(), LabError> {
-    let all = || lab.clusters().iter().filter(|cluster| cluster.has_node()).map(|cluster| cluster.name().to_owned()).collect();
+    let all = || {
+        lab.clusters().iter().filter(|cluster| cluster.has_node()).map(|cluster| cluster.name().to_owned()).collect()
+    };
     for cluster in if clusters.is_empty() { all() } else { clusters } {
         lab.load_image(&cluster, archive).await?;
         println!("{cluster} has {}", archive.display());

@@ -20,7 +20,8 @@ fn row(cluster: &Cluster, status: &ClusterStatus) -> String {
         (true, Some(false)) => "NotReady",
         (true, None) => "unknown",
     };
-    let missing = if status.power == Power::Partly { format!("  stopped: {}", status.stopped.join(", ")) } else { String::new() };
+    let missing =
+        if status.power == Power::Partly { format!("  stopped: {}", status.stopped.join(", ")) } else { String::new() };
     format!(
         "{:<12} {:<12} {:<28} {:<10} {:<9} {}{missing}",
         cluster.name(),

@@ -1,0 +1,12 @@
+//! Everything that needs real parts: helm, API servers, nodes with containers.
+#![allow(clippy::unwrap_used)]
+
+mod charts;
+mod control_planes;
+mod crash;
+mod embeddings;
+mod images;
+mod installed_charts;
+mod leftovers;
+mod nodes;
+mod support;
