@@ -231,7 +231,7 @@ mod tests {
         if let Some(secret) = after.get_mut("c").and_then(|with| with.secret.as_mut()) {
             secret.metadata.resource_version = Some("2".to_owned());
         }
-        let fingerprint = |buckets| copied(&replica(&json!({})), buckets).fingerprint;
+        let fingerprint = |buckets: &Buckets| copied(&replica(&json!({})), buckets).fingerprint;
         assert_eq!(fingerprint(&before), fingerprint(&before.clone()));
         assert_ne!(fingerprint(&before), fingerprint(&after));
     }
