@@ -14,8 +14,8 @@ use crate::certificates::Credentials;
 use crate::cgroup::Cgroup;
 use crate::command::SEARCH_PATH;
 use crate::error::LabError;
-use crate::lab::ClusterSpec;
 use crate::network;
+use crate::spec::ClusterSpec;
 
 /// A cluster that a lab has made. Reading it changes nothing; [`crate::Lab`] starts and stops it.
 #[derive(Debug, Clone)]

@@ -116,6 +116,9 @@ pub enum LabError {
     /// An image could not be made.
     #[error(transparent)]
     Image(#[from] ImageError),
+    /// An object store could not be run or told something.
+    #[error(transparent)]
+    Store(#[from] crate::object_store::ObjectStoreError),
     /// A certificate could not be made.
     #[error("cannot make a certificate: {0}")]
     Certificate(#[from] rcgen::Error),

@@ -14,11 +14,11 @@ use crate::node::PLUGIN_FOLDERS;
 struct Need {
     program: &'static str,
     package: &'static str,
-    /// Only a cluster with a node needs it.
+    /// Only a cluster with a node needs it, or the images for one.
     for_pods: bool,
 }
 
-const NEEDS: [Need; 8] = [
+const NEEDS: [Need; 11] = [
     Need { program: "ip", package: "iproute2", for_pods: false },
     Need { program: "nft", package: "nftables", for_pods: false },
     Need { program: "nsenter", package: "util-linux", for_pods: false },
@@ -27,6 +27,9 @@ const NEEDS: [Need; 8] = [
     Need { program: "ctr", package: "containerd", for_pods: true },
     Need { program: "runc", package: "runc", for_pods: true },
     Need { program: "conntrack", package: "conntrack", for_pods: true },
+    Need { program: "strip", package: "binutils", for_pods: true },
+    Need { program: "update-ca-certificates", package: "ca-certificates", for_pods: true },
+    Need { program: "pip3", package: "python3-pip", for_pods: true },
 ];
 
 /// The network plugins are programs too, in a folder that is not on the search path.

@@ -1,77 +1,21 @@
 //! A lab: several clusters, started, stopped and cut off from each other as one likes.
 
 use std::fs;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use nix::unistd::Uid;
-use serde::{Deserialize, Serialize};
 use tracing::info;
 
 use crate::cluster::Cluster;
 use crate::error::LabError;
 use crate::install;
+use crate::spec::{LabSpec, merge};
 use crate::state::{Claims, LabLock, LabState, check_name, lab_folder};
+use crate::status::{self, ClusterStatus};
 use crate::tools;
 use crate::{control_plane, network, node, teardown};
-
-/// The lab asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LabSpec {
-    /// 1 to 20 of a-z, 0-9 and `-`; labs of different names run side by side.
-    pub name: String,
-    /// Its clusters, by convention the hub first.
-    pub clusters: Vec<ClusterSpec>,
-}
-
-/// A cluster asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ClusterSpec {
-    /// As [`LabSpec::name`]; also the node's name.
-    pub name: String,
-    /// Whether it has a node and runs pods; without, it is a control plane only and starts in seconds.
-    pub pods: bool,
-}
-
-impl ClusterSpec {
-    /// A cluster with a node.
-    #[must_use]
-    pub fn with_pods(name: &str) -> Self {
-        Self { name: name.to_owned(), pods: true }
-    }
-
-    /// A control plane only.
-    #[must_use]
-    pub fn control_plane(name: &str) -> Self {
-        Self { name: name.to_owned(), pods: false }
-    }
-}
-
-/// Whether a cluster's processes run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Power {
-    /// All components.
-    Up,
-    /// Some components; the names of those missing are in [`ClusterStatus::stopped`].
-    Partly,
-    /// None.
-    Stopped,
-}
-
-/// What a look at a cluster finds.
-#[derive(Debug, Clone)]
-pub struct ClusterStatus {
-    /// Whether it runs.
-    pub power: Power,
-    /// The components that do not run.
-    pub stopped: Vec<&'static str>,
-    /// Cut off by [`Lab::partition`].
-    pub partitioned: bool,
-    /// All processes, the pods' too.
-    pub processes: usize,
-    /// Whether the node is Ready; None without a node, or when the API server does not answer.
-    pub node_ready: Option<bool>,
-}
 
 /// A handle on a lab. The lab itself lives in the kernel and on disk: it outlives the handle, unless
 /// [`Lab::down_on_drop`] says otherwise.
@@ -102,6 +46,7 @@ impl Lab {
         let pause_image = if with_pods { Some(on_a_blocking_thread(tools::pause_image).await?) } else { None };
 
         let lock = LabLock::acquire(&spec.name).await?;
+        make_private_folder(&folder)?;
         merge(LabState::read(&folder)?.unwrap_or_default(), &spec).write(&folder)?;
         let lab = Self::attach(&spec.name, folder)?;
         for cluster in &lab.clusters {
@@ -114,8 +59,9 @@ impl Lab {
     /// A lab that is on this machine, whether it runs or not.
     ///
     /// # Errors
-    /// When there is none of that name.
+    /// Without root, or when there is none of that name.
     pub fn open(name: &str) -> Result<Self, LabError> {
+        require_root()?;
         let folder = lab_folder(name)?;
         if LabState::read(&folder)?.is_none() {
             return Err(LabError::NoLab { lab: name.to_owned() });
@@ -249,24 +195,7 @@ impl Lab {
     /// # Errors
     /// When the kernel cannot be asked.
     pub async fn status(&self, cluster: &str) -> Result<ClusterStatus, LabError> {
-        let cluster = self.cluster(cluster)?;
-        let node_components: &[&'static str] = if cluster.has_node() { &node::COMPONENTS } else { &[] };
-        let components = || control_plane::COMPONENTS.iter().chain(node_components).copied();
-        let stopped: Vec<&'static str> = components().filter(|component| !cluster.is_running(component)).collect();
-        let power = match stopped.len() {
-            0 => Power::Up,
-            missing if missing == components().count() => Power::Stopped,
-            _ => Power::Partly,
-        };
-        let partitioned = network::is_partitioned(cluster.index).await?;
-        let reachable = !partitioned && cluster.is_running("kube-apiserver");
-        Ok(ClusterStatus {
-            power,
-            stopped,
-            partitioned,
-            processes: cluster.cgroup.processes(None).len(),
-            node_ready: if reachable && cluster.has_node() { Some(node_is_ready(cluster).await?) } else { None },
-        })
+        status::look(self.cluster(cluster)?).await
     }
 
     /// Ends the lab and leaves nothing of it: no process, mount, namespace, link, cgroup or file.
@@ -331,21 +260,10 @@ async fn start_cluster(cluster: &Cluster, binaries: &Path, pause_image: Option<&
     Ok(())
 }
 
-async fn node_is_ready(cluster: &Cluster) -> Result<bool, LabError> {
-    let client = cluster.client().await?;
-    let check = node::is_ready(cluster, &client, jiff::Timestamp::UNIX_EPOCH);
-    Ok(matches!(tokio::time::timeout(std::time::Duration::from_secs(5), check).await, Ok(Ok(()))))
-}
-
-/// What the lab has, and what is asked for beyond that; a control plane may gain a node but not lose it.
-fn merge(mut state: LabState, spec: &LabSpec) -> LabState {
-    for asked in &spec.clusters {
-        match state.clusters.iter_mut().find(|cluster| cluster.name == asked.name) {
-            Some(cluster) => cluster.pods |= asked.pods,
-            None => state.clusters.push(asked.clone()),
-        }
-    }
-    state
+/// Whoever reads an administrator's kubeconfig can start privileged pods, which are root on this machine.
+fn make_private_folder(folder: &Path) -> Result<(), LabError> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(LabError::file("make the folder", folder))
 }
 
 fn require_root() -> Result<(), LabError> {
@@ -357,23 +275,4 @@ async fn on_a_blocking_thread(
 ) -> Result<PathBuf, LabError> {
     let failed = |error: tokio::task::JoinError| LabError::Missing(format!("the build of a tool ended: {error}"));
     tokio::task::spawn_blocking(work).await.map_err(failed)?
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_second_up_adds_and_never_takes_away() {
-        let state = LabState { clusters: vec![ClusterSpec::control_plane("hub"), ClusterSpec::with_pods("aws-1")] };
-        let clusters = vec![
-            ClusterSpec::with_pods("hub"),
-            ClusterSpec::control_plane("aws-1"),
-            ClusterSpec::control_plane("gcp-1"),
-        ];
-        let merged = merge(state, &LabSpec { name: "demo".into(), clusters });
-        let expected =
-            [ClusterSpec::with_pods("hub"), ClusterSpec::with_pods("aws-1"), ClusterSpec::control_plane("gcp-1")];
-        assert_eq!(merged.clusters, expected);
-    }
 }

@@ -2,17 +2,20 @@
 //!
 //! Garage keeps keys as they are (`a//b`, `..`, control characters), which stores on top of a file system do not.
 
+mod garage;
+
+pub use garage::{GARAGE_VERSION, garage_binary};
+
 use std::fs::File;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::process::{Child, Command};
 
-/// The version of the server, from crates.io.
-pub const GARAGE_VERSION: &str = "2.5.0";
+use crate::error::LabError;
 
 /// The region the server expects in signatures; stores other than Amazon's mostly take this one.
 pub const REGION: &str = "us-east-1";
@@ -52,11 +55,6 @@ pub enum Access {
 /// Why the server could not be run or told something.
 #[derive(Debug, thiserror::Error)]
 pub enum ObjectStoreError {
-    /// The program is not in the cache.
-    #[error(
-        "there is no object store program {0:?}: run `cargo install garage --version {GARAGE_VERSION} --locked --no-default-features --features bundled-libs,sqlite --root` with the folder above its `bin`"
-    )]
-    NoBinary(PathBuf),
     /// A file or process operation failed.
     #[error("cannot {action}: {source}")]
     System {
@@ -90,23 +88,12 @@ fn system(action: impl Into<String>) -> impl FnOnce(io::Error) -> ObjectStoreErr
     move |source| ObjectStoreError::System { action, source }
 }
 
-/// Where the lab keeps the program: below `$SKYFLEET_CACHE`, by default `~/.cache/skyfleet`.
-///
-/// # Errors
-/// When it is not there.
-pub fn garage_binary() -> Result<PathBuf, ObjectStoreError> {
-    let home = || Path::new(&std::env::var_os("HOME").unwrap_or_default()).join(".cache/skyfleet");
-    let cache = std::env::var_os("SKYFLEET_CACHE").map_or_else(home, PathBuf::from);
-    let binary = cache.join(format!("tools/garage-{GARAGE_VERSION}/bin/garage"));
-    if binary.is_file() { Ok(binary) } else { Err(ObjectStoreError::NoBinary(binary)) }
-}
-
 impl ObjectStore {
     /// A server on free ports of the loopback interface, for a test.
     ///
     /// # Errors
-    /// When no port is free, or the program is not in the cache.
-    pub fn on_loopback(folder: PathBuf) -> Result<Self, ObjectStoreError> {
+    /// When no port is free, or the program cannot be built.
+    pub fn on_loopback(folder: PathBuf) -> Result<Self, LabError> {
         let free = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(system("find a free port"));
         // Both are held until both are known, so that they differ.
         let (api, rpc) = (free()?, free()?);

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::addresses::{CAPACITY, Index};
 use crate::error::LabError;
-use crate::lab::ClusterSpec;
+use crate::spec::ClusterSpec;
 
 /// On disk rather than in memory (/run): images and object stores are larger than what a small machine gives /run.
 const HOME: &str = "/var/lib/skyfleet-lab";

@@ -6,9 +6,9 @@ use crate::addresses::Index;
 use crate::cgroup::Cgroup;
 use crate::cluster::Cluster;
 use crate::error::LabError;
-use crate::lab::ClusterSpec;
 use crate::network;
 use crate::node;
+use crate::spec::ClusterSpec;
 use crate::state::Claims;
 
 /// Ends all that runs and removes mounts, namespaces, link, cgroups, files, and last the claim on the number, so that what

@@ -39,13 +39,20 @@ impl BuiltImage {
     }
 }
 
+/// The program `skyfleet`, from this work tree in cargo's dev profile.
+///
+/// # Errors
+/// When the build fails.
+pub fn skyfleet_program() -> Result<PathBuf, LabError> {
+    cargo::build(work_tree(), &["--package", "skyfleet", "--bin", "skyfleet"], None)
+}
+
 /// The image of `skyfleet`, from this work tree in cargo's dev profile.
 ///
 /// # Errors
 /// When the build fails or the image cannot be written.
 pub fn skyfleet_image() -> Result<BuiltImage, LabError> {
-    let program = cargo::build(work_tree(), &["--package", "skyfleet", "--bin", "skyfleet"], None)?;
-    program_image("skyfleet", &program)
+    program_image("skyfleet", &skyfleet_program()?)
 }
 
 /// The image of the example inference server, optimised: an unoptimised model takes seconds for a sentence.

@@ -8,7 +8,7 @@ mod libraries;
 mod model;
 
 pub use helm::{HELM_VERSION, helm};
-pub use images::{BuiltImage, inference_server_image, skyfleet_image};
+pub use images::{BuiltImage, inference_server_image, skyfleet_image, skyfleet_program};
 pub use model::{MODEL_FILES, ModelFile, model};
 
 use std::path::Path;

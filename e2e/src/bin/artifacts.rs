@@ -1,18 +1,25 @@
-//! Makes what the lab runs, and prints where it is: for Makefiles and for a look.
+//! Makes what the lab runs, once a machine, and prints where it is: for the Makefile and for a look.
 
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
-use skyfleet_e2e::{LabError, artifacts};
+use skyfleet_e2e::{LabError, artifacts, object_store, tools};
 
-/// Make one of the things that the lab runs, and print its path
+/// Make what the lab runs, and print the paths
 #[derive(Parser)]
 struct Arguments {
-    artifact: Artifact,
+    /// What to make; everything when none is named
+    artifacts: Vec<Artifact>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Artifact {
+    /// The folder with Kubernetes' own programs
+    Kubernetes,
+    /// The archive of the pause image
+    PauseImage,
+    /// The object store's program
+    Garage,
     /// The helm program
     Helm,
     /// The folder with the demo's model
@@ -24,21 +31,26 @@ enum Artifact {
 }
 
 fn main() -> ExitCode {
-    match make(Arguments::parse().artifact) {
-        Ok(line) => {
-            println!("{line}");
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
+    let asked = Arguments::parse().artifacts;
+    let all = if asked.is_empty() { Artifact::value_variants() } else { &asked };
+    for artifact in all {
+        match make(*artifact) {
+            Ok(line) => println!("{line}"),
+            Err(error) => {
+                eprintln!("artifacts: {error}");
+                return ExitCode::FAILURE;
+            }
         }
     }
+    ExitCode::SUCCESS
 }
 
 fn make(artifact: Artifact) -> Result<String, LabError> {
     let image = |image: artifacts::BuiltImage| format!("{} {}", image.reference, image.archive.display());
     Ok(match artifact {
+        Artifact::Kubernetes => tools::kubernetes()?.display().to_string(),
+        Artifact::PauseImage => tools::pause_image()?.display().to_string(),
+        Artifact::Garage => object_store::garage_binary()?.display().to_string(),
         Artifact::Helm => artifacts::helm()?.display().to_string(),
         Artifact::Model => artifacts::model()?.display().to_string(),
         Artifact::SkyfleetImage => image(artifacts::skyfleet_image()?),

@@ -49,14 +49,15 @@ fn linker_flags() -> String {
 }
 
 fn build(folder: &Path, flags: &str) -> Result<(), LabError> {
-    let sources = tempfile::tempdir().map_err(LabError::file("make a folder in", &std::env::temp_dir()))?;
+    let sources = folder.join("source");
+    fs::create_dir(&sources).map_err(LabError::file("make the folder", &sources))?;
     for (name, content) in SOURCES {
-        let path = sources.path().join(name);
+        let path = sources.join(name);
         fs::write(&path, content).map_err(LabError::file("write", &path))?;
     }
     let binary = folder.join("kube");
     eprintln!("building Kubernetes {KUBERNETES_VERSION} (once on this machine, about five minutes)");
-    run(go(sources.path()).args(["build", "-trimpath", "-ldflags", flags, "-o"]).arg(&binary).arg("."))?;
+    run(go(&sources).args(["build", "-trimpath", "-ldflags", flags, "-o"]).arg(&binary).arg("."))?;
     for component in COMPONENTS {
         let link = folder.join(component);
         symlink("kube", &link).map_err(LabError::file("make the link", &link))?;

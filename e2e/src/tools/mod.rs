@@ -46,14 +46,14 @@ pub fn built(
     if folder.is_dir() {
         return Ok(folder);
     }
-    let unfinished = tempfile::Builder::new()
-        .prefix(&format!(".{name}-"))
-        .tempdir_in(&tools)
-        .map_err(LabError::file("make a folder in", &tools))?;
-    let content = unfinished.path().join("content");
-    fs::create_dir(&content).map_err(LabError::file("make the folder", &content))?;
-    build(&content)?;
-    fs::rename(&content, &folder).map_err(LabError::file("put into place", &folder))?;
+    // One name for the unfinished folder, so that builds that were killed do not pile up.
+    let unfinished = tools.join(format!(".{name}"));
+    if unfinished.exists() {
+        fs::remove_dir_all(&unfinished).map_err(LabError::file("remove", &unfinished))?;
+    }
+    fs::create_dir(&unfinished).map_err(LabError::file("make the folder", &unfinished))?;
+    build(&unfinished)?;
+    fs::rename(&unfinished, &folder).map_err(LabError::file("put into place", &folder))?;
     Ok(folder)
 }
 

@@ -22,6 +22,12 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
+    /// Install the packages that a lab with pods needs
+    Install {
+        /// Without asking
+        #[arg(long)]
+        yes: bool,
+    },
     /// Start the lab, or what of it does not run
     Up(Up),
     /// End the lab and leave nothing of it
@@ -100,6 +106,7 @@ async fn main() -> ExitCode {
 async fn run(Arguments { name, verb }: Arguments) -> Result<(), LabError> {
     let open = || Lab::open(&name);
     match verb {
+        Verb::Install { yes } => install::install(true, yes),
         Verb::Up(up) => start(name, up).await,
         Verb::Down => skyfleet_e2e::remove(&name).await,
         Verb::Status => status::print(&name).await,
