@@ -1,12 +1,14 @@
 //! `Bucket`: a place for objects in one cloud.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::core::Rule;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::UnsupportedFields;
 use crate::references::LocalReference;
+use crate::rules::{label_value, not_reserved, object_name};
 
 /// A bucket of an object store, or the part of it below a prefix.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -40,23 +42,28 @@ use crate::references::LocalReference;
 )]
 pub struct BucketSpec {
     /// The store's interface: `s3` is also what every S3-compatible store speaks.
+    #[x_kube(validation = stays())]
     pub provider: StoreProvider,
     /// The store's address where it is not the provider's own, such as `https://minio.example.com:9000`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 2048), pattern(r"^https?://[^\s/?#@]+/?$"))]
+    #[schemars(length(max = 2048))]
+    #[x_kube(validation = Rule::new(r"self.matches(r'^https?://[^\s/?#@]+/?$')")
+        .message("must be https://HOST[:PORT] or http://HOST[:PORT], without user, path or query"))]
     pub endpoint: Option<String>,
     /// The region the bucket lies in.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = label_value())]
     pub region: Option<String>,
     /// The bucket's name in the store (for `azureBlob` the container's).
-    #[schemars(length(min = 3, max = 63), pattern(r"^[a-z0-9][a-z0-9.\-]*[a-z0-9]$"))]
-    #[x_kube(validation = Rule::new("self == oldSelf")
-        .message("a Bucket cannot become another bucket: make a new Bucket"))]
+    #[schemars(length(min = 3, max = 63))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9][a-z0-9.-]*[a-z0-9]$')")
+        .message("must be a bucket's name: a-z, 0-9, '.' and '-', a letter or digit at both ends"), validation = stays())]
     pub name: String,
     /// Only the objects whose key starts with it are seen, and keys are relative to it. Usually ends with `/`.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default)]
     #[schemars(length(max = 512))]
+    #[x_kube(validation = not_reserved(), validation = stays())]
     pub prefix: String,
     /// A Secret in the same namespace with `accessKeyId`, `secretAccessKey` and, for temporary ones, `sessionToken`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -67,6 +74,12 @@ pub struct BucketSpec {
     /// What the bucket lies close to: pods there load from it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub near: Option<Near>,
+}
+
+/// With another one of these, what was mirrored from or to the bucket would be mixed with something else.
+fn stays() -> Rule {
+    Rule::new("self == oldSelf")
+        .message("a Bucket cannot become another bucket, so provider, name and prefix stay: make a new Bucket")
 }
 
 /// An object store's interface.
@@ -87,6 +100,8 @@ pub enum StoreProvider {
 pub struct WorkloadIdentity {
     /// The ServiceAccount, in the namespace of the pods in the member cluster, that may use the bucket.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = object_name())]
     pub service_account_name: Option<String>,
 }
 
@@ -97,11 +112,13 @@ pub struct WorkloadIdentity {
 pub struct Near {
     /// The name of a Cluster.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = object_name())]
     pub cluster: Option<String>,
     /// A region: the bucket is near every Cluster with this `spec.region`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = label_value())]
     pub region: Option<String>,
 }
 

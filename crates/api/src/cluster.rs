@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::UnsupportedFields;
 use crate::references::{LocalReference, SecretKeyReference};
+use crate::rules::{label_key, label_value};
 
 /// A member cluster: where it is, how to reach it, and what may be used of it.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -23,6 +24,8 @@ use crate::references::{LocalReference, SecretKeyReference};
     derive = "PartialEq",
     shortname = "skc",
     category = "skyfleet",
+    validation = Rule::new("self.metadata.name.size() <= 63")
+        .message("the name becomes the value of a label on objects in the member: at most 63 characters"),
     printcolumn(name = "Provider", type_ = "string", json_path = ".spec.provider"),
     printcolumn(name = "Region", type_ = "string", json_path = ".spec.region"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
@@ -43,25 +46,30 @@ pub struct ClusterSpec {
     pub provider: Provider,
     /// The provider's region, such as `eu-central-1`; for an on-premises cluster a name of your own.
     #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = label_value())]
     pub region: String,
     /// The zone within the region, when the whole cluster lies in one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = label_value())]
     pub zone: Option<String>,
     /// How the hub reaches the cluster's API server.
     pub connection: Connection,
     /// Keeps replicas away that do not tolerate them, as the taints of a node do.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["key".to_owned(), "effect".to_owned()]))]
     pub taints: Vec<Taint>,
     /// Price of one unit of a resource (`cpu`, `memory` in GiB, `nvidia.com/gpu`) for an hour, as a decimal number in one
     /// currency for the whole fleet.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "crate::schema::prices")]
+    #[x_kube(validation = Rule::new(r"self.all(resource, self[resource].matches(r'^[0-9]+(\.[0-9]{1,9})?$'))")
+        .message("a price is a decimal number in quotes, such as \"0.04\""))]
     pub prices: BTreeMap<String, String>,
     /// The most that Skyfleet may use of each resource here.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(schema_with = "crate::schema::quantities")]
+    #[schemars(schema_with = "crate::schema::amounts")]
     pub limits: BTreeMap<String, Quantity>,
 }
 
@@ -107,7 +115,9 @@ impl Provider {
 pub struct Connection {
     /// The API server's address, `https://` only.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 2048), pattern(r"^https://[^\s/?#@]+(/[^\s?#]*)?$"))]
+    #[schemars(length(max = 2048))]
+    #[x_kube(validation = Rule::new(r"self.matches(r'^https://[^\s/?#@]+(/[^\s?#]*)?$')")
+        .message("must be https://HOST[:PORT][/PATH], without user or query"))]
     pub server: Option<String>,
     /// Certificate authorities that sign the API server's certificate, PEM, base64-encoded; the system's when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -128,10 +138,12 @@ pub struct Connection {
 pub struct Taint {
     /// The taint's key.
     #[schemars(length(min = 1, max = 316))]
+    #[x_kube(validation = label_key())]
     pub key: String,
     /// The taint's value.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 63))]
+    #[x_kube(validation = label_value())]
     pub value: String,
     /// What it does to replicas that do not tolerate it.
     pub effect: TaintEffect,

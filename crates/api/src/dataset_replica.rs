@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::UnsupportedFields;
 use crate::references::LocalReference;
+use crate::rules::not_reserved;
 
 /// Data in one bucket, and the buckets that shall hold it too.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -31,16 +32,18 @@ use crate::references::LocalReference;
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new(
-        "self.targets.all(t, t.bucketRef.name != self.source.bucketRef.name || t.prefix != self.source.prefix)")
-        .message("a target must not be the source itself"),
+        "self.targets.all(t, t.bucketRef.name != self.source.bucketRef.name || \
+         !(t.prefix.startsWith(self.source.prefix) || self.source.prefix.startsWith(t.prefix)))")
+        .message("a target in the source's own Bucket must lie beside the source, neither within it nor around it: the copy would be copied again"),
     validation = Rule::new(
-        "self.targets.all(t, self.targets.exists_one(u, u.bucketRef.name == t.bucketRef.name && u.prefix == t.prefix))")
-        .message("each target must be another bucket or prefix"),
-    validation = Rule::new("self.mode != 'Mirror' || self.source == oldSelf.source")
-        .message("the source of a mirror cannot be changed, since its targets would mix two datasets: make a new DatasetReplica"),
+        "self.targets.all(t, self.targets.exists_one(u, u.bucketRef.name == t.bucketRef.name && \
+         (u.prefix.startsWith(t.prefix) || t.prefix.startsWith(u.prefix))))")
+        .message("two targets in one Bucket must lie beside each other, neither equal nor one within the other"),
 )]
 pub struct DatasetReplicaSpec {
-    /// Where the data is.
+    /// Where the data is. It stays: with another source, the targets would mix two datasets.
+    #[x_kube(validation = Rule::new("self == oldSelf")
+        .message("the source cannot be changed, since the targets would mix two datasets: make a new DatasetReplica"))]
     pub source: Source,
     /// Where it shall be too.
     #[schemars(length(min = 1, max = 32))]
@@ -77,6 +80,7 @@ pub struct Source {
     /// Only objects whose key (relative to the Bucket) starts with it; the rest of the key is kept in the targets.
     #[serde(default)]
     #[schemars(length(max = 512))]
+    #[x_kube(validation = not_reserved())]
     pub prefix: String,
     /// Which of them.
     #[serde(default, skip_serializing_if = "Filters::is_empty")]
@@ -112,6 +116,7 @@ pub struct Target {
     /// Put before every key.
     #[serde(default)]
     #[schemars(length(max = 512))]
+    #[x_kube(validation = not_reserved())]
     pub prefix: String,
 }
 
@@ -134,11 +139,15 @@ pub enum Mode {
 pub struct Schedule {
     /// Time between two looks, such as `30s`, `5m` or `1h`; at least `5s`.
     #[serde(default = "five_minutes")]
-    #[schemars(pattern(r"^([5-9]|[1-9][0-9]{1,5})s$|^[1-9][0-9]{0,4}(m|h)$"))]
+    #[schemars(length(max = 7))]
+    #[x_kube(validation = Rule::new("self.matches('^([5-9]|[1-9][0-9]{1,5})s$|^[1-9][0-9]{0,4}(m|h)$')")
+        .message("must be a whole number of seconds, minutes or hours, such as 30s, 5m or 1h, and at least 5s"))]
     pub interval: String,
     /// A cron expression of five fields, in UTC.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 9, max = 100))]
+    #[schemars(length(max = 100))]
+    #[x_kube(validation = Rule::new(r"self.matches(r'^\s*([^\s]+\s+){4}[^\s]+\s*$')")
+        .message("must have five fields: minute, hour, day of month, month, day of week, such as \"0 3 * * *\""))]
     pub cron: Option<String>,
 }
 
@@ -193,10 +202,14 @@ pub enum Verification {
 pub struct TransferLimits {
     /// Bytes a second over all targets.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("isQuantity(string(self)) && quantity(string(self)).isGreaterThan(quantity('0'))")
+        .message("must be a quantity above zero, such as 100M (bytes a second)"))]
     pub bandwidth: Option<Quantity>,
     /// The most that one pass may cost for leaving the source's cloud, as a decimal number.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(pattern(r"^[0-9]+(\.[0-9]{1,9})?$"))]
+    #[schemars(length(max = 32))]
+    #[x_kube(validation = Rule::new(r"self.matches(r'^[0-9]+(\.[0-9]{1,9})?$')")
+        .message("must be a decimal number in quotes, such as \"12.50\""))]
     pub egress_cost: Option<String>,
 }
 

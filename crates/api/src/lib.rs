@@ -8,6 +8,7 @@ pub mod dataset_replica;
 pub mod labels;
 pub mod model_deployment;
 pub mod references;
+mod rules;
 mod schema;
 
 pub use bucket::{Bucket, BucketSpec, BucketStatus};

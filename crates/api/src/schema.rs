@@ -37,11 +37,79 @@ pub(crate) fn quantities(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// As [`quantities`], checked: a person writes these.
+pub(crate) fn amounts(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 32,
+        "additionalProperties": {
+            "x-kubernetes-int-or-string": true,
+            "maxLength": 32,
+            "x-kubernetes-validations": [{
+                "rule": "isQuantity(string(self)) && !quantity(string(self)).isLessThan(quantity('0'))",
+                "message": "must be a quantity of at least 0, such as 4, 500m or 16Gi"
+            }]
+        }
+    })
+}
+
+/// What a container requests and may use at most.
+pub(crate) fn resource_requirements(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "nullable": true,
+        "properties": { "requests": amounts(generator), "limits": amounts(generator) }
+    })
+}
+
+/// A label selector with the bounds and the rules that the Kubernetes type leaves to the code that uses it.
+pub(crate) fn label_selector(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "nullable": true,
+        "properties": {
+            "matchLabels": {
+                "description": "The label has this value.",
+                "type": "object",
+                "maxProperties": 32,
+                "additionalProperties": { "type": "string", "maxLength": 63 }
+            },
+            "matchExpressions": {
+                "description": "All of these hold.",
+                "type": "array",
+                "maxItems": 32,
+                "items": {
+                    "type": "object",
+                    "required": ["key", "operator"],
+                    "properties": {
+                        "key": { "description": "The label's key.", "type": "string", "minLength": 1, "maxLength": 316 },
+                        "operator": {
+                            "description": "How its value is compared.",
+                            "type": "string",
+                            "enum": ["In", "NotIn", "Exists", "DoesNotExist"]
+                        },
+                        "values": {
+                            "description": "The values, for In and NotIn.",
+                            "type": "array",
+                            "maxItems": 64,
+                            "items": { "type": "string", "maxLength": 63 }
+                        }
+                    },
+                    "x-kubernetes-validations": [{
+                        "rule": "(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)",
+                        "message": "In and NotIn need values; Exists and DoesNotExist take none"
+                    }]
+                }
+            }
+        }
+    })
+}
+
 /// A map from a resource's name to a price, a decimal number.
 pub(crate) fn prices(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",
         "maxProperties": 32,
-        "additionalProperties": { "type": "string", "maxLength": 32, "pattern": r"^[0-9]+(\.[0-9]{1,9})?$" }
+        "additionalProperties": { "type": "string", "maxLength": 32 }
     })
 }

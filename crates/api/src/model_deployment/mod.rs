@@ -99,7 +99,7 @@ pub struct Failover {
 pub struct Rollout {
     /// Clusters that get a change first, in this order; the others follow together.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64))]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 63)))]
     pub canary_clusters: Vec<String>,
     /// Stop before the next wave until it is false again.
     #[serde(default)]

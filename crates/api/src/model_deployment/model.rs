@@ -3,6 +3,8 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::rules::object_name;
+
 /// A model: its name to clients, and exactly one place its files come from.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
@@ -16,7 +18,9 @@ pub struct Model {
     pub name: String,
     /// The directory the runtime finds the files in.
     #[serde(default = "models")]
-    #[schemars(length(max = 255), pattern(r"^/[^\s:]+$"))]
+    #[schemars(length(max = 255))]
+    #[x_kube(validation = Rule::new(r"self.matches(r'^/[^\s:]+$')")
+        .message("must be an absolute path below /, without white space or ':'"))]
     pub mount_path: String,
     /// From a dataset that is mirrored to a bucket near each cluster. Pods start only where that copy is verified.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -39,6 +43,7 @@ fn models() -> String {
 pub struct DatasetReplicaModel {
     /// A DatasetReplica in the same namespace.
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = object_name())]
     pub name: String,
     /// Only objects whose key in the dataset starts with it; the rest of the key is the file's path.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -46,7 +51,9 @@ pub struct DatasetReplicaModel {
     pub path: String,
     /// Serve exactly this version of the dataset, `sha256:…`, and not the newest verified one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(pattern(r"^sha256:[0-9a-f]{64}$"))]
+    #[schemars(length(max = 71))]
+    #[x_kube(validation = Rule::new("self.matches('^sha256:[0-9a-f]{64}$')")
+        .message("must be sha256: and 64 hexadecimal digits, as in the manifestDigest of the DatasetReplica's status"))]
     pub digest: Option<String>,
 }
 
@@ -56,6 +63,7 @@ pub struct DatasetReplicaModel {
 pub struct BucketModel {
     /// A Bucket in the same namespace.
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = object_name())]
     pub name: String,
     /// Only objects whose key starts with it.
     #[serde(default, skip_serializing_if = "String::is_empty")]

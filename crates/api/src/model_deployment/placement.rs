@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::{Provider, TaintEffect};
+use crate::rules::{label_key, label_value};
 
 /// Which clusters may hold replicas, and how the replicas are shared out among them.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
@@ -13,7 +14,8 @@ use crate::cluster::{Provider, TaintEffect};
 pub struct Placement {
     /// Only Clusters with these labels; all when absent. Besides its own labels a Cluster has `skyfleet.dev/provider`,
     /// `topology.kubernetes.io/region` and `topology.kubernetes.io/zone` from its spec.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::schema::label_selector")]
     pub cluster_selector: Option<LabelSelector>,
     /// Taints of Clusters that do not keep these replicas away.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -25,6 +27,7 @@ pub struct Placement {
     /// Bounds on replicas by provider, region or cluster.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 3))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["by".to_owned()]))]
     pub spread: Vec<Spread>,
     /// Replicas must be in at least so many clusters.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,7 +51,8 @@ pub struct Placement {
 pub struct Toleration {
     /// The taint's key; every key when absent (with `Exists`).
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 316))]
+    #[schemars(length(min = 1, max = 316))]
+    #[x_kube(validation = label_key())]
     pub key: Option<String>,
     /// How key and value are compared.
     #[serde(default)]
@@ -56,6 +60,7 @@ pub struct Toleration {
     /// The taint's value, for `Equal`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
+    #[x_kube(validation = label_value())]
     pub value: Option<String>,
     /// The taint's effect; every effect when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -126,7 +131,7 @@ pub struct Residency {
     pub providers: Vec<Provider>,
     /// Only these regions; all when empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64))]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 63)))]
     pub regions: Vec<String>,
 }
 

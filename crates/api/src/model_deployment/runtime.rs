@@ -21,6 +21,7 @@ pub struct Runtime {
     /// The image; the preset's when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
+    #[x_kube(validation = Rule::new(r"!self.matches(r'\s')").message("must not contain white space"))]
     pub image: Option<String>,
     /// `Always`, `IfNotPresent` or `Never`; Kubernetes' own rule when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -43,11 +44,12 @@ pub struct Runtime {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub probes: Option<Probes>,
     /// What one replica needs.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::schema::resource_requirements")]
     pub resources: Option<ResourceRequirements>,
     /// A PodTemplateSpec laid over the one Skyfleet makes: maps are merged, containers, volumes and variables by name. The
     /// container that serves is named `runtime`, the one that loads the model `load-model`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::schema::any_object")]
     pub pod_template: Option<serde_json::Value>,
 }

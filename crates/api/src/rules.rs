@@ -1,0 +1,26 @@
+//! Rules that several fields share, in CEL, with a message for a person: a bare pattern would be shown as it is.
+
+use kube::core::Rule;
+
+/// The name of an object, such as a Secret. A name that nothing can have is refused before anybody looks for it.
+pub(crate) fn object_name() -> Rule {
+    Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')")
+        .message("must be the name of an object: a-z, 0-9, '-' and '.', a letter or digit at both ends")
+}
+
+/// What can be the value of a label: places are matched with selectors, which take nothing else.
+pub(crate) fn label_value() -> Rule {
+    Rule::new("self.matches('^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$')")
+        .message("must be the value of a label: letters, digits, '-', '_' and '.', a letter or digit at both ends")
+}
+
+/// What can be the key of a label or a taint.
+pub(crate) fn label_key() -> Rule {
+    Rule::new("self.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$')")
+        .message("must be the key of a label, such as team or example.com/team")
+}
+
+/// A prefix that is not Skyfleet's own, where manifests and the engine's memory are.
+pub(crate) fn not_reserved() -> Rule {
+    Rule::new("!self.startsWith('.skyfleet/')").message("keys below .skyfleet/ are Skyfleet's own: take another prefix")
+}
