@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures::StreamExt as _;
 use skyfleet_mirror::{
     MirrorError, MirrorEvent, MirrorOptions, MirrorOutcome, ObjectStore as _, Sha256, StoreErrorKind, TransferLimits,
     mirror,
@@ -121,6 +122,35 @@ async fn a_missing_source_is_an_error_and_never_an_empty_dataset() {
     let options = MirrorOptions::default();
     let outcome = mirror(&dataset(), &replica(&missing, ""), &targets, &options, &cancel, Arc::new(|_| ())).await;
     assert!(matches!(outcome, Err(MirrorError::Source(error)) if error.kind == StoreErrorKind::MissingBucket));
+    assert_eq!(target.writes(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_fails_is_never_the_end_of_a_listing() {
+    let server = Server::start().await;
+    let (source, target) = (server.bucket("source").await, server.bucket("target").await);
+    // One more than a page holds.
+    futures::stream::iter(0..1001)
+        .for_each_concurrent(16, async |index| source.put_text(&format!("{index:04}"), "").await)
+        .await;
+    let fail_second_page = |call: &Call| match call {
+        Call::List { is_first_page: false } => Reaction::Fail,
+        _ => Reaction::Pass,
+    };
+    source.hook(fail_second_page);
+    let (cancel, options) = (CancellationToken::new(), MirrorOptions::default());
+    let targets = [replica(&target, "")];
+    let outcome = mirror(&dataset(), &replica(&source, ""), &targets, &options, &cancel, Arc::new(|_| ())).await;
+    assert!(matches!(outcome, Err(MirrorError::Source(error)) if error.kind == StoreErrorKind::Unreachable));
+    assert_eq!(target.writes(), 0);
+
+    source.unhook();
+    assert_eq!(pass(&source, &[&target]).await.targets[0].copied_objects, 1001);
+    // At the target neither: the objects on the page that did not come are not copied again, they are unknown.
+    target.writes();
+    target.hook(fail_second_page);
+    let outcome = pass(&source, &[&target]).await;
+    assert!(outcome.targets[0].error.is_some() && outcome.targets[0].manifest.is_none());
     assert_eq!(target.writes(), 0);
 }
 

@@ -11,7 +11,8 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use skyfleet_e2e::object_store::{ObjectStore as Garage, REGION, RunningObjectStore};
 use skyfleet_mirror::{
     Attributes, Body, Capabilities, ConnectOptions, Credentials, DatasetName, ListPage, MirrorOptions, MirrorOutcome,
-    ObjectHead, ObjectStore, Place, Replica, RetryPolicy, S3Location, S3Store, Sha256, StoreError, list, mirror,
+    ObjectHead, ObjectStore, Place, Replica, RetryPolicy, S3Location, S3Store, Sha256, StoreError, StoreErrorKind,
+    list, mirror,
 };
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -88,6 +89,7 @@ pub(crate) type Hook = Arc<dyn Fn(&Call) -> Reaction + Send + Sync>;
 /// A request, as the engine made it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Call {
+    List { is_first_page: bool },
     Get { key: String, offset: u64 },
     Head { key: String },
     Write { what: &'static str, key: String, bytes: usize },
@@ -98,6 +100,8 @@ pub(crate) enum Reaction {
     Pass,
     /// A body that breaks after so many bytes.
     BreakBody(usize),
+    /// No answer.
+    Fail,
     /// A store that tells no checksum.
     HideChecksum,
     /// First this, then the request.
@@ -187,7 +191,10 @@ impl ObjectStore for Watched {
     }
 
     async fn list_page(&self, prefix: &str, continuation: Option<String>) -> Result<ListPage, StoreError> {
-        self.inner.list_page(prefix, continuation).await
+        match self.react(&Call::List { is_first_page: continuation.is_none() }) {
+            Reaction::Fail => Err(broken()),
+            _ => self.inner.list_page(prefix, continuation).await,
+        }
     }
 
     async fn head(&self, key: &str) -> Result<ObjectHead, StoreError> {
@@ -209,17 +216,10 @@ impl ObjectStore for Watched {
         }
         let (head, body) = self.inner.get(key, offset, etag).await?;
         let Reaction::BreakBody(mut left) = reaction else { return Ok((head, body)) };
-        let broken = skyfleet_mirror::StoreError {
-            kind: skyfleet_mirror::StoreErrorKind::Unreachable,
-            action: "read".into(),
-            endpoint: "test".into(),
-            bucket: "test".into(),
-            detail: "the test broke it".into(),
-        };
         let body = body.map(move |chunk| {
             let chunk: Bytes = chunk?;
             if left == 0 {
-                return Err(broken.clone());
+                return Err(broken());
             }
             let chunk = chunk.slice(..chunk.len().min(left));
             left -= chunk.len();
@@ -267,6 +267,16 @@ impl ObjectStore for Watched {
 
     async fn probe(&self) -> Result<Capabilities, StoreError> {
         self.inner.probe().await
+    }
+}
+
+fn broken() -> StoreError {
+    StoreError {
+        kind: StoreErrorKind::Unreachable,
+        action: "ask".into(),
+        endpoint: "test".into(),
+        bucket: "test".into(),
+        detail: "the test broke it".into(),
     }
 }
 
