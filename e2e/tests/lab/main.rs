@@ -5,6 +5,7 @@ mod charts;
 mod control_planes;
 mod crash;
 mod embeddings;
+mod fleet;
 mod images;
 mod installed_charts;
 mod leftovers;

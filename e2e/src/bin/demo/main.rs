@@ -40,7 +40,9 @@ enum Verb {
 async fn main() -> ExitCode {
     let outcome = match Arguments::parse().verb {
         Verb::Up { yes } => up(yes).await,
-        Verb::Down => skyfleet_e2e::remove(NAME).await.map(|()| println!("the demo is gone: no process, mount, namespace or link is left")),
+        Verb::Down => skyfleet_e2e::remove(NAME)
+            .await
+            .map(|()| println!("the demo is gone: no process, mount, namespace or link is left")),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -93,8 +95,11 @@ async fn until(fleet: &Fleet, kind: &str, name: &str, condition: &str) -> Result
     loop {
         let arguments = ["get", kind, "-n", NAMESPACE, "--field-selector", &selection, "-o", &message];
         let listed = fleet.kubectl(HUB, &arguments, "").await?;
-        let waiting: Vec<&str> =
-            listed.lines().filter(|line| !line.starts_with("True\t")).map(|line| line.split_once('\t').map_or(line, |(_, rest)| rest)).collect();
+        let waiting: Vec<&str> = listed
+            .lines()
+            .filter(|line| !line.starts_with("True\t"))
+            .map(|line| line.split_once('\t').map_or(line, |(_, rest)| rest))
+            .collect();
         if waiting.is_empty() && !listed.is_empty() {
             return Ok(());
         }

@@ -33,7 +33,9 @@ pub(super) async fn summary(fleet: &Fleet, examples: &Path) -> Result<(), LabErr
     println!("  kubectl scale modeldeployment minilm --replicas 9");
     println!("  kubectl --kubeconfig {} get pods", fleet.lab.cluster(MEMBERS[0])?.kubeconfig().display());
     if let Some(endpoint) = endpoints.first() {
-        println!("  curl http://{endpoint}/v1/embeddings -H 'content-type: application/json' -d '{{\"model\": \"all-MiniLM-L6-v2\", \"input\": \"hello\"}}'");
+        println!(
+            "  curl http://{endpoint}/v1/embeddings -H 'content-type: application/json' -d '{{\"model\": \"all-MiniLM-L6-v2\", \"input\": \"hello\"}}'"
+        );
     }
     println!("The manifests are in {}/. End it all with: make demo-down", examples.display());
     Ok(())
@@ -46,7 +48,8 @@ async fn answers(fleet: &Fleet) -> Result<Vec<String>, LabError> {
     let mut endpoints = Vec::new();
     let mut first: Option<Vec<f32>> = None;
     for (cluster, endpoint) in placements.lines().filter_map(|line| line.split_once(' ')) {
-        let failed = |why: String| LabError::Missing(format!("the Service of {cluster} at {endpoint} did not answer: {why}"));
+        let failed =
+            |why: String| LabError::Missing(format!("the Service of {cluster} at {endpoint} did not answer: {why}"));
         let answer = embed(endpoint, TEXT).await.map_err(failed)?;
         let reference = first.get_or_insert_with(|| answer.vector.clone());
         let difference = reference.iter().zip(&answer.vector).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
