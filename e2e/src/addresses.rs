@@ -10,6 +10,9 @@ pub(crate) const CAPACITY: u8 = 128;
 /// The port of every cluster's API server; each has a network namespace of its own.
 pub(crate) const API_SERVER_PORT: u16 = 6443;
 
+/// The cgroup above all clusters'.
+pub(crate) const COMMON_CGROUP: &str = "skyfleet-lab";
+
 /// The number of a cluster on this machine, below [`CAPACITY`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Index(pub(crate) u8);
@@ -52,7 +55,7 @@ impl Index {
 
     /// The cgroup, relative to a hierarchy's root.
     pub(crate) fn cgroup(self) -> String {
-        format!("skyfleet-lab/{}", self.0)
+        format!("{COMMON_CGROUP}/{}", self.0)
     }
 }
 

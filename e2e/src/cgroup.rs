@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::addresses::Index;
+use crate::addresses::{COMMON_CGROUP, Index};
 use crate::error::LabError;
 
 /// What kubelet needs where cgroup v2 is the only version (hugetlb where the kernel has it).
@@ -37,9 +37,7 @@ pub(crate) struct Cgroup {
 
 impl Cgroup {
     pub(crate) fn of(index: Index) -> Result<Self, LabError> {
-        let path = Path::new("/proc/self/mountinfo");
-        let mounts = fs::read_to_string(path).map_err(LabError::file("read", path))?;
-        let hierarchies = hierarchies(&mounts);
+        let hierarchies = mounted()?;
         if hierarchies.is_empty() {
             return Err(LabError::Missing(
                 "no cgroup hierarchy is mounted: the lab needs cgroup v2, or v1, at /sys/fs/cgroup".into(),
@@ -99,7 +97,7 @@ impl Cgroup {
     }
 
     /// Ends every process of a component (None: of the cluster) at once, however often they fork, and waits until they are gone.
-    pub(crate) async fn kill(&self, component: Option<&str>) -> Result<(), LabError> {
+    async fn kill(&self, component: Option<&str>) -> Result<(), LabError> {
         let deadline = Instant::now() + Duration::from_mins(1);
         loop {
             let pids = self.processes(component);
@@ -118,16 +116,16 @@ impl Cgroup {
         }
     }
 
-    /// Ends every process of the cluster and removes its cgroups. After that no start that was under way can succeed, since
-    /// it would have to enter one of them first.
-    pub(crate) async fn remove(&self) -> Result<(), LabError> {
+    /// Ends every process of a component (None: of the cluster) and removes its cgroups. After that the processes have closed
+    /// their files and ports, and no start that was under way can succeed, since it would have to enter the cgroup first.
+    pub(crate) async fn remove(&self, component: Option<&str>) -> Result<(), LabError> {
         let deadline = Instant::now() + Duration::from_mins(1);
         loop {
-            self.kill(None).await?;
+            self.kill(component).await?;
             let failures =
-                self.folders(None).into_iter().filter_map(|folder| Some((fs::remove_dir(&folder).err()?, folder)));
+                self.folders(component).into_iter().filter_map(|folder| Some((fs::remove_dir(&folder).err()?, folder)));
             // A process may have entered since, or have just ended and hold its cgroup for a moment longer.
-            let failure = failures.collect::<Vec<_>>().pop().filter(|_| !self.folders(None).is_empty());
+            let failure = failures.collect::<Vec<_>>().pop().filter(|_| !self.folders(component).is_empty());
             match failure {
                 None => break,
                 Some((error, folder)) if Instant::now() > deadline => {
@@ -136,17 +134,7 @@ impl Cgroup {
                 Some(_) => tokio::time::sleep(Duration::from_millis(20)).await,
             }
         }
-        self.remove_empty_parents();
         Ok(())
-    }
-
-    /// The last cluster takes `skyfleet-lab` with it; another's being there is why this may fail.
-    fn remove_empty_parents(&self) {
-        for hierarchy in &self.hierarchies {
-            if let Some(parent) = hierarchy.root.join(&self.path).parent() {
-                let _ = fs::remove_dir(parent);
-            }
-        }
     }
 
     /// Every folder of the component (None: of the cluster) in every hierarchy, children first.
@@ -157,6 +145,21 @@ impl Cgroup {
         };
         self.hierarchies.iter().flat_map(|hierarchy| descendants(&top(hierarchy))).collect()
     }
+}
+
+/// Removes the cgroup above all clusters', when there is none left and none being made.
+pub(crate) fn remove_common() -> Result<(), LabError> {
+    for hierarchy in mounted()? {
+        // Not there, or holding what is not ours.
+        let _ = fs::remove_dir(hierarchy.root.join(COMMON_CGROUP));
+    }
+    Ok(())
+}
+
+fn mounted() -> Result<Vec<Hierarchy>, LabError> {
+    let path = Path::new("/proc/self/mountinfo");
+    let mounts = fs::read_to_string(path).map_err(LabError::file("read", path))?;
+    Ok(hierarchies(&mounts))
 }
 
 /// `folder` and all below it, children first; nothing when it does not exist.

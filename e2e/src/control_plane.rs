@@ -60,7 +60,7 @@ pub(crate) async fn start(cluster: &Cluster, binaries: &Path) -> Result<(), LabE
 /// Ends all four at once, as a machine that loses power does.
 pub(crate) async fn stop(cluster: &Cluster) -> Result<(), LabError> {
     for component in COMPONENTS.iter().rev() {
-        cluster.cgroup.kill(Some(component)).await?;
+        cluster.cgroup.remove(Some(component)).await?;
     }
     Ok(())
 }

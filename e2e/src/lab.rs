@@ -15,7 +15,7 @@ use crate::spec::{LabSpec, merge};
 use crate::state::{Claims, LabLock, LabState, check_name, lab_folder};
 use crate::status::{self, ClusterStatus};
 use crate::tools;
-use crate::{control_plane, network, node, teardown};
+use crate::{cgroup, control_plane, network, node, teardown};
 
 /// A handle on a lab. The lab itself lives in the kernel and on disk: it outlives the handle, unless
 /// [`Lab::down_on_drop`] says otherwise.
@@ -240,7 +240,11 @@ pub async fn remove(name: &str) -> Result<(), LabError> {
         teardown::remove_cluster(index, &cluster_folder).await?;
     }
     node::remove_folder(&folder)?;
-    network::restore_forwarding(&Claims::open()?)?;
+    let claims = Claims::open()?;
+    if claims.is_empty()? {
+        network::restore_forwarding(&claims)?;
+        cgroup::remove_common()?;
+    }
     lock.remove()
 }
 

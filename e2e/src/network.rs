@@ -54,10 +54,10 @@ pub(crate) fn enable_forwarding(claims: &Claims) -> Result<(), LabError> {
     fs::write(setting, "1").map_err(LabError::file("write", setting))
 }
 
-/// Gives the machine back what [`enable_forwarding`] found, once no lab is left.
+/// Gives the machine back what [`enable_forwarding`] found.
 pub(crate) fn restore_forwarding(claims: &Claims) -> Result<(), LabError> {
     let saved = claims.saved_setting("ip_forward");
-    if !claims.is_empty()? || !saved.exists() {
+    if !saved.exists() {
         return Ok(());
     }
     let before = fs::read(&saved).map_err(LabError::file("read", &saved))?;

@@ -74,7 +74,7 @@ async fn wait_until_ready(cluster: &Cluster, since: Timestamp) -> Result<(), Lab
 /// Does to a stopped node what a reboot does: ends what still runs, and drops the memory of running containers.
 pub(crate) async fn clear_remains(cluster: &Cluster) -> Result<(), LabError> {
     for component in COMPONENTS.iter().chain(&["pods"]) {
-        cluster.cgroup.kill(Some(component)).await?;
+        cluster.cgroup.remove(Some(component)).await?;
     }
     unmount_below(&cluster.folder)?;
     remove_shim_sockets(&file(cluster, "containerd/state"))?;

@@ -23,7 +23,7 @@ pub(crate) async fn remove_cluster(index: Index, folder: &Path) -> Result<(), La
 /// Ends every process of the cluster at once and gives up what a machine without power gives up: mounts, pods' networks,
 /// cgroups. The data on disk and the cluster's own network stay.
 pub(crate) async fn stop(index: Index, folder: &Path) -> Result<(), LabError> {
-    Cgroup::of(index)?.remove().await?;
+    Cgroup::of(index)?.remove(None).await?;
     let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     node::clear_remains(&Cluster::new(ClusterSpec { name, pods: true }, folder.to_owned(), index)?).await
 }

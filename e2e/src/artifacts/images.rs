@@ -44,7 +44,7 @@ impl BuiltImage {
 /// # Errors
 /// When the build fails.
 pub fn skyfleet_program() -> Result<PathBuf, LabError> {
-    cargo::build(work_tree(), &["--package", "skyfleet", "--bin", "skyfleet"], None)
+    cargo::build(work_tree(), &["--workspace", "--bin", "skyfleet"], None)
 }
 
 /// The image of `skyfleet`, from this work tree in cargo's dev profile.
