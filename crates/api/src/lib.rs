@@ -1,6 +1,8 @@
 //! The custom resources of Skyfleet (group `skyfleet.dev`, version `v1alpha1`): types, the rules an API server checks,
 //! defaults and the words of their conditions. Nothing here talks to anything: no client, no async, no clock.
 
+#![allow(clippy::duplicated_attributes, reason = "print columns of one type look like repetitions to it")]
+
 pub mod bucket;
 pub mod cluster;
 pub mod conditions;
