@@ -4,6 +4,7 @@
 mod charts;
 mod control_planes;
 mod crash;
+mod custom_resources;
 mod embeddings;
 mod fleet;
 mod images;

@@ -1,4 +1,5 @@
-//! The manifests in `examples/` say only what the types know: a typing mistake there would otherwise be dropped in silence.
+//! The manifests in `examples/` and `full/` say only what the types know: a field that only the schema knows, or a typing
+//! mistake, would otherwise be dropped in silence.
 
 use std::path::Path;
 
@@ -28,16 +29,27 @@ fn assert_kept(written: &Value, kept: &Value, place: &str) {
                 assert_kept(written, kept, &format!("{place}[{index}]"));
             }
         }
+        // A quantity may be written as a number.
+        (Value::Number(written), Value::String(kept)) => assert_eq!(&written.to_string(), kept, "{place}"),
         (written, kept) => assert_eq!(written, kept, "{place}"),
     }
 }
 
 #[test]
 fn every_field_of_the_examples_is_known() {
-    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+    every_field_is_known("../../examples");
+}
+
+#[test]
+fn every_field_that_an_api_server_takes_is_known() {
+    every_field_is_known("tests/full");
+}
+
+fn every_field_is_known(folder: &str) {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut seen = std::collections::BTreeSet::new();
-    for entry in std::fs::read_dir(examples).expect("examples/ is there") {
-        let path = entry.expect("examples/ can be listed").path();
+    for entry in std::fs::read_dir(examples).expect("the folder is there") {
+        let path = entry.expect("the folder can be listed").path();
         if path.extension().is_none_or(|extension| extension != "yaml") {
             continue;
         }
@@ -56,5 +68,5 @@ fn every_field_of_the_examples_is_known() {
             seen.insert(kind);
         }
     }
-    assert_eq!(seen.len(), 4, "an example of each kind: {seen:?}");
+    assert_eq!(seen.len(), 4, "a manifest of each kind: {seen:?}");
 }
