@@ -70,3 +70,14 @@ fn every_field_is_known(folder: &str) {
     }
     assert_eq!(seen.len(), 4, "a manifest of each kind: {seen:?}");
 }
+
+#[test]
+fn the_readme_explains_the_example_as_it_is() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let read = |file: &str| std::fs::read_to_string(root.join(file)).expect("the file can be read");
+    let readme = read("README.md");
+    let shown = readme.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a manifest in YAML");
+    let example = read("examples/model-deployment.yaml");
+    let parse = |text: &str| serde_yaml::from_str::<Value>(text).expect("YAML");
+    assert_eq!(parse(shown), parse(&example));
+}
