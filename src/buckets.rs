@@ -48,8 +48,8 @@ pub(crate) fn location(spec: &BucketSpec) -> Result<S3Location, BucketError> {
 pub(crate) fn credentials(secret: &str, data: &BTreeMap<String, ByteString>) -> Result<Credentials, BucketError> {
     let read = |key: &'static str, alternative: &'static str| {
         let Some(value) = data.get(key).or_else(|| data.get(alternative)) else { return Ok(None) };
-        let text = std::str::from_utf8(&value.0)
-            .map_err(|_| BucketError::NotText { secret: secret.to_owned(), key })?;
+        let text =
+            std::str::from_utf8(&value.0).map_err(|_| BucketError::NotText { secret: secret.to_owned(), key })?;
         Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty()))
     };
     let required = |key: &'static str, alternative: &'static str| {
@@ -81,7 +81,8 @@ mod tests {
             secret(&[("accessKeyId", b"id"), ("secretAccessKey", b"word\n"), ("sessionToken", b"")]),
             secret(&[("AWS_ACCESS_KEY_ID", b"id"), ("AWS_SECRET_ACCESS_KEY", b"word")]),
         ] {
-            let Ok(Credentials::Static { access_key_id, secret_access_key, session_token }) = credentials("s", &data) else {
+            let Ok(Credentials::Static { access_key_id, secret_access_key, session_token }) = credentials("s", &data)
+            else {
                 panic!("not read");
             };
             assert_eq!((access_key_id.as_str(), secret_access_key.as_str(), session_token), ("id", "word", None));

@@ -44,6 +44,11 @@ async fn main() -> ExitCode {
 /// Logs to standard error, by default at level info.
 fn log(format: operator::LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    // For each object of several parts the SDK warns that it can't check the store's checksum; the engine checks its own.
+    let filter = match "aws_sdk_s3::http_response_checksum=error".parse() {
+        Ok(quiet) => filter.add_directive(quiet),
+        Err(_) => filter,
+    };
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
         operator::LogFormat::Text => log.with_ansi(false).init(),

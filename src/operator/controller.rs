@@ -25,7 +25,7 @@ const PASS_LIMIT: Duration = Duration::from_secs(90);
 /// Delay after the first failure; it doubles with each.
 const FIRST_DELAY: Duration = Duration::from_millis(500);
 /// The longest delay.
-const LONGEST_DELAY: Duration = Duration::from_secs(60);
+const LONGEST_DELAY: Duration = Duration::from_mins(1);
 
 /// Runs `reconcile` for every object that changes until `stop`.
 pub(crate) async fn run<K, Reconcile, Outcome>(

@@ -83,17 +83,16 @@ pub(crate) async fn operate(args: OperatorArgs) -> Result<(), OperatorError> {
             election.resign().await;
             return Ok(());
         }
-        served = &mut server => return Err(not_served(args.listen, served)),
+        ended = &mut server => return Err(not_served(args.listen, ended)),
     }
     tracing::info!("leading");
     metrics.leads(true);
-    let work = work(&args, hub, metrics.clone(), stop.clone());
-    let mut work = std::pin::pin!(work);
+    let mut work = std::pin::pin!(work(&args, hub, metrics.clone(), stop.clone()));
     let outcome = tokio::select! {
         outcome = &mut work => outcome,
         // Without the lease another may be working already: nothing is finished in an orderly way, it just ends.
         () = election.lost() => return Err(OperatorError::LeadershipLost),
-        served = &mut server => Err(not_served(args.listen, served)),
+        ended = &mut server => Err(not_served(args.listen, ended)),
         () = signals.received() => {
             tracing::info!("stopping: finishing the work in hand");
             stop.cancel();

@@ -26,7 +26,7 @@ use super::error::ReconcileError;
 use super::report::write_status;
 
 /// How often a bucket that works is looked at again, by a read.
-const LOOK_INTERVAL: Duration = Duration::from_secs(60);
+const LOOK_INTERVAL: Duration = Duration::from_mins(1);
 /// How often one that does not is.
 const RETRY_INTERVAL: Duration = Duration::from_secs(15);
 

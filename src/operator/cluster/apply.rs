@@ -67,6 +67,7 @@ pub(super) fn departure(cluster: &Cluster, member: Option<&Member>, now: Timesta
                 )
             })
         }
+        Some(member) if !member.settled() => Some("waiting for the first answer of the member".to_owned()),
         _ if may_release(asked, waited) => None,
         _ => Some(crate::operator::release::waiting("the member cannot be reached")),
     }

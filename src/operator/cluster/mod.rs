@@ -21,10 +21,12 @@ use skyfleet_api::{Cluster, labels};
 
 use super::context::Context;
 use super::error::ReconcileError;
+use super::fleet::Member;
 use super::report::write_status;
+use validate::Refusal;
 
 /// How often what nobody owns any more is looked for in a member.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(300);
+const SWEEP_INTERVAL: Duration = Duration::from_mins(5);
 
 /// The controller: Clusters, the Secrets they name, and what is known of the members.
 pub(super) fn controller(
@@ -64,20 +66,12 @@ pub(super) async fn reconcile(cluster: Arc<Cluster>, context: Arc<Context>) -> R
         }
     })
     .await
-    .map_err(|error| ReconcileError::from_finalizer(error))
+    .map_err(ReconcileError::from_finalizer)
 }
 
 async fn keep(cluster: &Cluster, api: &Api<Cluster>, context: &Context) -> Result<Action, ReconcileError> {
-    let name = cluster.name_any();
-    let secret = dereference::secret(&context.hub, &context.namespace, &cluster.spec).await?;
-    let member = match validate::connection(&cluster.spec, secret.as_ref(), &context.namespace) {
-        Ok(connection) => apply::connect(context, &name, connection).await,
-        Err(refusal) => {
-            context.fleet.disconnect(&name);
-            Err(refusal)
-        }
-    };
-    let status = status::status(cluster, member.as_deref().map(|member| member.report()), jiff::Timestamp::now());
+    let member = connected(cluster, context).await?;
+    let status = status::status(cluster, member.as_deref().map(Member::report), jiff::Timestamp::now());
     write_status(context, api, cluster, status).await?;
     if let Ok(member) = member {
         apply::sweep(context, &member).await?;
@@ -87,14 +81,26 @@ async fn keep(cluster: &Cluster, api: &Api<Cluster>, context: &Context) -> Resul
 }
 
 async fn leave(cluster: &Cluster, api: &Api<Cluster>, context: &Context) -> Result<Action, ReconcileError> {
-    let name = cluster.name_any();
-    let member = context.fleet.member(&name);
-    let wait = apply::departure(cluster, member.as_deref(), jiff::Timestamp::now());
-    let Some(wait) = wait else {
-        context.fleet.disconnect(&name);
+    let member = connected(cluster, context).await?;
+    let now = jiff::Timestamp::now();
+    let Some(wait) = apply::departure(cluster, member.as_deref().ok(), now) else {
+        context.fleet.disconnect(&cluster.name_any());
         return Ok(Action::await_change());
     };
-    let status = status::leaving(cluster, member.map(|member| member.report()), &wait, jiff::Timestamp::now());
+    let status = status::leaving(cluster, member.as_deref().map(Member::report), &wait, now);
     write_status(context, api, cluster, status).await?;
     Err(ReconcileError::NotYet(wait))
+}
+
+/// The member over the connection that the Cluster gives now, or why there is none.
+async fn connected(cluster: &Cluster, context: &Context) -> Result<Result<Arc<Member>, Refusal>, ReconcileError> {
+    let name = cluster.name_any();
+    let secret = dereference::secret(&context.hub, &context.namespace, &cluster.spec).await?;
+    Ok(match validate::connection(&cluster.spec, secret.as_ref(), &context.namespace) {
+        Ok(connection) => apply::connect(context, &name, connection).await,
+        Err(refusal) => {
+            context.fleet.disconnect(&name);
+            Err(refusal)
+        }
+    })
 }

@@ -41,8 +41,13 @@ pub(super) fn status(cluster: &Cluster, member: Result<Report, &Refusal>, now: T
 }
 
 /// The status of a Cluster that is being deleted and waits.
-pub(super) fn leaving(cluster: &Cluster, member: Option<Report>, wait: &str, now: Timestamp) -> ClusterStatus {
-    let mut status = status(cluster, Ok(member.unwrap_or_default()), now);
+pub(super) fn leaving(
+    cluster: &Cluster,
+    member: Result<Report, &Refusal>,
+    wait: &str,
+    now: Timestamp,
+) -> ClusterStatus {
+    let mut status = status(cluster, member, now);
     let mut findings = Finding::reconciling(Reason::Deleting, wait);
     findings.extend(status.conditions.iter().filter_map(kept));
     status.conditions = conditions(&status.conditions, &findings, cluster.metadata.generation, now);
@@ -196,7 +201,7 @@ mod tests {
     #[test]
     fn a_departure_keeps_the_conditions_on_contact() {
         let good = status(&cluster(None), Ok(report()), at(10));
-        let going = leaving(&cluster(Some(good)), Some(report()), "two replicas", at(20));
+        let going = leaving(&cluster(Some(good)), Ok(report()), "two replicas", at(20));
         assert!(
             is_true(&going.conditions, ConditionType::Reachable)
                 && is_true(&going.conditions, ConditionType::Reconciling)

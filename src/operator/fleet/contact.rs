@@ -43,7 +43,7 @@ pub(crate) struct Contact {
     reachable: Option<bool>,
     access: Access,
     version: Option<String>,
-    last_contact: Option<Timestamp>,
+    last_answer: Option<Timestamp>,
     round_trips: VecDeque<Duration>,
     reported_round_trip: Option<i32>,
     inventory: Option<Inventory>,
@@ -105,7 +105,7 @@ impl Contact {
             access: self.access.clone(),
             error: self.error.clone().filter(|_| lost),
             version: self.version.clone(),
-            last_contact: self.last_contact.filter(|_| lost),
+            last_contact: self.last_answer.filter(|_| lost),
             round_trip_milliseconds: self.reported_round_trip.filter(|_| !lost),
             inventory: self.inventory.clone(),
         }
@@ -128,7 +128,7 @@ impl Contact {
         self.error = None;
         self.reachable = Some(true);
         self.access = access;
-        self.last_contact = Some(now);
+        self.last_answer = Some(now);
         self.round_trips.truncate(ROUND_TRIPS - 1);
         self.round_trips.push_front(round_trip);
         self.settle_round_trip();

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::{Node, Pod, Secret, Service};
 use kube::api::{Api, ListParams};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Client, Error};
@@ -23,6 +23,8 @@ use super::{Metrics, Triggers};
 const PROBE_INTERVAL: Duration = Duration::from_secs(5);
 /// For one small request.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+/// For a new member to answer and to show its objects, before the fleet goes on without it.
+const SETTLE_LIMIT: Duration = Duration::from_secs(20);
 /// Between two counts of nodes and pods.
 const INVENTORY_INTERVAL: Duration = Duration::from_secs(30);
 /// For counting nodes and pods.
@@ -35,6 +37,7 @@ pub(crate) struct Member {
     pub(crate) client: Client,
     /// What this hub has there.
     pub(crate) objects: Objects,
+    started: Instant,
     report: watch::Receiver<Report>,
     synced: watch::Receiver<bool>,
 }
@@ -52,7 +55,7 @@ impl Member {
         let (objects, watches) = Objects::watch(&client, hub_id, &triggers);
         let (report_sender, report) = watch::channel(Report::default());
         let (synced_sender, synced) = watch::channel(false);
-        let member = Arc::new(Self { name: name.to_owned(), client, objects, report, synced });
+        let member = Arc::new(Self { name: name.to_owned(), client, objects, started: Instant::now(), report, synced });
         let probes = member.clone().probe_forever(report_sender, triggers.clone(), metrics);
         let sync = member.clone().wait_for_sync(synced_sender, triggers);
         let tasks = tokio::spawn(async move {
@@ -71,10 +74,12 @@ impl Member {
         *self.synced.borrow() && self.report.borrow().usable()
     }
 
-    /// Whether it is known if the member is usable.
+    /// Whether it is known if the member is usable. One that shows itself but not its objects counts as not usable in the
+    /// end: it must not hold up what the others can do.
     pub(crate) fn settled(&self) -> bool {
         let report = self.report.borrow();
-        report.reachable.is_some() && (!report.usable() || *self.synced.borrow())
+        let known = report.reachable.is_some() && (!report.usable() || *self.synced.borrow());
+        known || self.started.elapsed() > SETTLE_LIMIT
     }
 
     async fn wait_for_sync(self: Arc<Self>, synced: watch::Sender<bool>, triggers: Triggers) {
@@ -117,13 +122,20 @@ impl Member {
             Err(failure) => return failure.into_probe(started.elapsed()),
         };
         let round_trip = started.elapsed();
-        // The version is shown to anybody; whether the credentials are good shows only where they matter.
-        let deployments = Api::<Deployment>::all(self.client.clone());
-        let small = ListParams::default().limit(1).match_any();
-        match within(PROBE_TIMEOUT, deployments.list_metadata(&small)).await {
-            Ok(_) => Probe::Answered { version, round_trip },
+        match within(PROBE_TIMEOUT, self.look_at_each_kind()).await {
+            Ok(()) => Probe::Answered { version, round_trip },
             Err(failure) => failure.into_probe(round_trip),
         }
+    }
+
+    /// The version is shown to anybody; whether the credentials are good shows only where they matter.
+    async fn look_at_each_kind(&self) -> Result<(), Error> {
+        let one = ListParams::default().limit(1);
+        let (deployments, services) =
+            (Api::<Deployment>::all(self.client.clone()), Api::<Service>::all(self.client.clone()));
+        let secrets = Api::<Secret>::all(self.client.clone());
+        futures::try_join!(deployments.list_metadata(&one), services.list_metadata(&one), secrets.list_metadata(&one))?;
+        Ok(())
     }
 
     async fn count(&self) -> Result<Inventory, String> {

@@ -18,7 +18,7 @@ use skyfleet_plan::placement::{Assignment, Plan};
 use skyfleet_plan::workload::{Share, is_settled, sealed};
 
 use super::dereference::{FleetCluster, Snapshot};
-use super::validate::{ModelState, Request, VerifiedModel};
+use super::validate::{ModelState, Request, VerifiedModel, known};
 use crate::operator::context::{Context, FIELD_MANAGER};
 use crate::operator::fleet::Member;
 use crate::operator::member_objects::{MemberError, Owner, call, holds, remove};
@@ -223,6 +223,8 @@ pub(super) async fn remove_everywhere(
                     waits.push(format!("{name}: its pods are ending"));
                 }
             }
+            // After a restart nothing was asked yet, however long ago the deletion was.
+            None if !known(fleet) => waits.push(format!("{name}: waiting for its first answer")),
             None if !may_release(asked, now.duration_since(deleted_at)) && may_hold(model, &name) => {
                 waits.push(waiting(&format!("{name} cannot be reached")));
             }

@@ -97,7 +97,7 @@ pub(super) fn bad_selector(error: &ParseExpressionError) -> Vec<Finding> {
 }
 
 /// Whether it is known if a cluster can be used: its member was asked, or its Cluster is refused as it stands.
-fn known(fleet: &FleetCluster) -> bool {
+pub(super) fn known(fleet: &FleetCluster) -> bool {
     match &fleet.member {
         Some(member) => member.settled(),
         None => fleet.cluster.status.as_ref().is_some_and(|status| {

@@ -16,7 +16,7 @@ const WANTED_DIGEST: &str = "skyfleet.dev/wanted-digest";
 pub fn sealed<K: Resource + Serialize>(mut wanted: K) -> K {
     // An object of Kubernetes' own types always renders; were it not so, the object would only be written once more.
     let bytes = serde_json::to_vec(&wanted).unwrap_or_default();
-    let digest: String = Sha256::digest(&bytes).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let digest = Sha256::digest(&bytes).iter().take(16).fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
     wanted.meta_mut().annotations.get_or_insert_default().insert(WANTED_DIGEST.to_owned(), digest);
     wanted
 }
