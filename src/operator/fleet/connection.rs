@@ -43,6 +43,9 @@ pub(crate) enum ConnectionError {
     NoCredentials,
     #[error("`{0}` in the Secret is not text")]
     NotText(&'static str),
+    // The TLS library takes such a text for an empty list of authorities: every connection would then fail in the handshake.
+    #[error("{0} has no certificate in it: it must be PEM (-----BEGIN CERTIFICATE-----), base64-encoded once")]
+    NoAuthority(&'static str),
     #[error("no client can be made of it: {0}")]
     Client(String),
 }
@@ -121,7 +124,7 @@ pub(crate) fn from_parts(
     if token.is_none() && client_certificate.is_none() {
         return Err(ConnectionError::NoCredentials);
     }
-    let certificate_authority = ca_bundle.and_then(to_base64);
+    let certificate_authority = authority("spec.connection.caBundle", ca_bundle.and_then(to_base64))?;
     Ok(Connection { server: https(server)?, certificate_authority, token, client_certificate })
 }
 
@@ -140,7 +143,9 @@ pub(crate) fn from_kubeconfig(yaml: &str) -> Result<Connection, ConnectionError>
     if token.is_none() && client_certificate.is_none() {
         return Err(ConnectionError::Missing("token, nor client-certificate-data with client-key-data, for its user"));
     }
-    Ok(Connection { server, certificate_authority: cluster.certificate_authority_data, token, client_certificate })
+    let certificate_authority =
+        authority("the kubeconfig's certificate-authority-data", cluster.certificate_authority_data)?;
+    Ok(Connection { server, certificate_authority, token, client_certificate })
 }
 
 fn current(kubeconfig: Kubeconfig) -> Result<(Cluster, AuthInfo), ConnectionError> {
@@ -211,6 +216,16 @@ fn https(server: &str) -> Result<String, ConnectionError> {
     }
 }
 
+fn authority(field: &'static str, base64: Option<String>) -> Result<Option<String>, ConnectionError> {
+    let Some(base64) = base64 else { return Ok(None) };
+    let pem = serde_json::from_value::<ByteString>(json!(base64)).map(|decoded| decoded.0).unwrap_or_default();
+    if String::from_utf8_lossy(&pem).contains("-----BEGIN CERTIFICATE-----") {
+        Ok(Some(base64))
+    } else {
+        Err(ConnectionError::NoAuthority(field))
+    }
+}
+
 fn text(secret: &BTreeMap<String, ByteString>, key: &'static str) -> Result<Option<String>, ConnectionError> {
     secret
         .get(key)
@@ -241,13 +256,15 @@ mod tests {
     }
 
     const SERVER: &str = "server: 'https://10.0.0.1:6443'";
+    /// How an authority begins.
+    const AUTHORITY: &str = "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCg==";
 
     #[test]
     fn address_authority_and_token_are_taken() {
-        let text = kubeconfig(&format!("{SERVER}, certificate-authority-data: Y2E="), "token: t0ken");
+        let text = kubeconfig(&format!("{SERVER}, certificate-authority-data: {AUTHORITY}"), "token: t0ken");
         let Ok(connection) = from_kubeconfig(&text) else { panic!("a good kubeconfig") };
         assert_eq!(connection.server, "https://10.0.0.1:6443");
-        assert_eq!(connection.certificate_authority.as_deref(), Some("Y2E="));
+        assert_eq!(connection.certificate_authority.as_deref(), Some(AUTHORITY));
         assert_eq!(connection.token.as_deref(), Some("t0ken"));
     }
 
@@ -281,6 +298,7 @@ mod tests {
             ("{}".to_owned(), "current-context"),
             (kubeconfig(SERVER, ""), "token, nor client-certificate-data"),
             (kubeconfig("server: 'http://10.0.0.1'", "token: t"), "only https://"),
+            (kubeconfig(&format!("{SERVER}, certificate-authority-data: Y2E="), "token: t"), "has no certificate in it"),
             ("\tno yaml".to_owned(), "not one kubeconfig"),
         ] {
             let Err(error) = from_kubeconfig(&text) else { panic!("{text:?} was taken") };

@@ -172,9 +172,25 @@ impl Failure {
             Self::Request(Error::Api(status)) if status.code == 403 => {
                 Probe::Denied { round_trip, message: status.message }
             }
-            failure => Probe::Failed { message: failure.to_string() },
+            Self::Request(error) => Probe::Failed { message: with_causes(&error) },
+            Self::TimedOut(_) => Probe::Failed { message: self.to_string() },
         }
     }
+}
+
+/// The client's own words end at "client error (Connect)": whether the port is closed or the certificate is another's is
+/// further down.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
 }
 
 async fn within<T>(limit: Duration, request: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
