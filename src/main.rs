@@ -41,14 +41,15 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Logs to standard error, by default at level info.
+/// What libraries log of failures that the operator handles, and says in a condition or a message of its own.
+const QUIET: &str = "kube_client::client=off,aws_sdk_s3::http_response_checksum=error";
+
+/// Logs to standard error what RUST_LOG asks for, by default at level info.
 fn log(format: operator::LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    // For each object of several parts the SDK warns that it can't check the store's checksum; the engine checks its own.
-    let filter = match "aws_sdk_s3::http_response_checksum=error".parse() {
-        Ok(quiet) => filter.add_directive(quiet),
-        Err(_) => filter,
-    };
+    let wanted = std::env::var("RUST_LOG").ok().filter(|wanted| !wanted.trim().is_empty());
+    let wanted = wanted.unwrap_or_else(|| "info".to_owned());
+    // What is said later wins: whoever asks for the quiet ones by name hears them.
+    let filter = EnvFilter::new(format!("{QUIET},{wanted}"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
         operator::LogFormat::Text => log.with_ansi(false).init(),

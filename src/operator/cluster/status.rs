@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use skyfleet_api::conditions::{ConditionType, Finding, Reason, Status, conditions, whole_seconds};
+use skyfleet_api::conditions::{ConditionType, Finding, Reason, Status, conditions, is_true, whole_seconds};
 use skyfleet_api::{Cluster, ClusterStatus};
 
 use super::validate::Refusal;
@@ -13,6 +13,8 @@ pub(super) fn status(cluster: &Cluster, member: Result<Report, &Refusal>, now: T
     let earlier = cluster.status.clone().unwrap_or_default();
     let generation = cluster.metadata.generation;
     match member {
+        // A new leader, or a connection with a renewed token, has heard nothing yet: that is no reason to doubt the member.
+        Ok(report) if report.reachable.is_none() && is_ready(cluster) => earlier,
         Ok(report) => {
             let findings = findings(&report);
             let known = report.inventory.clone();
@@ -38,6 +40,13 @@ pub(super) fn status(cluster: &Cluster, member: Result<Report, &Refusal>, now: T
             }
         }
     }
+}
+
+/// Whether the Cluster as it is now was found to be Ready.
+fn is_ready(cluster: &Cluster) -> bool {
+    cluster.status.as_ref().is_some_and(|status| {
+        status.observed_generation == cluster.metadata.generation && is_true(&status.conditions, ConditionType::Ready)
+    })
 }
 
 /// The status of a Cluster that is being deleted and waits.
@@ -136,7 +145,7 @@ fn answering(access: &Access) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use skyfleet_api::conditions::{find, is_true};
+    use skyfleet_api::conditions::find;
 
     use super::*;
 
@@ -184,6 +193,16 @@ mod tests {
     fn the_same_knowledge_later_gives_the_same_status() {
         let first = status(&cluster(None), Ok(report()), at(10));
         assert_eq!(status(&cluster(Some(first.clone())), Ok(report()), at(99)), first);
+    }
+
+    #[test]
+    fn a_new_connection_does_not_doubt_a_ready_member_but_a_changed_spec_does() {
+        let good = status(&cluster(None), Ok(report()), at(10));
+        assert_eq!(status(&cluster(Some(good.clone())), Ok(Report::default()), at(20)), good);
+        let mut changed = cluster(Some(good));
+        changed.metadata.generation = Some(4);
+        let doubted = status(&changed, Ok(Report::default()), at(20));
+        assert!(is_true(&doubted.conditions, ConditionType::Reconciling));
     }
 
     #[test]

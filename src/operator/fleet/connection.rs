@@ -298,7 +298,10 @@ mod tests {
             ("{}".to_owned(), "current-context"),
             (kubeconfig(SERVER, ""), "token, nor client-certificate-data"),
             (kubeconfig("server: 'http://10.0.0.1'", "token: t"), "only https://"),
-            (kubeconfig(&format!("{SERVER}, certificate-authority-data: Y2E="), "token: t"), "has no certificate in it"),
+            (
+                kubeconfig(&format!("{SERVER}, certificate-authority-data: Y2E="), "token: t"),
+                "has no certificate in it",
+            ),
             ("\tno yaml".to_owned(), "not one kubeconfig"),
         ] {
             let Err(error) = from_kubeconfig(&text) else { panic!("{text:?} was taken") };

@@ -87,7 +87,11 @@ async fn keep(
             return Ok(Action::await_change());
         }
         Verdict::Unknown(findings) => {
-            write_status(context, api, model, status::without_plan(model, &findings, now)).await?;
+            // What was said of this generation holds until more is known: a new leader's first look is no news of the pods.
+            let said = model.status.as_ref().and_then(|status| status.observed_generation);
+            if said != model.metadata.generation {
+                write_status(context, api, model, status::without_plan(model, &findings, now)).await?;
+            }
             return Ok(Action::requeue(UNKNOWN_INTERVAL));
         }
         Verdict::Place(request) => request,
