@@ -18,6 +18,7 @@ use tokio::task::spawn_blocking;
 
 use crate::artifacts::{self, BuiltImage};
 use crate::command::output_of;
+use crate::object_store::garage_binary;
 use crate::{ClusterSpec, Lab, LabError, LabSpec, tools};
 
 /// The hub's name in the lab.
@@ -40,6 +41,8 @@ pub struct Artifacts {
     pub helm: PathBuf,
     /// The folder with kubectl.
     pub kubernetes: PathBuf,
+    /// The object stores' program.
+    pub garage: PathBuf,
 }
 
 impl Artifacts {
@@ -51,6 +54,7 @@ impl Artifacts {
         let build = || {
             Ok(Self {
                 kubernetes: tools::kubernetes()?,
+                garage: garage_binary()?,
                 helm: artifacts::helm()?,
                 model: artifacts::model()?,
                 program: artifacts::skyfleet_program()?,
@@ -83,7 +87,7 @@ impl Fleet {
         let clusters = std::iter::once(HUB).chain(MEMBERS).map(ClusterSpec::with_pods).collect();
         let lab = Lab::up(LabSpec { name: name.to_owned(), clusters }).await?;
         say("four Kubernetes clusters are up: hub, aws-1, gcp-1, azure-1");
-        let stores = stores::start(&lab).await?;
+        let stores = stores::start(&lab, &artifacts.garage).await?;
         say("each cloud has an object store with a bucket");
         let fleet = Self { lab, artifacts, stores };
         fleet.load_images().await?;
@@ -152,7 +156,7 @@ impl Fleet {
     /// # Errors
     /// When it cannot be started.
     pub async fn start_store(&self, member: &str) -> Result<(), LabError> {
-        stores::start_one(self.lab.cluster(member)?).await.map(drop)
+        stores::start_one(self.lab.cluster(member)?, &self.artifacts.garage).await.map(drop)
     }
 
     async fn load_images(&self) -> Result<(), LabError> {

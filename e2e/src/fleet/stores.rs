@@ -1,8 +1,9 @@
 //! The object store of each cloud: a Garage server in the member's own network, so that a cloud cut off is cut off whole.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
-use crate::object_store::{ObjectStore, garage_binary};
+use crate::object_store::ObjectStore;
 use crate::{Cluster, Lab, LabError};
 
 use super::MEMBERS;
@@ -26,9 +27,9 @@ pub struct CloudStore {
 }
 
 /// Starts the store of every member and makes its bucket.
-pub(super) async fn start(lab: &Lab) -> Result<Vec<CloudStore>, LabError> {
+pub(super) async fn start(lab: &Lab, garage: &Path) -> Result<Vec<CloudStore>, LabError> {
     let start = MEMBERS.iter().zip(BUCKETS).map(async |(member, bucket)| {
-        let store = start_one(lab.cluster(member)?).await?;
+        let store = start_one(lab.cluster(member)?, garage).await?;
         store.create_bucket(bucket).await?;
         Ok::<_, LabError>(CloudStore { member, bucket, store })
     });
@@ -36,24 +37,24 @@ pub(super) async fn start(lab: &Lab) -> Result<Vec<CloudStore>, LabError> {
 }
 
 /// Starts the store of one member, or finds that it runs.
-pub(super) async fn start_one(cluster: &Cluster) -> Result<ObjectStore, LabError> {
-    let store = store(cluster)?;
+pub(super) async fn start_one(cluster: &Cluster, garage: &Path) -> Result<ObjectStore, LabError> {
+    let store = store(cluster, garage);
     store.write_config()?;
     cluster.spawn(COMPONENT, &store.server_command().into_std())?;
     store.wait_until_ready().await?;
     Ok(store)
 }
 
-fn store(cluster: &Cluster) -> Result<ObjectStore, LabError> {
+fn store(cluster: &Cluster, garage: &Path) -> ObjectStore {
     // Keys of a test server on addresses of this machine only; each cloud has its own, so that a mix-up shows.
     let number = u32::from(cluster.address());
-    Ok(ObjectStore {
-        binary: garage_binary()?,
+    ObjectStore {
+        binary: garage.to_owned(),
         folder: cluster.folder().join(COMPONENT),
         address: SocketAddr::new(cluster.address().into(), PORT),
         rpc_port: RPC_PORT,
         access_key_id: format!("GK{number:024x}"),
         secret_access_key: format!("{number:064x}"),
         wrapper: Vec::new(),
-    })
+    }
 }
