@@ -10,6 +10,9 @@ pub(crate) const CAPACITY: u8 = 128;
 /// The port of every cluster's API server; each has a network namespace of its own.
 pub(crate) const API_SERVER_PORT: u16 = 6443;
 
+/// The network of the nodes that are containers, for [`Index::container`]; the machine has its first address.
+pub(crate) const CONTAINER_NETWORK: &str = "198.19.128.0/24";
+
 /// The cgroup above all clusters'.
 pub(crate) const COMMON_CGROUP: &str = "skyfleet-lab";
 
@@ -21,6 +24,11 @@ impl Index {
     /// The node's address: API server, NodePorts, kubelet and whatever else runs in the cluster's namespace.
     pub(crate) fn node(self) -> Ipv4Addr {
         Ipv4Addr::new(198, 18, self.0, 2)
+    }
+
+    /// The node's address where it is a container, in a network that all such nodes share.
+    pub(crate) fn container(self) -> Ipv4Addr {
+        Ipv4Addr::new(198, 19, 128, 2 + self.0)
     }
 
     /// The machine's end of the cluster's link, the cluster's default gateway.
@@ -70,10 +78,21 @@ mod tests {
         let mut seen = BTreeSet::new();
         for index in (0..CAPACITY).map(Index) {
             let link_network = format!("{}/24", Ipv4Addr::from(u32::from(index.node()) & 0xffff_ff00));
-            for name in [link_network, index.pods(), index.services(), index.namespace(), index.link(), index.cgroup()]
-            {
+            let container = index.container().to_string();
+            let networks = [link_network, index.pods(), index.services(), container];
+            for name in networks.into_iter().chain([index.namespace(), index.link(), index.cgroup()]) {
                 assert!(seen.insert(name.clone()), "{name} twice");
             }
+        }
+    }
+
+    #[test]
+    fn no_services_network_has_a_containers_address() {
+        let (network, length) = CONTAINER_NETWORK.split_once('/').unwrap();
+        assert_eq!(length, "24");
+        for index in (0..CAPACITY).map(Index) {
+            assert!(index.container().to_string().starts_with(network.trim_end_matches('0')));
+            assert_ne!(index.services(), CONTAINER_NETWORK);
         }
     }
 

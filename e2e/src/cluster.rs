@@ -10,16 +10,19 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use tokio::process::Command;
 
 use crate::addresses::{API_SERVER_PORT, Index};
+use crate::backend::Backend;
 use crate::certificates::Credentials;
 use crate::cgroup::Cgroup;
 use crate::command::SEARCH_PATH;
 use crate::error::LabError;
+use crate::kind;
 use crate::network;
 use crate::spec::ClusterSpec;
 
 /// A cluster that a lab has made. Reading it changes nothing; [`crate::Lab`] starts and stops it.
 #[derive(Debug, Clone)]
 pub struct Cluster {
+    pub(crate) backend: Backend,
     pub(crate) spec: ClusterSpec,
     pub(crate) folder: PathBuf,
     pub(crate) index: Index,
@@ -28,21 +31,36 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    pub(crate) fn new(spec: ClusterSpec, folder: PathBuf, index: Index) -> Result<Self, LabError> {
+    pub(crate) fn new(backend: Backend, spec: ClusterSpec, folder: PathBuf, index: Index) -> Result<Self, LabError> {
         let (cgroup, credentials) = (Cgroup::of(index)?, Credentials::in_folder(&folder));
-        Ok(Self { spec, folder, index, cgroup, credentials })
+        Ok(Self { backend, spec, folder, index, cgroup, credentials })
     }
 
-    /// The name, which is also its node's name.
+    /// The name in the lab.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.spec.name
     }
 
+    /// What makes it.
+    #[must_use]
+    pub fn backend(&self) -> Backend {
+        self.backend
+    }
+
+    /// Its node's name in Kubernetes, and where kind makes it, in Docker.
+    #[must_use]
+    pub fn node_name(&self) -> String {
+        match self.backend {
+            Backend::Namespaces => self.name().to_owned(),
+            Backend::Kind => kind::container(self),
+        }
+    }
+
     /// Whether it has a node that runs pods.
     #[must_use]
     pub fn has_node(&self) -> bool {
-        self.spec.pods
+        self.spec.pods || self.backend == Backend::Kind
     }
 
     /// The API server's URL.
@@ -54,7 +72,10 @@ impl Cluster {
     /// The address of the API server, of NodePorts and of whatever [`Cluster::spawn`] starts.
     #[must_use]
     pub fn address(&self) -> Ipv4Addr {
-        self.index.node()
+        match self.backend {
+            Backend::Namespaces => self.index.node(),
+            Backend::Kind => self.index.container(),
+        }
     }
 
     /// The network namespace, a name for `ip netns`.
@@ -72,7 +93,11 @@ impl Cluster {
     /// The API server's audit log: one JSON line for every write it answered, at level Metadata.
     #[must_use]
     pub fn audit_log(&self) -> PathBuf {
-        self.folder.join("audit.log")
+        match self.backend {
+            Backend::Namespaces => self.folder.join("audit.log"),
+            // In a folder of its own, which the node's container has, too.
+            Backend::Kind => self.folder.join("audit/audit.log"),
+        }
     }
 
     /// The folder of the cluster's data, removed with the lab: the place for the data of what [`Cluster::spawn`] starts.

@@ -1,4 +1,4 @@
-//! Runs the machine's own tools (`ip`, `nft`, `ctr`) to their end.
+//! Runs the machine's own tools (`ip`, `nft`, `ctr`, `docker`) to their end.
 
 use std::ffi::OsStr;
 use std::process::Stdio;
@@ -34,9 +34,12 @@ pub(crate) async fn run_with_input<S: AsRef<OsStr>>(
     output_of(command, input).await
 }
 
-/// As [`run_with_input`], for a command at hand.
+/// As [`run_with_input`], for a command at hand, which may have a search path of its own.
 pub(crate) async fn output_of(mut command: Command, input: &str) -> Result<String, LabError> {
-    command.env("PATH", SEARCH_PATH).kill_on_drop(true);
+    if !command.as_std().get_envs().any(|(name, _)| name == "PATH") {
+        command.env("PATH", SEARCH_PATH);
+    }
+    command.kill_on_drop(true);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let shown = line(&command);
     let failed = |reason: String| LabError::Command { command: shown.clone(), reason };

@@ -20,7 +20,7 @@ pub(crate) const COMPONENTS: [&str; 4] = ["etcd", "kube-apiserver", "kube-contro
 const LIMIT: Duration = Duration::from_mins(4);
 
 /// Only writes, once each, when they have been answered: what a test counts.
-const AUDIT_POLICY: &str = "\
+pub(crate) const AUDIT_POLICY: &str = "\
 apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived, ResponseStarted, Panic]

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::backend::Backend;
 use crate::image::ImageError;
 
 /// Any failure of the lab; its message says what to do where the lab knows.
@@ -34,6 +35,16 @@ pub enum LabError {
     NoLab {
         /// The lab asked for.
         lab: String,
+    },
+    /// A lab that is made otherwise than asked.
+    #[error("the lab {lab} is made of {made} and not of {asked}: end it first, with `lab down --name {lab}`")]
+    OtherBackend {
+        /// The lab.
+        lab: String,
+        /// What it is made of.
+        made: Backend,
+        /// What was asked for.
+        asked: Backend,
     },
     /// A cluster without nodes was asked for something that takes a node.
     #[error("the cluster {cluster} is a control plane only: it has no node to {action}; start it without --no-pods")]

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use nix::unistd::Uid;
 
+use crate::backend::Backend;
 use crate::command::SEARCH_PATH;
 use crate::error::LabError;
 use crate::node::PLUGIN_FOLDERS;
@@ -14,22 +15,42 @@ use crate::node::PLUGIN_FOLDERS;
 struct Need {
     program: &'static str,
     package: &'static str,
-    /// Only a cluster with a node needs it, or the images for one.
-    for_pods: bool,
+    part: Part,
+}
+
+/// What needs a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// Every lab.
+    Lab,
+    /// The building of images for pods.
+    Images,
+    /// A node of the lab's own making.
+    Node,
+}
+
+impl Part {
+    fn is_in(self, backend: Backend, with_pods: bool) -> bool {
+        match self {
+            Self::Lab => true,
+            Self::Images => with_pods,
+            Self::Node => with_pods && backend == Backend::Namespaces,
+        }
+    }
 }
 
 const NEEDS: [Need; 11] = [
-    Need { program: "ip", package: "iproute2", for_pods: false },
-    Need { program: "nft", package: "nftables", for_pods: false },
-    Need { program: "nsenter", package: "util-linux", for_pods: false },
-    Need { program: "setsid", package: "util-linux", for_pods: false },
-    Need { program: "containerd", package: "containerd", for_pods: true },
-    Need { program: "ctr", package: "containerd", for_pods: true },
-    Need { program: "runc", package: "runc", for_pods: true },
-    Need { program: "conntrack", package: "conntrack", for_pods: true },
-    Need { program: "strip", package: "binutils", for_pods: true },
-    Need { program: "update-ca-certificates", package: "ca-certificates", for_pods: true },
-    Need { program: "pip3", package: "python3-pip", for_pods: true },
+    Need { program: "ip", package: "iproute2", part: Part::Lab },
+    Need { program: "nft", package: "nftables", part: Part::Lab },
+    Need { program: "nsenter", package: "util-linux", part: Part::Lab },
+    Need { program: "setsid", package: "util-linux", part: Part::Lab },
+    Need { program: "containerd", package: "containerd", part: Part::Node },
+    Need { program: "ctr", package: "containerd", part: Part::Node },
+    Need { program: "runc", package: "runc", part: Part::Node },
+    Need { program: "conntrack", package: "conntrack", part: Part::Node },
+    Need { program: "strip", package: "binutils", part: Part::Images },
+    Need { program: "update-ca-certificates", package: "ca-certificates", part: Part::Images },
+    Need { program: "pip3", package: "python3-pip", part: Part::Images },
 ];
 
 /// The network plugins are programs too, in a folder that is not on the search path.
@@ -37,10 +58,12 @@ const PLUGINS_PACKAGE: &str = "containernetworking-plugins";
 
 /// The packages that are missing on this machine, each once.
 #[must_use]
-pub fn missing(with_pods: bool) -> Vec<&'static str> {
-    let needed = NEEDS.iter().filter(|need| with_pods || !need.for_pods);
+pub fn missing(backend: Backend, with_pods: bool) -> Vec<&'static str> {
+    let needed = NEEDS.iter().filter(|need| need.part.is_in(backend, with_pods));
     let mut packages: Vec<&str> = needed.filter(|need| !is_installed(need.program)).map(|need| need.package).collect();
-    if with_pods && !PLUGIN_FOLDERS.iter().any(|folder| Path::new(folder).join("ptp").is_file()) {
+    if Part::Node.is_in(backend, with_pods)
+        && !PLUGIN_FOLDERS.iter().any(|folder| Path::new(folder).join("ptp").is_file())
+    {
         packages.push(PLUGINS_PACKAGE);
     }
     packages.dedup();
@@ -55,8 +78,8 @@ fn is_installed(program: &str) -> bool {
 ///
 /// # Errors
 /// [`LabError::Missing`], saying how to install them.
-pub fn check(with_pods: bool) -> Result<(), LabError> {
-    let packages = missing(with_pods);
+pub fn check(backend: Backend, with_pods: bool) -> Result<(), LabError> {
+    let packages = missing(backend, with_pods);
     if packages.is_empty() {
         return Ok(());
     }
@@ -68,24 +91,24 @@ pub fn check(with_pods: bool) -> Result<(), LabError> {
 ///
 /// # Errors
 /// When the answer is no, when there is no terminal to ask at, without apt-get, and when apt-get fails.
-pub fn install(with_pods: bool, yes: bool) -> Result<(), LabError> {
-    let packages = missing(with_pods);
+pub fn install(backend: Backend, with_pods: bool, yes: bool) -> Result<(), LabError> {
+    let packages = missing(backend, with_pods);
     if packages.is_empty() {
         return Ok(());
     }
     if !is_installed("apt-get") {
-        return check(with_pods);
+        return check(backend, with_pods);
     }
     let list = packages.join(" ");
     if !yes && !ask(&format!("The lab needs these packages: {list}. Install them with apt-get now? [y/N] "))? {
-        return check(with_pods);
+        return check(backend, with_pods);
     }
     println!("installing {list}");
     apt_get(&["update", "-q"])?;
     let mut arguments = vec!["install", "-q", "-y", "--no-install-recommends"];
     arguments.extend(packages);
     apt_get(&arguments)?;
-    check(with_pods)
+    check(backend, with_pods)
 }
 
 fn ask(question: &str) -> Result<bool, LabError> {

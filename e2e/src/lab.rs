@@ -8,14 +8,15 @@ use std::time::Instant;
 use nix::unistd::Uid;
 use tracing::info;
 
+use crate::backend::Backend;
 use crate::cluster::Cluster;
 use crate::error::LabError;
 use crate::install;
+use crate::namespaces::{self, Programs};
 use crate::spec::{LabSpec, merge};
 use crate::state::{Claims, LabLock, LabState, check_name, lab_folder};
 use crate::status::{self, ClusterStatus};
-use crate::tools;
-use crate::{cgroup, control_plane, network, node, teardown};
+use crate::{control_plane, kind, network, node, teardown};
 
 /// A handle on a lab. The lab itself lives in the kernel and on disk: it outlives the handle, unless
 /// [`Lab::down_on_drop`] says otherwise.
@@ -35,22 +36,34 @@ impl Lab {
     /// Without root; when programs are missing; when a component does not start, with the end of its log. What has been made
     /// stays, for a look and for the next call.
     pub async fn up(spec: LabSpec) -> Result<Self, LabError> {
+        let backend = Backend::for_lab(&spec.name, None).await?;
+        Self::up_on(backend, spec).await
+    }
+
+    /// As [`Lab::up`], with clusters made in a certain way.
+    ///
+    /// # Errors
+    /// As [`Lab::up`], and when the lab is there and made in another way.
+    pub async fn up_on(backend: Backend, spec: LabSpec) -> Result<Self, LabError> {
         require_root()?;
         let folder = lab_folder(&spec.name)?;
         for cluster in &spec.clusters {
             check_name(&cluster.name)?;
         }
         let with_pods = spec.clusters.iter().any(|cluster| cluster.pods);
-        install::check(with_pods)?;
-        let binaries = on_a_blocking_thread(tools::kubernetes).await?;
-        let pause_image = if with_pods { Some(on_a_blocking_thread(tools::pause_image).await?) } else { None };
+        install::check(backend, with_pods)?;
+        let programs = programs(backend, with_pods).await?;
 
         let lock = LabLock::acquire(&spec.name).await?;
         make_private_folder(&folder)?;
-        merge(LabState::read(&folder)?.unwrap_or_default(), &spec).write(&folder)?;
+        let state = LabState::read(&folder)?.unwrap_or(LabState { backend, clusters: Vec::new() });
+        if state.backend != backend {
+            return Err(LabError::OtherBackend { lab: spec.name, made: state.backend, asked: backend });
+        }
+        merge(state, &spec).write(&folder)?;
         let lab = Self::attach(&spec.name, folder)?;
         for cluster in &lab.clusters {
-            start_cluster(cluster, &binaries, pause_image.as_deref()).await?;
+            start_cluster(cluster, programs.as_ref()).await?;
         }
         drop(lock);
         Ok(lab)
@@ -77,7 +90,7 @@ impl Lab {
         for spec in state.clusters {
             let cluster_folder = folder.join(&spec.name);
             let index = claims.claim(&cluster_folder)?;
-            clusters.push(Cluster::new(spec, cluster_folder, index)?);
+            clusters.push(Cluster::new(state.backend, spec, cluster_folder, index)?);
         }
         Ok(Self { name: name.to_owned(), folder, clusters, down_on_drop: false })
     }
@@ -126,7 +139,10 @@ impl Lab {
     pub async fn stop(&self, cluster: &str) -> Result<(), LabError> {
         let _lock = LabLock::acquire(&self.name).await?;
         let cluster = self.cluster(cluster)?;
-        teardown::stop(cluster.index, &cluster.folder).await
+        match cluster.backend {
+            Backend::Namespaces => teardown::stop(cluster.index, &cluster.folder).await,
+            Backend::Kind => kind::stop(cluster).await,
+        }
     }
 
     /// Starts a stopped cluster from its data on disk, and heals it if it was cut off.
@@ -136,9 +152,8 @@ impl Lab {
     pub async fn start(&self, cluster: &str) -> Result<(), LabError> {
         let _lock = LabLock::acquire(&self.name).await?;
         let cluster = self.cluster(cluster)?;
-        let binaries = on_a_blocking_thread(tools::kubernetes).await?;
-        let pause_image = if cluster.has_node() { Some(on_a_blocking_thread(tools::pause_image).await?) } else { None };
-        start_cluster(cluster, &binaries, pause_image.as_deref()).await
+        let programs = programs(cluster.backend, cluster.has_node()).await?;
+        start_cluster(cluster, programs.as_ref()).await
     }
 
     /// Ends etcd, API server, controller manager and scheduler. Kubelet, kube-proxy and the pods go on.
@@ -147,7 +162,11 @@ impl Lab {
     /// As [`Lab::stop`].
     pub async fn stop_control_plane(&self, cluster: &str) -> Result<(), LabError> {
         let _lock = LabLock::acquire(&self.name).await?;
-        control_plane::stop(self.cluster(cluster)?).await
+        let cluster = self.cluster(cluster)?;
+        match cluster.backend {
+            Backend::Namespaces => control_plane::stop(cluster).await,
+            Backend::Kind => kind::stop_control_plane(cluster).await,
+        }
     }
 
     /// Undoes [`Lab::stop_control_plane`].
@@ -156,8 +175,11 @@ impl Lab {
     /// As [`Lab::up`].
     pub async fn start_control_plane(&self, cluster: &str) -> Result<(), LabError> {
         let _lock = LabLock::acquire(&self.name).await?;
-        let binaries = on_a_blocking_thread(tools::kubernetes).await?;
-        control_plane::start(self.cluster(cluster)?, &binaries).await
+        let cluster = self.cluster(cluster)?;
+        match programs(cluster.backend, false).await? {
+            Some(programs) => namespaces::start_control_plane(cluster, &programs).await,
+            None => kind::start_control_plane(cluster).await,
+        }
     }
 
     /// Cuts a cluster off from the machine and all other clusters: packets are dropped both ways, so connections hang rather
@@ -187,7 +209,10 @@ impl Lab {
         if !cluster.has_node() {
             return Err(LabError::NoNode { cluster: cluster.name().to_owned(), action: "load images onto" });
         }
-        node::load_image(cluster, archive).await
+        match cluster.backend {
+            Backend::Namespaces => node::load_image(cluster, archive).await,
+            Backend::Kind => kind::load_image(cluster, archive).await,
+        }
     }
 
     /// Looks at a cluster.
@@ -195,16 +220,20 @@ impl Lab {
     /// # Errors
     /// When the kernel cannot be asked.
     pub async fn status(&self, cluster: &str) -> Result<ClusterStatus, LabError> {
-        status::look(self.cluster(cluster)?).await
+        let cluster = self.cluster(cluster)?;
+        match cluster.backend {
+            Backend::Namespaces => status::look(cluster).await,
+            Backend::Kind => kind::look(cluster).await,
+        }
     }
 
-    /// Ends the lab and leaves nothing of it: no process, mount, namespace, link, cgroup or file.
+    /// Ends the lab and leaves nothing of it: no process, mount, namespace, link, cgroup, container or file.
     ///
     /// # Errors
     /// When the kernel refuses; call it again then.
     pub async fn down(mut self) -> Result<(), LabError> {
         self.down_on_drop = false;
-        remove(&self.name).await
+        teardown::remove(&self.name).await
     }
 }
 
@@ -217,7 +246,10 @@ impl Drop for Lab {
         let name = self.name.clone();
         let ended = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.map_err(|error| error.to_string())?.block_on(remove(&name)).map_err(|error| error.to_string())
+            runtime
+                .map_err(|error| error.to_string())?
+                .block_on(teardown::remove(&name))
+                .map_err(|error| error.to_string())
         });
         match ended.join() {
             Ok(Ok(())) => {}
@@ -227,41 +259,24 @@ impl Drop for Lab {
     }
 }
 
-/// Removes a lab, or what a crash left of one. Does nothing when there is none.
-///
-/// # Errors
-/// Without root, or when the kernel refuses.
-pub async fn remove(name: &str) -> Result<(), LabError> {
-    require_root()?;
-    let folder = lab_folder(name)?;
-    let lock = LabLock::acquire(name).await?;
-    let clusters = Claims::open()?.of_lab(&folder)?;
-    for (index, cluster_folder) in clusters {
-        teardown::remove_cluster(index, &cluster_folder).await?;
-    }
-    node::remove_folder(&folder)?;
-    let claims = Claims::open()?;
-    if claims.is_empty()? {
-        network::restore_forwarding(&claims)?;
-        cgroup::remove_common()?;
-    }
-    lock.remove()
-}
-
-async fn start_cluster(cluster: &Cluster, binaries: &Path, pause_image: Option<&Path>) -> Result<(), LabError> {
+async fn start_cluster(cluster: &Cluster, programs: Option<&Programs>) -> Result<(), LabError> {
     let start = Instant::now();
     fs::create_dir_all(&cluster.folder).map_err(LabError::file("make the folder", &cluster.folder))?;
-    network::enable_forwarding(&Claims::open()?)?;
-    network::create(cluster.index).await?;
-    network::heal(cluster.index).await?;
-    cluster.credentials.create(cluster.name(), cluster.index)?;
-    control_plane::start(cluster, binaries).await?;
-    if let Some(pause_image) = pause_image.filter(|_| cluster.has_node()) {
-        node::start(cluster, binaries, pause_image).await?;
+    match programs {
+        Some(programs) => namespaces::start(cluster, programs).await?,
+        None => kind::start(cluster).await?,
     }
     let what = if cluster.has_node() { "control plane and node" } else { "control plane" };
     info!("{} is up: {what} at {} ({:.1} s)", cluster.name(), cluster.server(), start.elapsed().as_secs_f32());
     Ok(())
+}
+
+/// What clusters of the lab's own making are started from; kind brings its own.
+async fn programs(backend: Backend, with_pods: bool) -> Result<Option<Programs>, LabError> {
+    match backend {
+        Backend::Namespaces => Programs::build(with_pods).await.map(Some),
+        Backend::Kind => Ok(None),
+    }
 }
 
 /// Whoever reads an administrator's kubeconfig can start privileged pods, which are root on this machine.
@@ -270,13 +285,6 @@ fn make_private_folder(folder: &Path) -> Result<(), LabError> {
     made.map_err(LabError::file("make the folder", folder))
 }
 
-fn require_root() -> Result<(), LabError> {
+pub(crate) fn require_root() -> Result<(), LabError> {
     if Uid::effective().is_root() { Ok(()) } else { Err(LabError::NotRoot) }
-}
-
-async fn on_a_blocking_thread(
-    work: impl FnOnce() -> Result<PathBuf, LabError> + Send + 'static,
-) -> Result<PathBuf, LabError> {
-    let failed = |error: tokio::task::JoinError| LabError::Missing(format!("the build of a tool ended: {error}"));
-    tokio::task::spawn_blocking(work).await.map_err(failed)?
 }

@@ -3,6 +3,7 @@
 //! pods of every cluster, without address translation.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use crate::addresses::Index;
@@ -43,6 +44,18 @@ pub(crate) async fn create(index: Index) -> Result<(), LabError> {
     inside_run(index, &["sh", "-c", &format!("echo 1 > {IP_FORWARD}")], "").await
 }
 
+/// Gives the network of a process the cluster's name, instead of one that had it before.
+pub(crate) async fn attach(index: Index, pid: &str) -> Result<(), LabError> {
+    remove(index).await?;
+    run("ip", ["netns", "attach", &index.namespace(), pid]).await.map(drop)
+}
+
+/// Whether a link in the cluster's namespace has this address.
+pub(crate) async fn has_address(index: Index, address: Ipv4Addr) -> Result<bool, LabError> {
+    let addresses = run("ip", ["-n", &index.namespace(), "-4", "-oneline", "address"]).await?;
+    Ok(addresses.contains(&format!(" {address}/")))
+}
+
 /// Lets the machine pass packets between the clusters and keeps what the setting was before the first lab.
 pub(crate) fn enable_forwarding(claims: &Claims) -> Result<(), LabError> {
     let setting = Path::new(IP_FORWARD);
@@ -79,13 +92,14 @@ pub(crate) async fn remove(index: Index) -> Result<(), LabError> {
 
 /// Cuts the cluster off: packets are dropped both ways, so connections hang instead of ending. Inside, all goes on.
 pub(crate) async fn partition(index: Index) -> Result<(), LabError> {
-    // The rules live in the cluster's namespace and vanish with it. An `output` hook would tell the senders inside.
+    // The rules live in the cluster's namespace and vanish with it. An `output` hook would tell the senders inside. A node
+    // that is a container has two links.
     let rules = format!(
         "table inet {PARTITION_TABLE} {{}}\n\
          delete table inet {PARTITION_TABLE}\n\
          table inet {PARTITION_TABLE} {{\n\
-           chain in {{ type filter hook prerouting priority raw; iifname \"eth0\" drop; }}\n\
-           chain out {{ type filter hook postrouting priority 300; oifname \"eth0\" drop; }}\n\
+           chain in {{ type filter hook prerouting priority raw; iifname \"eth*\" drop; }}\n\
+           chain out {{ type filter hook postrouting priority 300; oifname \"eth*\" drop; }}\n\
          }}\n"
     );
     inside_run(index, &["nft", "-f", "-"], &rules).await

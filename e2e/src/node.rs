@@ -54,7 +54,12 @@ pub(crate) async fn load_image(cluster: &Cluster, archive: &Path) -> Result<(), 
 
 /// Whether the node says of itself that it is Ready, and said so after `since`: an old word of a stopped node does not count.
 pub(crate) async fn is_ready(cluster: &Cluster, client: &kube::Client, since: Timestamp) -> Result<(), String> {
-    let node = Api::<Node>::all(client.clone()).get(cluster.name()).await.map_err(|error| error.to_string())?;
+    let node = Api::<Node>::all(client.clone()).get(&cluster.node_name()).await.map_err(|error| error.to_string())?;
+    says_ready(node, since)
+}
+
+/// As [`is_ready`], of a node at hand.
+pub(crate) fn says_ready(node: Node, since: Timestamp) -> Result<(), String> {
     let conditions = node.status.and_then(|status| status.conditions).unwrap_or_default();
     let Some(ready) = conditions.into_iter().find(|condition| condition.type_ == "Ready") else {
         return Err("the node has not spoken yet".to_owned());

@@ -16,9 +16,10 @@ pub struct LabSpec {
 /// A cluster asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterSpec {
-    /// As [`LabSpec::name`]; also the node's name.
+    /// As [`LabSpec::name`].
     pub name: String,
-    /// Whether it has a node and runs pods; without, it is a control plane only and starts in seconds.
+    /// Whether it has a node and runs pods; without, it is a control plane only and starts in seconds. Clusters by kind
+    /// always have a node.
     pub pods: bool,
 }
 
@@ -53,7 +54,8 @@ mod tests {
 
     #[test]
     fn a_second_up_adds_and_never_takes_away() {
-        let state = LabState { clusters: vec![ClusterSpec::control_plane("hub"), ClusterSpec::with_pods("aws-1")] };
+        let clusters = vec![ClusterSpec::control_plane("hub"), ClusterSpec::with_pods("aws-1")];
+        let state = LabState { clusters, ..LabState::default() };
         let clusters = vec![
             ClusterSpec::with_pods("hub"),
             ClusterSpec::control_plane("aws-1"),

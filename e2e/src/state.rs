@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::addresses::{CAPACITY, Index};
+use crate::backend::Backend;
 use crate::error::LabError;
 use crate::spec::ClusterSpec;
 
@@ -50,9 +51,12 @@ pub(crate) fn check_name(name: &str) -> Result<(), LabError> {
     if fit { Ok(()) } else { Err(LabError::Name { name: name.to_owned() }) }
 }
 
-/// The clusters a lab should have: `state.json`.
+/// The clusters a lab should have, and what makes them: `state.json`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LabState {
+    /// Labs of an earlier version say nothing: they are of the default.
+    #[serde(default)]
+    pub(crate) backend: Backend,
     pub(crate) clusters: Vec<ClusterSpec>,
 }
 
@@ -167,6 +171,11 @@ impl Claims {
         Ok(self.all()?.is_empty())
     }
 
+    /// The folders of all clusters on the machine.
+    pub(crate) fn folders(&self) -> Result<Vec<PathBuf>, LabError> {
+        Ok(self.all()?.into_iter().map(|(_, folder)| folder).collect())
+    }
+
     pub(crate) fn release(&self, index: Index) -> Result<(), LabError> {
         remove_file(&self.path(index))
     }
@@ -260,9 +269,11 @@ mod tests {
     fn state_survives_a_round_trip_and_damage_is_told() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(LabState::read(folder.path()).unwrap(), None);
-        let state = LabState { clusters: vec![ClusterSpec { name: "hub".into(), pods: true }] };
+        let state = LabState { backend: Backend::Kind, clusters: vec![ClusterSpec::with_pods("hub")] };
         state.write(folder.path()).unwrap();
         assert_eq!(LabState::read(folder.path()).unwrap(), Some(state));
+        fs::write(folder.path().join("state.json"), r#"{"clusters": []}"#).unwrap();
+        assert_eq!(LabState::read(folder.path()).unwrap().unwrap().backend, Backend::Namespaces);
         fs::write(folder.path().join("state.json"), "{").unwrap();
         assert!(matches!(LabState::read(folder.path()), Err(LabError::State { .. })));
     }

@@ -32,7 +32,7 @@ pub struct ClusterStatus {
     pub node_ready: Option<bool>,
 }
 
-/// Looks at a cluster without changing it.
+/// Looks at a cluster of the lab's own making without changing it.
 pub(crate) async fn look(cluster: &Cluster) -> Result<ClusterStatus, LabError> {
     let node_components: &[&'static str] = if cluster.has_node() { &node::COMPONENTS } else { &[] };
     let components = || control_plane::COMPONENTS.iter().chain(node_components).copied();

@@ -20,6 +20,8 @@ const MOMENTS: [&str; 7] = [
     "hub/logs/kubelet.log",
 ];
 
+const UP: [&str; 5] = ["up", "--backend", "namespaces", "--cluster", "hub"];
+
 fn lab_command(verb: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lab"));
     command.args(["--name", &lab_name("crash")]).args(verb).stdin(Stdio::null());
@@ -33,7 +35,7 @@ fn run(verb: &[&str]) {
 
 /// Starts the lab and kills the program, with SIGKILL, once the file is there.
 fn kill_up_at(folder: &Path, moment: &str) {
-    let mut child = lab_command(&["up", "--cluster", "hub"]).stdout(Stdio::null()).spawn().unwrap();
+    let mut child = lab_command(&UP).stdout(Stdio::null()).spawn().unwrap();
     let start = Instant::now();
     while !folder.join(moment).exists() && child.try_wait().unwrap().is_none() {
         assert!(start.elapsed() < Duration::from_mins(15), "{moment} does not appear");
@@ -57,7 +59,7 @@ async fn a_killed_start_is_taken_up_or_removed() {
     for moment in MOMENTS {
         kill_up_at(&folder, moment);
     }
-    run(&["up", "--cluster", "hub"]);
+    run(&UP);
     let lab = Lab::open(&lab_name("crash")).unwrap().down_on_drop();
     let status = lab.status("hub").await.unwrap();
     assert_eq!((status.power, status.node_ready), (Power::Up, Some(true)));

@@ -4,15 +4,15 @@ use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use skyfleet_e2e::{ClusterSpec, Lab, LabSpec, tools};
+use skyfleet_e2e::{Backend, ClusterSpec, Lab, LabSpec, tools};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// A lab of the test's own that ends with the test.
+/// A lab of the test's own that ends with the test; in namespaces also where kind is there, for tests look into those.
 pub(crate) async fn lab(test: &str, clusters: Vec<ClusterSpec>) -> Lab {
     remove_forgotten_labs().await;
     let name = lab_name(test);
-    match Lab::up(LabSpec { name: name.clone(), clusters }).await {
+    match Lab::up_on(Backend::Namespaces, LabSpec { name: name.clone(), clusters }).await {
         Ok(lab) => lab.down_on_drop(),
         Err(error) => {
             let _ = skyfleet_e2e::remove(&name).await;

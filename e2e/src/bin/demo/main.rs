@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use clap::{Parser, Subcommand};
 use skyfleet_e2e::artifacts::MODEL_FILES;
 use skyfleet_e2e::fleet::{Artifacts, BUCKETS, Fleet, HUB, NAMESPACE};
-use skyfleet_e2e::{LabError, install};
+use skyfleet_e2e::{Backend, LabError, install};
 use tokio::time::sleep;
 
 /// The lab's name, so that the `lab` program finds it by default.
@@ -56,7 +56,7 @@ async fn main() -> ExitCode {
 async fn up(yes: bool) -> Result<(), LabError> {
     let started = Instant::now();
     let step = |what: &str| println!("[{:>3} s] {what}", started.elapsed().as_secs());
-    install::install(true, yes)?;
+    install::install(Backend::for_lab(NAME, None).await?, true, yes)?;
     step("building what is not in the cache yet (cold about fifteen minutes, warm seconds)");
     let artifacts = Artifacts::build().await?;
     step("starting the fleet");

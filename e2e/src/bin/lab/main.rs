@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use skyfleet_e2e::{ClusterSpec, Lab, LabError, LabSpec, install};
+use skyfleet_e2e::{Backend, ClusterSpec, Lab, LabError, LabSpec, install};
 use tracing_subscriber::EnvFilter;
 
 /// Real Kubernetes clusters on this machine
@@ -27,6 +27,8 @@ enum Verb {
         /// Without asking
         #[arg(long)]
         yes: bool,
+        #[command(flatten)]
+        choice: Choice,
     },
     /// Start the lab, or what of it does not run
     Up(Up),
@@ -73,12 +75,21 @@ struct Up {
     /// The clusters by name instead
     #[arg(long = "cluster", conflicts_with = "clusters")]
     named: Vec<String>,
-    /// Control planes only: up in seconds, and nothing runs on them
+    /// Control planes only: up in seconds, and nothing runs on them; clusters by kind have nodes all the same
     #[arg(long)]
     no_pods: bool,
     /// Install missing packages without asking
     #[arg(long)]
     yes: bool,
+    #[command(flatten)]
+    choice: Choice,
+}
+
+#[derive(Args)]
+struct Choice {
+    /// What makes the clusters; without it, and without SKYFLEET_LAB_BACKEND: kind where Docker and kind are there
+    #[arg(long, value_enum)]
+    backend: Option<Backend>,
 }
 
 #[derive(Args)]
@@ -106,7 +117,7 @@ async fn main() -> ExitCode {
 async fn run(Arguments { name, verb }: Arguments) -> Result<(), LabError> {
     let open = || Lab::open(&name);
     match verb {
-        Verb::Install { yes } => install::install(true, yes),
+        Verb::Install { yes, choice } => install::install(Backend::for_lab(&name, choice.backend).await?, true, yes),
         Verb::Up(up) => start(name, up).await,
         Verb::Down => skyfleet_e2e::remove(&name).await,
         Verb::Status => status::print(&name).await,
@@ -122,10 +133,11 @@ async fn run(Arguments { name, verb }: Arguments) -> Result<(), LabError> {
 }
 
 async fn start(name: String, up: Up) -> Result<(), LabError> {
-    install::install(!up.no_pods, up.yes)?;
+    let backend = Backend::for_lab(&name, up.choice.backend).await?;
+    install::install(backend, !up.no_pods, up.yes)?;
     let names = if up.named.is_empty() { default_names(up.clusters) } else { up.named };
     let clusters = names.into_iter().map(|name| ClusterSpec { name, pods: !up.no_pods }).collect();
-    let lab = Lab::up(LabSpec { name, clusters }).await?;
+    let lab = Lab::up_on(backend, LabSpec { name, clusters }).await?;
     for cluster in lab.clusters() {
         println!("kubectl --kubeconfig {} get nodes", cluster.kubeconfig().display());
     }

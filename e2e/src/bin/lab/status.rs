@@ -5,7 +5,10 @@ use skyfleet_e2e::{Cluster, ClusterStatus, Lab, LabError, Power};
 /// Prints one line a cluster.
 pub(crate) async fn print(name: &str) -> Result<(), LabError> {
     let lab = Lab::open(name)?;
-    println!("{:<12} {:<12} {:<28} {:<10} {:<9} NAMESPACE", "CLUSTER", "STATE", "API SERVER", "NODE", "PROCESSES");
+    println!(
+        "{:<12} {:<12} {:<28} {:<10} {:<9} NAMESPACE    NODE NAME",
+        "CLUSTER", "STATE", "API SERVER", "NODE", "PROCESSES"
+    );
     for cluster in lab.clusters() {
         let status = lab.status(cluster.name()).await?;
         println!("{}", row(cluster, &status));
@@ -23,13 +26,14 @@ fn row(cluster: &Cluster, status: &ClusterStatus) -> String {
     let missing =
         if status.power == Power::Partly { format!("  stopped: {}", status.stopped.join(", ")) } else { String::new() };
     format!(
-        "{:<12} {:<12} {:<28} {:<10} {:<9} {}{missing}",
+        "{:<12} {:<12} {:<28} {:<10} {:<9} {:<12} {}{missing}",
         cluster.name(),
         state(status),
         cluster.server(),
         node,
         status.processes,
         cluster.namespace(),
+        if cluster.has_node() { cluster.node_name() } else { "none".to_owned() },
     )
 }
 
