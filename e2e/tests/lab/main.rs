@@ -4,11 +4,15 @@
 mod charts;
 mod control_planes;
 mod crash;
+mod credentials;
 mod custom_resources;
 mod embeddings;
 mod fleet;
+mod hub;
 mod images;
 mod installed_charts;
 mod leftovers;
 mod nodes;
+mod operator_process;
+mod refusals;
 mod support;
