@@ -70,7 +70,8 @@ pub fn missing(backend: Backend, with_pods: bool) -> Vec<&'static str> {
     packages
 }
 
-fn is_installed(program: &str) -> bool {
+/// Whether root finds the program, of whatever package.
+pub(crate) fn is_installed(program: &str) -> bool {
     SEARCH_PATH.split(':').any(|folder| Path::new(folder).join(program).is_file())
 }
 

@@ -14,6 +14,7 @@ mod command;
 mod control_plane;
 mod error;
 pub mod fleet;
+mod forwarding;
 pub mod image;
 pub mod install;
 mod kind;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::cluster::Cluster;
 use crate::error::LabError;
 use crate::state::Claims;
-use crate::{control_plane, network, node, tools};
+use crate::{control_plane, forwarding, network, node, tools};
 
 /// What such clusters are started from, built once a machine.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ impl Programs {
 
 /// Starts what does not run and returns when control plane and node are ready.
 pub(crate) async fn start(cluster: &Cluster, programs: &Programs) -> Result<(), LabError> {
-    network::enable_forwarding(&Claims::open()?)?;
+    forwarding::enable(&Claims::open()?)?;
     network::create(cluster.index).await?;
     network::heal(cluster.index).await?;
     cluster.credentials.create(cluster.name(), cluster.index)?;

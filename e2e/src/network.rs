@@ -2,7 +2,6 @@
 //! every cluster's node address (API server, NodePorts, object store) and pods are reached from the machine and from the
 //! pods of every cluster, without address translation.
 
-use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
@@ -10,9 +9,9 @@ use crate::addresses::Index;
 use crate::command::{run, run_with_input};
 use crate::error::LabError;
 use crate::mounts::is_mounted;
-use crate::state::{Claims, remove_file, write_atomically};
+use crate::state::remove_file;
 
-const IP_FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
+pub(crate) const IP_FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
 const PARTITION_TABLE: &str = "skyfleet_partition";
 
 /// The file that programs enter the namespace by.
@@ -54,28 +53,6 @@ pub(crate) async fn attach(index: Index, pid: &str) -> Result<(), LabError> {
 pub(crate) async fn has_address(index: Index, address: Ipv4Addr) -> Result<bool, LabError> {
     let addresses = run("ip", ["-n", &index.namespace(), "-4", "-oneline", "address"]).await?;
     Ok(addresses.contains(&format!(" {address}/")))
-}
-
-/// Lets the machine pass packets between the clusters and keeps what the setting was before the first lab.
-pub(crate) fn enable_forwarding(claims: &Claims) -> Result<(), LabError> {
-    let setting = Path::new(IP_FORWARD);
-    let before = fs::read(setting).map_err(LabError::file("read", setting))?;
-    let saved = claims.saved_setting("ip_forward");
-    if !saved.exists() {
-        write_atomically(&saved, &before)?;
-    }
-    fs::write(setting, "1").map_err(LabError::file("write", setting))
-}
-
-/// Gives the machine back what [`enable_forwarding`] found.
-pub(crate) fn restore_forwarding(claims: &Claims) -> Result<(), LabError> {
-    let saved = claims.saved_setting("ip_forward");
-    if !saved.exists() {
-        return Ok(());
-    }
-    let before = fs::read(&saved).map_err(LabError::file("read", &saved))?;
-    fs::write(IP_FORWARD, before).map_err(LabError::file("write", Path::new(IP_FORWARD)))?;
-    remove_file(&saved)
 }
 
 /// Removes the namespace and the link as far as they are there.
