@@ -60,7 +60,12 @@ async fn refused_kubeconfigs(hub: &Hub) {
         ("ca-file", json!({"certificate-authority": FILE}), "certificate-authority is refused: it names a file"),
         ("proxy", json!({"proxy-url": format!("http://user:{SECRET}@proxy:3128")}), "proxy-url is refused"),
         ("no-tls-check", json!({"insecure-skip-tls-verify": true}), "insecure-skip-tls-verify is refused"),
-        ("plain-http", json!({"server": "http://203.0.113.7:8080"}), "only https://"),
+        ("plain-http", json!({"server": format!("http://user:{SECRET}@203.0.113.7")}), "only https://"),
+        (
+            "user-in-server",
+            json!({"server": format!("https://user:{SECRET}@203.0.113.7")}),
+            "there is a user in its address",
+        ),
         ("no-authority", json!({"certificate-authority-data": "bm90IG9uZQ=="}), "has no certificate in it"),
     ];
     let in_users = in_users.into_iter().map(|(name, user, said)| (name, none.clone(), user, said));

@@ -37,8 +37,11 @@ pub(crate) enum ConnectionError {
     Missing(&'static str),
     #[error("the kubeconfig's {field} is refused: {why}")]
     Refused { field: &'static str, why: &'static str },
-    #[error("the server {0:?} is refused: only https:// keeps the credentials secret")]
-    NotHttps(String),
+    // Neither shows the address: there may be a password in it.
+    #[error("the server is refused: only https:// keeps the credentials secret")]
+    NotHttps,
+    #[error("the server is refused: there is a user in its address (user@host); give a token or a client certificate")]
+    UserInServer,
     #[error("the Secret needs either `token`, or `tls.crt` and `tls.key`")]
     NoCredentials,
     #[error("`{0}` in the Secret is not text")]
@@ -209,11 +212,11 @@ fn refuse_if(refused: bool, field: &'static str, why: &'static str) -> Result<()
 }
 
 fn https(server: &str) -> Result<String, ConnectionError> {
-    if server.starts_with("https://") {
-        Ok(server.to_owned())
-    } else {
-        Err(ConnectionError::NotHttps(server.to_owned()))
+    let Some(rest) = server.strip_prefix("https://") else { return Err(ConnectionError::NotHttps) };
+    if rest.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@')) {
+        return Err(ConnectionError::UserInServer);
     }
+    Ok(server.to_owned())
 }
 
 fn authority(field: &'static str, base64: Option<String>) -> Result<Option<String>, ConnectionError> {
@@ -298,6 +301,7 @@ mod tests {
             ("{}".to_owned(), "current-context"),
             (kubeconfig(SERVER, ""), "token, nor client-certificate-data"),
             (kubeconfig("server: 'http://10.0.0.1'", "token: t"), "only https://"),
+            (kubeconfig("server: 'https://a:b@10.0.0.1'", "token: t"), "there is a user in its address"),
             (
                 kubeconfig(&format!("{SERVER}, certificate-authority-data: Y2E="), "token: t"),
                 "has no certificate in it",
