@@ -136,13 +136,14 @@ impl Contact {
 
     /// The reported figure follows the median only when they are far apart, so that noise is not written to the hub.
     fn settle_round_trip(&mut self) {
-        let Some(median) = self.round_trip() else { return };
+        // The first ones carry the setting up of connections and tell little of the way.
+        let Some(median) = self.round_trip().filter(|_| self.round_trips.len() == ROUND_TRIPS) else { return };
         let rounded = round_up(median);
         let near = self.reported_round_trip.is_some_and(|reported| {
             let (low, high) = (reported.min(rounded), reported.max(rounded));
             high <= low * 4 || high - low <= 50
         });
-        if !near && (self.reported_round_trip.is_none() || self.round_trips.len() == ROUND_TRIPS) {
+        if !near {
             self.reported_round_trip = Some(rounded);
         }
     }
@@ -210,9 +211,14 @@ mod tests {
         assert_eq!(contact.report(), lost);
 
         let mut contact = Contact::default();
-        contact.observe(answered(4), at(1));
+        contact.observe(answered(500), at(0));
+        assert_eq!(contact.report().round_trip_milliseconds, None);
+        for second in 1..10 {
+            contact.observe(answered(4), at(second));
+        }
         let first = contact.report();
-        for second in 2..60 {
+        assert_eq!(first.round_trip_milliseconds, Some(5));
+        for second in 10..60 {
             contact.observe(answered(3 + (second % 40)), at(i64::try_from(second).expect("small")));
         }
         assert_eq!(contact.report(), first);
