@@ -105,7 +105,10 @@ async fn keep(
         }
     };
     // Decisions are kept on the hub before members change: a crash from here on resumes with the same ones.
-    let model = &write_status(context, api, model, status::reserve(model, &plan, &request)).await?;
+    let model = match status::reserve(model, &plan, &request) {
+        Some(reservation) => &write_status(context, api, model, reservation).await?,
+        None => model,
+    };
     let outcomes = apply::apply(context, model, &snapshot, &request, &plan).await;
     let failed = outcomes.values().any(|outcome| outcome.error.is_some());
     let status = status::status(model, &plan, &request, &outcomes, jiff::Timestamp::now());

@@ -20,11 +20,21 @@ pub(super) fn reserved(model: &ModelDeployment) -> BTreeMap<String, i32> {
     placements.iter().map(|placement| (placement.cluster.clone(), placement.desired)).collect()
 }
 
-/// The status with what is decided now, before anything is changed.
-pub(super) fn reserve(model: &ModelDeployment, plan: &Plan, request: &Request) -> ModelDeploymentStatus {
+/// The status with what is decided now, to be written before anything is changed; `None` when it says so already.
+pub(super) fn reserve(model: &ModelDeployment, plan: &Plan, request: &Request) -> Option<ModelDeploymentStatus> {
     let earlier = model.status.clone().unwrap_or_default();
+    let placements = reservations(&earlier, plan, request);
+    let desired = |placements: &[PlacementStatus]| -> BTreeMap<String, i32> {
+        placements.iter().map(|placement| (placement.cluster.clone(), placement.desired)).collect()
+    };
+    let changed = desired(&placements) != desired(&earlier.placements);
+    changed.then(|| ModelDeploymentStatus { placements, selector: pod_selector(&model.name_any()), ..earlier })
+}
+
+/// What is decided for each cluster, by name, with what was last seen there.
+fn reservations(earlier: &ModelDeploymentStatus, plan: &Plan, request: &Request) -> Vec<PlacementStatus> {
     let mut placements: Vec<PlacementStatus> =
-        plan.assignments.iter().map(|assignment| reservation(&earlier, assignment, request)).collect();
+        plan.assignments.iter().map(|assignment| reservation(earlier, assignment, request)).collect();
     // What a cluster still holds of an earlier decision stays in sight until it is seen to be gone.
     placements.extend(
         earlier
@@ -34,7 +44,7 @@ pub(super) fn reserve(model: &ModelDeployment, plan: &Plan, request: &Request) -
             .map(|placement| PlacementStatus { desired: 0, ..placement.clone() }),
     );
     placements.sort_by(|a, b| a.cluster.cmp(&b.cluster));
-    ModelDeploymentStatus { placements, selector: pod_selector(&model.name_any()), ..earlier }
+    placements
 }
 
 fn assigned<'a>(plan: &'a Plan, cluster: &str) -> Option<&'a Assignment> {
@@ -87,7 +97,7 @@ pub(super) fn status(
         // Not asked: what was last seen is the best that is known.
         None => Some(placement),
     };
-    let placements: Vec<PlacementStatus> = earlier.placements.iter().cloned().filter_map(seen).collect();
+    let placements: Vec<PlacementStatus> = reservations(&earlier, plan, request).into_iter().filter_map(seen).collect();
     let holding = placements.iter().filter(|placement| placement.desired > 0 || placement.replicas > 0);
     let clusters: Vec<&str> = holding.map(|placement| placement.cluster.as_str()).collect();
     let generation = model.metadata.generation;

@@ -69,22 +69,21 @@ pub(super) fn validate(model: &ModelDeployment, snapshot: &Snapshot) -> Verdict 
         let message = format!("waiting for the first answer of {}", unknown.join(", "));
         return Verdict::Unknown(Finding::reconciling(Reason::NotProbedYet, message));
     }
+    if let Some(missing) = missing_dataset(model, snapshot) {
+        return Verdict::Refused(Finding::stalled(Reason::ReferenceNotFound, missing));
+    }
     let mut models = BTreeMap::new();
     let mut candidates = Vec::new();
     for fleet in &snapshot.clusters {
-        let name = fleet.cluster.name_any();
-        let state = snapshot.dataset.as_ref().map(|dataset| near(model, dataset, &fleet.cluster));
-        let data = match &state {
+        let near = snapshot.dataset.as_ref().map(|dataset| near(model, dataset, &fleet.cluster));
+        let data = match near {
             None => Data::NotNeeded,
-            Some(Err(MissingDataset(message))) => {
-                return Verdict::Refused(Finding::stalled(Reason::ReferenceNotFound, message.clone()));
+            Some(None) => Data::NoBucketNear,
+            Some(Some(state)) => {
+                models.insert(fleet.cluster.name_any(), state);
+                Data::Near
             }
-            Some(Ok(None)) => Data::NoBucketNear,
-            Some(Ok(Some(_))) => Data::Near,
         };
-        if let Some(Ok(Some(state))) = state {
-            models.insert(name, state);
-        }
         candidates.push(candidate(fleet, data));
     }
     let placement = PlacementRequest { replicas: model.spec.replicas, placement: model.spec.placement.clone() };
@@ -123,34 +122,35 @@ fn candidate(fleet: &FleetCluster, data: Data) -> Candidate {
     }
 }
 
-struct MissingDataset(String);
+fn missing_dataset(model: &ModelDeployment, snapshot: &Snapshot) -> Option<String> {
+    let wanted = model.spec.model.dataset_replica.as_ref()?;
+    let found = snapshot.dataset.as_ref().is_some_and(|dataset| dataset.replica.is_some());
+    (!found).then(|| format!("there is no DatasetReplica {:?} in this namespace", wanted.name))
+}
 
 /// The model near a cluster; `None` when no bucket of the dataset lies near it.
-fn near(model: &ModelDeployment, dataset: &Dataset, cluster: &Cluster) -> Result<Option<ModelState>, MissingDataset> {
+fn near(model: &ModelDeployment, dataset: &Dataset, cluster: &Cluster) -> Option<ModelState> {
     let wanted = model.spec.model.dataset_replica.as_ref();
-    let name = wanted.map_or("", |wanted| wanted.name.as_str());
-    let Some(replica) = &dataset.replica else {
-        return Err(MissingDataset(format!("there is no DatasetReplica {name:?} in this namespace")));
-    };
+    let replica = dataset.replica.as_ref()?;
     let covers = |place: &&Place<'_>| {
         let near = dataset.buckets.get(place.bucket).and_then(|with| with.bucket.spec.near.as_ref());
         near.is_some_and(|near| near.covers(&cluster.name_any(), &cluster.spec.region))
     };
-    let Some(place) = places(replica).iter().find(covers).copied() else { return Ok(None) };
+    let place = places(replica).iter().find(covers).copied()?;
     let digest = place.status.and_then(|status| status.manifest_digest.as_deref());
     let pinned = wanted.and_then(|wanted| wanted.digest.as_deref());
     let digest = match (digest, pinned) {
-        (None, _) => return Ok(Some(ModelState::Waiting(waiting(place)))),
+        (None, _) => return Some(ModelState::Waiting(waiting(place))),
         (Some(digest), Some(pinned)) if digest != pinned => {
             let message = format!(
                 "the Bucket {:?} holds {digest}, and spec.model.datasetReplica.digest wants {pinned}",
                 place.bucket
             );
-            return Ok(Some(ModelState::Waiting(message)));
+            return Some(ModelState::Waiting(message));
         }
         (Some(digest), _) => digest.to_owned(),
     };
-    Ok(Some(verified(model, dataset, replica, place, digest)))
+    Some(verified(model, dataset, replica, place, digest))
 }
 
 #[derive(Clone, Copy)]
