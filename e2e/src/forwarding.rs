@@ -1,24 +1,19 @@
-//! The machine as the router between the clusters: what it takes for that, and its undoing.
+//! The machine as the router between the clusters, where a firewall drops what it does not know; and its undoing.
 
-use std::fs;
-use std::path::Path;
 use std::process::Command;
 
 use crate::command::SEARCH_PATH;
 use crate::error::LabError;
 use crate::install::is_installed;
-use crate::network::IP_FORWARD;
-use crate::state::{Claims, remove_file, write_atomically};
 use crate::tools::run;
 
 /// From the link of any cluster to that of any other, and nothing else.
 const RULE: [&str; 9] = ["FORWARD", "-i", "skyfleet+", "-o", "skyfleet+", "-m", "comment", "--comment", "skyfleet-lab"];
 const LIST: [&str; 4] = ["-w", "10", "-S", "FORWARD"];
 
-/// Lets the machine pass packets between the clusters, also where Docker or ufw have it drop what they do not know, and keeps
-/// what the settings were before the first lab. Under the ledger's lock, so that no lab restores what another one needs.
-pub(crate) fn enable(claims: &Claims) -> Result<(), LabError> {
-    enable_in_kernel(claims)?;
+/// Lets the machine pass packets between the clusters, also where Docker or ufw have it drop what they do not know. Call it
+/// under the ledger's lock, so that no lab restores what another one needs.
+pub(crate) fn enable() -> Result<(), LabError> {
     if is_installed("iptables") && lacks_rule(&iptables(&LIST)?) {
         iptables(&change("-I"))?;
     }
@@ -26,8 +21,7 @@ pub(crate) fn enable(claims: &Claims) -> Result<(), LabError> {
 }
 
 /// Gives the machine back what [`enable`] found.
-pub(crate) fn restore(claims: &Claims) -> Result<(), LabError> {
-    restore_in_kernel(claims)?;
+pub(crate) fn restore() -> Result<(), LabError> {
     if is_installed("iptables") && has_rule(&iptables(&LIST)?) {
         iptables(&change("-D"))?;
     }
@@ -36,26 +30,6 @@ pub(crate) fn restore(claims: &Claims) -> Result<(), LabError> {
 
 fn iptables(arguments: &[&str]) -> Result<String, LabError> {
     run(Command::new("iptables").args(arguments).env("PATH", SEARCH_PATH))
-}
-
-fn enable_in_kernel(claims: &Claims) -> Result<(), LabError> {
-    let setting = Path::new(IP_FORWARD);
-    let before = fs::read(setting).map_err(LabError::file("read", setting))?;
-    let saved = claims.saved_setting("ip_forward");
-    if !saved.exists() {
-        write_atomically(&saved, &before)?;
-    }
-    fs::write(setting, "1").map_err(LabError::file("write", setting))
-}
-
-fn restore_in_kernel(claims: &Claims) -> Result<(), LabError> {
-    let saved = claims.saved_setting("ip_forward");
-    if !saved.exists() {
-        return Ok(());
-    }
-    let before = fs::read(&saved).map_err(LabError::file("read", &saved))?;
-    fs::write(IP_FORWARD, before).map_err(LabError::file("write", Path::new(IP_FORWARD)))?;
-    remove_file(&saved)
 }
 
 /// Whether packets between clusters would be dropped by what `iptables -S FORWARD` lists.

@@ -17,6 +17,7 @@ pub mod fleet;
 mod forwarding;
 pub mod image;
 pub mod install;
+mod kernel_settings;
 mod kind;
 mod lab;
 mod mounts;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::cluster::Cluster;
 use crate::error::LabError;
 use crate::state::Claims;
-use crate::{control_plane, forwarding, network, node, tools};
+use crate::{control_plane, forwarding, kernel_settings, network, node, tools};
 
 /// What such clusters are started from, built once a machine.
 #[derive(Debug)]
@@ -25,7 +25,11 @@ impl Programs {
 
 /// Starts what does not run and returns when control plane and node are ready.
 pub(crate) async fn start(cluster: &Cluster, programs: &Programs) -> Result<(), LabError> {
-    forwarding::enable(&Claims::open()?)?;
+    {
+        let claims = Claims::open()?;
+        kernel_settings::raise(&claims)?;
+        forwarding::enable()?;
+    }
     network::create(cluster.index).await?;
     network::heal(cluster.index).await?;
     cluster.credentials.create(cluster.name(), cluster.index)?;

@@ -11,7 +11,7 @@ use crate::error::LabError;
 use crate::mounts::is_mounted;
 use crate::state::remove_file;
 
-pub(crate) const IP_FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
+const IP_FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
 const PARTITION_TABLE: &str = "skyfleet_partition";
 
 /// The file that programs enter the namespace by.

@@ -10,7 +10,7 @@ use crate::error::LabError;
 use crate::lab::require_root;
 use crate::spec::ClusterSpec;
 use crate::state::{Claims, LabLock, lab_folder};
-use crate::{forwarding, kind, network, node};
+use crate::{forwarding, kernel_settings, kind, network, node};
 
 /// Removes a lab, or what a crash left of one. Does nothing when there is none.
 ///
@@ -27,7 +27,8 @@ pub async fn remove(name: &str) -> Result<(), LabError> {
     node::remove_folder(&folder)?;
     let claims = Claims::open()?;
     if claims.is_empty()? {
-        forwarding::restore(&claims)?;
+        kernel_settings::restore(&claims)?;
+        forwarding::restore()?;
         cgroup::remove_common()?;
     }
     lock.remove()
