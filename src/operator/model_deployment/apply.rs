@@ -64,11 +64,20 @@ async fn change_member(
 ) -> (String, Outcome) {
     let assignment = plan.assignments.iter().find(|assignment| assignment.cluster == cluster);
     let result = apply_member(context, model, member, assignment, request.models.get(cluster), handover).await;
-    let outcome = Outcome {
+    let node_address = member.report().inventory.and_then(|inventory| inventory.node_address);
+    let seen = || Outcome {
         deployment: member.objects.deployments.get(&key(model)).map(|found| (*found).clone()),
         service: member.objects.services.get(&key(model)).map(|found| (*found).clone()),
-        node_address: member.report().inventory.and_then(|inventory| inventory.node_address),
-        error: result.err().map(|error| error.to_string()),
+        node_address: node_address.clone(),
+        error: None,
+    };
+    let outcome = match result {
+        // What was just written is newer than what the watch has shown: by the old one a rollout that begins looks done.
+        Ok(Some((deployment, service))) => {
+            Outcome { deployment: Some(deployment), service: Some(service), node_address, error: None }
+        }
+        Ok(None) => seen(),
+        Err(error) => Outcome { error: Some(error.to_string()), ..seen() },
     };
     (cluster.to_owned(), outcome)
 }
@@ -98,16 +107,19 @@ async fn apply_member(
     assignment: Option<&Assignment>,
     state: Option<&ModelState>,
     handover: bool,
-) -> Result<(), MemberError> {
+) -> Result<Option<(Deployment, Service)>, MemberError> {
     let owner = owner(model);
     let replicas = assignment.map_or(0, |assignment| assignment.replicas);
     if replicas == 0 {
         let keeps = model.spec.replicas > 0 && !handover;
-        return if keeps || !holds(&member.objects, &owner) { Ok(()) } else { remove(member, &owner).await };
+        if !keeps && holds(&member.objects, &owner) {
+            remove(member, &owner).await?;
+        }
+        return Ok(None);
     }
     let verified = match state {
         // Pods that run have loaded their model; those that would start now could not.
-        Some(ModelState::Waiting(_)) => return Ok(()),
+        Some(ModelState::Waiting(_)) => return Ok(None),
         Some(ModelState::Verified(verified)) => Some(&**verified),
         None => None,
     };
@@ -123,21 +135,27 @@ async fn apply_member(
         model: verified.map(|verified| &verified.source),
         loader: &context.loader,
     };
-    apply_share(member, &share, verified).await
+    apply_share(member, &share, verified).await.map(Some)
 }
 
-async fn apply_share(member: &Member, share: &Share<'_>, verified: Option<&VerifiedModel>) -> Result<(), MemberError> {
+/// Makes the member hold the share; gives its Deployment and Service as the member now has them.
+async fn apply_share(
+    member: &Member,
+    share: &Share<'_>,
+    verified: Option<&VerifiedModel>,
+) -> Result<(Deployment, Service), MemberError> {
     // Made first of all, so that a spec that gives no Deployment changes nothing.
     let deployment = share.deployment()?;
     if let Some(verified) = verified {
         ensure(member, &member.objects.secrets, share.credentials(verified.credentials.clone())).await?;
     }
-    ensure(member, &member.objects.services, share.service()).await?;
-    ensure(member, &member.objects.deployments, deployment).await
+    let service = ensure(member, &member.objects.services, share.service()).await?;
+    let deployment = ensure(member, &member.objects.deployments, deployment).await?;
+    Ok((deployment, service))
 }
 
-/// Writes `wanted` unless the member has it already.
-async fn ensure<K>(member: &Member, known: &Store<K>, wanted: K) -> Result<(), MemberError>
+/// Writes `wanted` unless the member has it already; gives the object as the member now has it.
+async fn ensure<K>(member: &Member, known: &Store<K>, wanted: K) -> Result<K, MemberError>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
         + Clone
@@ -148,8 +166,8 @@ where
 {
     let wanted = sealed(wanted);
     let found = known.get(&ObjectRef::from_obj(&wanted));
-    if found.as_ref().is_some_and(|found| is_settled(&wanted, &**found)) {
-        return Ok(());
+    if let Some(found) = found.as_ref().filter(|found| is_settled(&wanted, &***found)) {
+        return Ok((**found).clone());
     }
     let (name, namespace) = (wanted.name_any(), wanted.namespace().unwrap_or_default());
     let api = Api::<K>::namespaced(member.client.clone(), &namespace);
@@ -159,8 +177,7 @@ where
     }
     // By force: the object is Skyfleet's, and what somebody changed in the fields it sets by hand is set right again.
     let params = PatchParams::apply(FIELD_MANAGER).force();
-    call("apply", &what(&wanted), api.patch(&name, &params, &Patch::Apply(&wanted))).await?;
-    Ok(())
+    call("apply", &what(&wanted), api.patch(&name, &params, &Patch::Apply(&wanted))).await
 }
 
 /// An object of the same name that is not this ModelDeployment's is left alone.

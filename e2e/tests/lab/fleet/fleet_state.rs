@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use skyfleet_e2e::fleet::{Fleet, HUB, NAMESPACE};
+use skyfleet_e2e::fleet::{Fleet, HUB, MEMBERS, NAMESPACE};
 
 use crate::support::eventually;
 
@@ -47,6 +47,19 @@ pub(super) async fn deployment(fleet: &Fleet, member: &str) -> Option<Value> {
     let arguments = ["get", "deployment", "minilm", "-n", NAMESPACE, "--ignore-not-found", "-o", "json"];
     let output = fleet.kubectl(member, &arguments, "").await.unwrap();
     (!output.trim().is_empty()).then(|| serde_json::from_str(&output).unwrap())
+}
+
+/// A Ready ModelDeployment means that every member runs exactly what is asked for now, not what was asked for before.
+pub(super) async fn assert_rolled_out(fleet: &Fleet, argument: &str) {
+    for member in MEMBERS {
+        let found = deployment(fleet, member).await.unwrap();
+        let (spec, status) = (&found["spec"], &found["status"]);
+        assert_eq!(spec["template"]["spec"]["containers"][0]["args"][3], argument, "{member}: {spec}");
+        assert_eq!(status["observedGeneration"], found["metadata"]["generation"], "{member}: {status}");
+        for count in ["replicas", "updatedReplicas", "readyReplicas"] {
+            assert_eq!(status[count], spec["replicas"], "{member}: {count} in {status}");
+        }
+    }
 }
 
 /// The member's pods of the example by name: UID and restarts of each.

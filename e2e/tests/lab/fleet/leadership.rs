@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use skyfleet_e2e::fleet::{Fleet, HUB, MEMBERS, OPERATOR_NAMESPACE};
+use skyfleet_e2e::fleet::{Fleet, HUB, OPERATOR_NAMESPACE};
 
 use super::every_cluster_gives_the_published_embedding;
-use super::fleet_state::{deployment, json, wait_ready};
+use super::fleet_state::{assert_rolled_out, json, wait_ready};
 use crate::support::eventually;
 
 /// How long each rollout goes before the leader is killed, in milliseconds: before, within and after each of its steps.
@@ -23,15 +23,8 @@ pub(super) async fn a_rollout_survives_killed_operators(fleet: &Fleet) {
         fleet.kubectl(HUB, &["patch", "modeldeployment", "minilm", "--type", "merge", "-p", &patch], "").await.unwrap();
         tokio::time::sleep(Duration::from_millis(moment)).await;
         kill(leader, Signal::SIGKILL).unwrap();
-        for member in MEMBERS {
-            eventually(&format!("{member} has the arguments of round {round}"), || async {
-                let found = deployment(fleet, member).await.ok_or("no Deployment".to_owned())?;
-                let arguments = found["spec"]["template"]["spec"]["containers"][0]["args"].clone();
-                if arguments[3] == delay.as_str() { Ok(()) } else { Err(arguments.to_string()) }
-            })
-            .await;
-        }
         wait_ready(fleet, "modeldeployment", "minilm").await;
+        assert_rolled_out(fleet, &delay).await;
         println!("killed {moment} ms into a rollout: it converged");
     }
     every_cluster_gives_the_published_embedding(fleet).await;

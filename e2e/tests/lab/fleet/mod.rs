@@ -14,7 +14,7 @@ use skyfleet_e2e::fleet::{Artifacts, BUCKETS, Fleet, HUB, MEMBERS, NAMESPACE, em
 
 use crate::embeddings::reference;
 use crate::support::{eventually, lab_name};
-use fleet_state::{condition, deployment, json, nothing_is_left, placements, wait_ready};
+use fleet_state::{assert_rolled_out, condition, deployment, json, nothing_is_left, placements, wait_ready};
 
 /// Published embeddings and those of the fleet may differ by this much.
 const TOLERANCE: f32 = 1e-4;
@@ -134,15 +134,8 @@ async fn members_follow_kubectl_scale(fleet: &Fleet) {
 async fn members_follow_a_changed_argument(fleet: &Fleet) {
     let patch = r#"{"spec": {"runtime": {"args": ["--model-dir", "/models", "--shutdown-delay", "1"]}}}"#;
     fleet.kubectl(HUB, &["patch", "modeldeployment", "minilm", "--type", "merge", "-p", patch], "").await.unwrap();
-    for member in MEMBERS {
-        eventually(&format!("{member} has the new arguments"), || async {
-            let found = deployment(fleet, member).await.ok_or("no Deployment")?;
-            let arguments = found["spec"]["template"]["spec"]["containers"][0]["args"].to_string();
-            if arguments.contains("--shutdown-delay") { Ok(()) } else { Err("the old arguments") }
-        })
-        .await;
-    }
     wait_ready(fleet, "modeldeployment", "minilm").await;
+    assert_rolled_out(fleet, "1").await;
     every_cluster_gives_the_published_embedding(fleet).await;
 }
 
