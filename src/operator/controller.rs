@@ -10,7 +10,7 @@ use futures::StreamExt;
 use jiff::Timestamp;
 use kube::core::DeserializeGuard;
 use kube::runtime::Controller;
-use kube::runtime::controller::{Action, Config};
+use kube::runtime::controller::{self, Action, Config};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
@@ -82,7 +82,13 @@ pub(crate) async fn run<K, Reconcile, Outcome>(
         .with_config(Config::default().concurrency(concurrency))
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(passes, on_error, context)
-        .for_each(|_| std::future::ready(()))
+        .for_each(|outcome| {
+            // A failed pass is told by `on_error`; a failed watch is told nowhere else, and is tried again by itself.
+            if let Err(controller::Error::QueueError(error)) = outcome {
+                tracing::warn!(kind, %error, "a watch on the hub failed; trying again");
+            }
+            std::future::ready(())
+        })
         .await;
 }
 

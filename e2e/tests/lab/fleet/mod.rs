@@ -5,6 +5,7 @@
 mod fleet_state;
 mod leadership;
 mod lost_member;
+mod release;
 mod settled;
 
 use std::collections::BTreeMap;
@@ -36,6 +37,9 @@ async fn the_main_job() {
     leadership::a_rollout_survives_killed_operators(&fleet).await;
     lost_member::a_lost_member_is_left_alone_and_adopted_on_return(&fleet).await;
     nothing_is_left_after_delete(&fleet).await;
+    the_model_is_served_again(&fleet).await;
+    release::a_deletion_goes_on_without_a_lost_member(&fleet).await;
+    the_fleet_is_dissolved(&fleet).await;
     fleet.lab.down().await.unwrap();
 }
 
@@ -144,5 +148,13 @@ async fn nothing_is_left_after_delete(fleet: &Fleet) {
     for member in MEMBERS {
         eventually(&format!("{member} is empty"), || nothing_is_left(fleet, member)).await;
     }
+}
+
+async fn the_model_is_served_again(fleet: &Fleet) {
+    fleet.apply(HUB, &fleet.manifests().unwrap().model_deployment).await.unwrap();
+    wait_ready(fleet, "modeldeployment", "minilm").await;
+}
+
+async fn the_fleet_is_dissolved(fleet: &Fleet) {
     fleet.kubectl(HUB, &["delete", "datasetreplica,bucket,cluster", "--all", "--timeout=180s"], "").await.unwrap();
 }

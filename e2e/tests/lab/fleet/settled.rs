@@ -15,11 +15,15 @@ const MINUTE: Duration = Duration::from_mins(1);
 const ATTEMPTS: usize = 4;
 
 pub(super) async fn nothing_is_written_for_a_minute(fleet: &Fleet) {
-    let mut written = Vec::new();
+    let mut written: Vec<(String, usize)> = Vec::new();
     for _ in 0..ATTEMPTS {
         let before = writes(fleet);
         tokio::time::sleep(MINUTE).await;
-        written = writes(fleet).into_iter().filter(|(write, count)| before.get(write) != Some(count)).collect();
+        let new = |(write, count): (String, usize)| {
+            let count = count - before.get(&write).copied().unwrap_or_default();
+            (count > 0).then_some((write, count))
+        };
+        written = writes(fleet).into_iter().filter_map(new).collect();
         if written.is_empty() {
             println!("no write of the operator for 60 s at any of four API servers");
             return;
