@@ -9,7 +9,6 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::UnsupportedFields;
 use crate::references::{LocalReference, SecretKeyReference};
 use crate::rules::{label_key, label_value};
 
@@ -67,7 +66,10 @@ pub struct ClusterSpec {
     #[x_kube(validation = Rule::new(r"self.all(resource, self[resource].matches(r'^[0-9]+(\.[0-9]{1,9})?$'))")
         .message("a price is a decimal number in quotes, such as \"0.04\""))]
     pub prices: BTreeMap<String, String>,
-    /// The most that Skyfleet may use of each resource here.
+    /// Whether the room that its nodes have now is all there is.
+    #[serde(default)]
+    pub capacity_policy: CapacityPolicy,
+    /// The most that Skyfleet may use of each resource here, all ModelDeployments together.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "crate::schema::amounts")]
     pub limits: BTreeMap<String, Quantity>,
@@ -149,12 +151,22 @@ pub struct Taint {
     pub effect: TaintEffect,
 }
 
+/// Whether the room that a cluster's nodes have now is all there is.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CapacityPolicy {
+    /// It is: no replica comes that no node has room for.
+    #[default]
+    Measured,
+    /// More nodes come when pods wait for them (a cluster autoscaler, Karpenter, virtual nodes): only `limits` bound it.
+    Elastic,
+}
+
 /// What a taint does.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TaintEffect {
     /// No new replica comes.
     NoSchedule,
-    /// No new replica comes, and those there are moved away.
+    /// No new replica comes, and those there go once others serve in their place.
     NoExecute,
 }
 
@@ -190,22 +202,11 @@ pub struct ClusterStatus {
     /// When the cluster last answered before contact was lost; absent while it answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_contact: Option<Time>,
-}
-
-impl UnsupportedFields for ClusterSpec {
-    fn unsupported_fields(&self) -> Vec<String> {
-        let mut fields = Vec::new();
-        if !self.prices.is_empty() {
-            fields.push("spec.prices".to_owned());
-        }
-        if !self.limits.is_empty() {
-            fields.push("spec.limits".to_owned());
-        }
-        for (index, taint) in self.taints.iter().enumerate() {
-            if taint.effect == TaintEffect::NoExecute {
-                fields.push(format!("spec.taints[{index}].effect NoExecute"));
-            }
-        }
-        fields
-    }
+    /// When contact was lost last, if ever; it stays when the cluster is back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_loss: Option<Time>,
+    /// How unsteady contact had been at that loss: 1000 for each loss, and half as much every 15 minutes. A cluster above
+    /// 3000 takes no new replica until it has fallen to 750 (route flap damping, RFC 2439).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flap_penalty: Option<i32>,
 }

@@ -38,18 +38,19 @@ pub(crate) fn quantities(_: &mut SchemaGenerator) -> Schema {
 }
 
 /// As [`quantities`], checked: a person writes these.
-pub(crate) fn amounts(_: &mut SchemaGenerator) -> Schema {
+pub(crate) fn amounts(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "object", "maxProperties": 32, "additionalProperties": amount(generator) })
+}
+
+/// One quantity, checked.
+pub(crate) fn amount(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
-        "type": "object",
-        "maxProperties": 32,
-        "additionalProperties": {
-            "x-kubernetes-int-or-string": true,
-            "maxLength": 32,
-            "x-kubernetes-validations": [{
-                "rule": "isQuantity(string(self)) && !quantity(string(self)).isLessThan(quantity('0'))",
-                "message": "must be a quantity of at least 0, such as 4, 500m or 16Gi"
-            }]
-        }
+        "x-kubernetes-int-or-string": true,
+        "maxLength": 32,
+        "x-kubernetes-validations": [{
+            "rule": "isQuantity(string(self)) && !quantity(string(self)).isLessThan(quantity('0'))",
+            "message": "must be a quantity of at least 0, such as 4, 500m or 16Gi"
+        }]
     })
 }
 

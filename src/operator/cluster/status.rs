@@ -28,6 +28,8 @@ pub(super) fn status(cluster: &Cluster, member: Result<Report, &Refusal>, now: T
                 allocated: known.map_or(earlier.allocated, |known| known.allocated),
                 round_trip_milliseconds: report.round_trip_milliseconds,
                 last_contact: last_contact(report.reachable, report.last_contact, earlier.last_contact),
+                last_loss: earlier.last_loss,
+                flap_penalty: earlier.flap_penalty,
             }
         }
         Err(refusal) => {

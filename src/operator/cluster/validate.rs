@@ -1,14 +1,13 @@
-//! Checks a Cluster: only fields that are acted on, and a connection without anything dangerous in it.
+//! Checks a Cluster: a connection without anything dangerous in it.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
+use skyfleet_api::ClusterSpec;
 use skyfleet_api::conditions::Reason;
-use skyfleet_api::{ClusterSpec, UnsupportedFields};
 
 use super::dereference::secret_name;
 use crate::operator::fleet::{Connection, from_kubeconfig, from_parts};
-use crate::operator::report::unsupported;
 
 /// Why a Cluster is not connected to: the reason and the message of its condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,10 +28,6 @@ pub(super) fn connection(
     secret: Option<&BTreeMap<String, ByteString>>,
     namespace: &str,
 ) -> Result<Connection, Refusal> {
-    let fields = spec.unsupported_fields();
-    if !fields.is_empty() {
-        return Err(Refusal::new(Reason::UnsupportedField, unsupported(&fields)));
-    }
     let name = secret_name(spec).unwrap_or_default();
     let Some(data) = secret else {
         let message = format!("there is no Secret {name:?} in the operator's namespace {namespace:?}: make it there");
@@ -81,15 +76,6 @@ mod tests {
             assert_eq!(refusal.reason, reason);
             assert!(refusal.message.contains(said), "{}", refusal.message);
         }
-    }
-
-    #[test]
-    fn a_field_not_acted_on_is_refused_before_anything_is_read() {
-        let mut spec = spec(&json!({"server": "https://a", "credentialsSecretRef": {"name": "c"}}));
-        spec.prices.insert("cpu".to_owned(), "0.04".to_owned());
-        let refusal = refusal(&spec, Some(&secret("token", "t")));
-        assert_eq!(refusal.reason, Reason::UnsupportedField);
-        assert!(refusal.message.contains("spec.prices"));
     }
 
     #[test]

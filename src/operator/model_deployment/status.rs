@@ -110,6 +110,7 @@ pub(super) fn status(
         selector: pod_selector(&model.name_any()),
         clusters: clusters.join(","),
         placements,
+        ..earlier
     }
 }
 

@@ -1,16 +1,23 @@
 //! `ModelDeployment`: a model served by replicas all over the fleet.
 
+mod autoscaling;
+mod failover;
 mod model;
 mod placement;
+mod rollout;
 mod runtime;
 mod status;
 
+pub use autoscaling::{Autoscaling, AutoscalingStatus};
+pub use failover::{Displaced, Failback, Failover, MovePolicy, Shortfall, ShortfallCause};
 pub use model::{BucketModel, DatasetReplicaModel, ImageModel, Model};
 pub use placement::{
-    DataLocality, Placement, Residency, Spread, Strategy, Toleration, TolerationOperator, TopologyKey,
+    CapacityType, ClusterField, DataLocality, FieldOperator, FieldRequirement, Gang, Placement, Rebalance, Residency,
+    Spread, Strategy, Toleration, TolerationOperator, TopologyKey, Weight,
 };
-pub use runtime::{Preset, Probes, Runtime, ServiceSpec, ServiceType};
-pub use status::{ModelDeploymentStatus, PlacementStatus};
+pub use rollout::{FailurePolicy, Rollout, RolloutPhase, RolloutStatus, Wave};
+pub use runtime::{Preset, Probes, Runtime, RuntimeMetrics, ServiceSpec, ServiceType};
+pub use status::{ModelDeploymentStatus, PlacementStatus, RebalanceStatus};
 
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
@@ -69,13 +76,13 @@ pub struct ModelDeploymentSpec {
     /// How the replicas of one cluster are reached there.
     #[serde(default)]
     pub service: ServiceSpec,
-    /// When and how replicas leave a cluster that is lost.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub failover: Option<Failover>,
-    /// In which order a change reaches the clusters.
+    /// When replicas are made elsewhere for those of a cluster that is lost or where they do not serve.
+    #[serde(default)]
+    pub failover: Failover,
+    /// In which order a change reaches the clusters; all at once when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rollout: Option<Rollout>,
-    /// Let load decide the number of replicas.
+    /// Let load decide the number of replicas; `replicas` then says nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<Autoscaling>,
 }
@@ -84,57 +91,9 @@ fn one() -> i32 {
     1
 }
 
-/// When and how replicas leave a cluster that is lost.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct Failover {
-    /// Seconds without contact before replicas are made elsewhere.
-    #[schemars(range(min = 10, max = 86_400))]
-    pub grace_period_seconds: i32,
-}
-
-/// In which order a change reaches the clusters.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct Rollout {
-    /// Clusters that get a change first, in this order; the others follow together.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), inner(length(min = 1, max = 63)))]
-    pub canary_clusters: Vec<String>,
-    /// Stop before the next wave until it is false again.
-    #[serde(default)]
-    pub paused: bool,
-}
-
-/// Let load decide the number of replicas.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct Autoscaling {
-    /// Never fewer.
-    #[schemars(range(min = 0))]
-    pub min_replicas: i32,
-    /// Never more.
-    #[schemars(range(min = 1))]
-    pub max_replicas: i32,
-    /// Requests in flight per replica to aim at.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1))]
-    pub target_in_flight: Option<i32>,
-}
-
 impl UnsupportedFields for ModelDeploymentSpec {
     fn unsupported_fields(&self) -> Vec<String> {
-        let checks = [
-            (self.model.bucket.is_some(), "spec.model.bucket"),
-            (self.placement.strategy != Strategy::RoundRobin, "spec.placement.strategy other than RoundRobin"),
-            (!self.placement.spread.is_empty(), "spec.placement.spread"),
-            (self.placement.min_clusters.is_some(), "spec.placement.minClusters"),
-            (self.placement.residency.is_some(), "spec.placement.residency"),
-            (self.placement.data_locality == DataLocality::Preferred, "spec.placement.dataLocality Preferred"),
-            (self.failover.is_some(), "spec.failover"),
-            (self.rollout.is_some(), "spec.rollout"),
-            (self.autoscaling.is_some(), "spec.autoscaling"),
-        ];
+        let checks = [(self.model.bucket.is_some(), "spec.model.bucket")];
         checks.into_iter().filter(|(set, _)| *set).map(|(_, path)| path.to_owned()).collect()
     }
 }

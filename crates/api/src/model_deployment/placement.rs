@@ -11,12 +11,20 @@ use crate::rules::{label_key, label_value};
 /// Which clusters may hold replicas, and how the replicas are shared out among them.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.weights) || self.strategy == 'Weighted'")
+        .message("weights go with the strategy Weighted"),
+)]
 pub struct Placement {
     /// Only Clusters with these labels; all when absent. Besides its own labels a Cluster has `skyfleet.dev/provider`,
     /// `topology.kubernetes.io/region` and `topology.kubernetes.io/zone` from its spec.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::schema::label_selector")]
     pub cluster_selector: Option<LabelSelector>,
+    /// Only Clusters whose name, provider, region or zone is so; all of these hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub cluster_fields: Vec<FieldRequirement>,
     /// Taints of Clusters that do not keep these replicas away.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
@@ -24,6 +32,10 @@ pub struct Placement {
     /// How replicas are shared out.
     #[serde(default)]
     pub strategy: Strategy,
+    /// For the strategy `Weighted`: the weights of clusters. One that is not named has the weight 1.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub weights: Vec<Weight>,
     /// Bounds on replicas by provider, region or cluster.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 3))]
@@ -39,6 +51,106 @@ pub struct Placement {
     /// Whether a verified copy of the model's data near the cluster is a must.
     #[serde(default)]
     pub data_locality: DataLocality,
+    /// Whether replicas run on nodes that the cloud may take away at short notice.
+    #[serde(default)]
+    pub capacity_type: CapacityType,
+    /// Replicas that are of use only together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gang: Option<Gang>,
+    /// Move replicas that run, to where the strategy would have them now. Without it nothing moves that need not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rebalance: Option<Rebalance>,
+}
+
+/// What a field of a Cluster must be.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct FieldRequirement {
+    /// The field.
+    pub field: ClusterField,
+    /// How it is compared.
+    pub operator: FieldOperator,
+    /// The values.
+    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 63)))]
+    pub values: Vec<String>,
+}
+
+/// A field of a Cluster.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub enum ClusterField {
+    /// `metadata.name`.
+    Name,
+    /// `spec.provider`.
+    Provider,
+    /// `spec.region`.
+    Region,
+    /// `spec.zone`; empty when it has none.
+    Zone,
+}
+
+/// How a field is compared.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldOperator {
+    /// It is one of the values.
+    In,
+    /// It is none of the values.
+    NotIn,
+}
+
+/// The weight of some clusters.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Weight {
+    /// The Clusters, by name.
+    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 63)))]
+    pub clusters: Vec<String>,
+    /// Their weight: a cluster of weight 2 gets twice as many replicas as one of weight 1, and one of weight 0 none.
+    #[schemars(range(min = 0, max = 1000))]
+    pub weight: i32,
+}
+
+/// Whether replicas run on nodes that the cloud may take away at short notice.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CapacityType {
+    /// On any node.
+    #[default]
+    Any,
+    /// Only on nodes that stay.
+    OnDemand,
+    /// Only on spot or preemptible nodes.
+    Spot,
+    /// On nodes that stay, as long as there are such.
+    PreferOnDemand,
+    /// On spot or preemptible nodes, as long as there are such.
+    PreferSpot,
+}
+
+/// Replicas that are of use only together.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Gang {
+    /// Replicas come in groups of so many; a group is in one cluster, whole, or not at all. A remainder that fills no group
+    /// is not placed.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub group_size: i32,
+    /// Place all replicas or none: nothing is started until there is room for all of them.
+    #[serde(default)]
+    pub all_or_nothing: bool,
+}
+
+fn one() -> i32 {
+    1
+}
+
+/// How fast replicas that run may move to better places.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Rebalance {
+    /// At most so many replicas move in an hour. Each is replaced before it goes.
+    #[schemars(range(min = 1, max = 1000))]
+    pub max_replicas_per_hour: i32,
 }
 
 /// Tolerates taints of Clusters, as a pod tolerates those of nodes.
@@ -97,20 +209,45 @@ pub enum Strategy {
     Cheapest,
 }
 
-/// Bounds on replicas by one kind of place.
+/// Bounds on replicas by one kind of place. Upper bounds are never passed: a replica that would is not placed. Lower bounds
+/// come before the strategy; where they cannot be kept, replicas are placed all the same and the status says so.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.minPlaces) || !has(self.maxPlaces) || self.minPlaces <= self.maxPlaces")
+        .message("minPlaces must not be above maxPlaces"),
+    validation = Rule::new("!has(self.minReplicas) || !has(self.maxReplicas) || self.minReplicas <= self.maxReplicas")
+        .message("minReplicas must not be above maxReplicas"),
+    validation = Rule::new("[has(self.maxSkew), has(self.minPlaces), has(self.maxPlaces), has(self.minReplicas), has(self.maxReplicas)].exists(x, x)")
+        .message("give at least one of maxSkew, minPlaces, maxPlaces, minReplicas and maxReplicas"),
+)]
 pub struct Spread {
     /// The kind of place.
     pub by: TopologyKey,
-    /// Places may differ by at most so many replicas.
+    /// Eligible places may differ by at most so many replicas.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub max_skew: Option<i32>,
+    /// Replicas are in at least so many places.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub min_places: Option<i32>,
+    /// Replicas are in at most so many places.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub max_places: Option<i32>,
+    /// Every eligible place gets at least so many, as long as there are enough.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100_000))]
+    pub min_replicas: Option<i32>,
+    /// No place gets more than so many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100_000))]
+    pub max_replicas: Option<i32>,
 }
 
 /// A kind of place.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(rename_all = "camelCase")]
 pub enum TopologyKey {
     /// The cloud.
@@ -138,9 +275,9 @@ pub struct Residency {
 /// Whether a verified copy of the model's data near the cluster is a must.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DataLocality {
-    /// Only clusters that a bucket of the dataset lies near.
+    /// Only clusters that a bucket of the dataset lies near; pods start once the copy there is verified.
     #[default]
     Required,
-    /// Other clusters too, which load from afar.
+    /// Such clusters first; others too, which load from a verified copy further away.
     Preferred,
 }

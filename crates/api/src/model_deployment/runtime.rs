@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{EnvVar, Probe, ResourceRequirements};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -47,11 +48,58 @@ pub struct Runtime {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::schema::resource_requirements")]
     pub resources: Option<ResourceRequirements>,
+    /// Memory that each GPU of a replica must have. Only nodes whose label `nvidia.com/gpu.memory` (MiB, set by NVIDIA's
+    /// GPU feature discovery) says so count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::schema::amount")]
+    pub gpu_memory: Option<Quantity>,
+    /// Where the program's load is read, when it differs from the preset's; a custom program has none unless it is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<RuntimeMetrics>,
     /// A PodTemplateSpec laid over the one Skyfleet makes: maps are merged, containers, volumes and variables by name. The
     /// container that serves is named `runtime`, the one that loads the model `load-model`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::schema::any_object")]
     pub pod_template: Option<serde_json::Value>,
+}
+
+/// Where a program's load is read, in Prometheus' text format. Metrics of one name with several label sets are added up.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct RuntimeMetrics {
+    /// The path.
+    #[serde(default = "metrics_path")]
+    #[schemars(length(max = 255))]
+    #[x_kube(validation = Rule::new(r"self.matches(r'^/\S*$')").message("must be a path that begins with /"))]
+    pub path: String,
+    /// The port; the runtime's when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65_535))]
+    pub port: Option<i32>,
+    /// A gauge: requests being answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255))]
+    pub in_flight: Option<String>,
+    /// A gauge: requests waiting to be taken up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255))]
+    pub queued: Option<String>,
+    /// A counter: requests that were answered, well or not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255))]
+    pub requests: Option<String>,
+    /// A counter: requests among them that failed by the program's fault.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255))]
+    pub errors: Option<String>,
+    /// A histogram: seconds to the first token, or to the answer where there are no tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255))]
+    pub time_to_first_token: Option<String>,
+}
+
+fn metrics_path() -> String {
+    "/metrics".to_owned()
 }
 
 /// A program that is known.
