@@ -1,7 +1,9 @@
 //! What decides: pure functions from what is known to what shall be. No client, no async, no clock.
 //!
+//! * [`load`]: what replicas report of their work.
 //! * [`placement`]: which member cluster gets how many replicas, and why the others get none.
 //! * [`workload`]: the objects a member cluster shall hold for its share of a ModelDeployment.
 
+pub mod load;
 pub mod placement;
 pub mod workload;

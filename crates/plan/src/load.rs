@@ -1,0 +1,41 @@
+//! What the replicas of a ModelDeployment report of their work.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// A report older than this says nothing of now.
+pub const FRESH: SignedDuration = SignedDuration::from_secs(60);
+
+/// What the replicas of one ModelDeployment in one cluster report, taken together. What they don't report is absent, not
+/// zero.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Load {
+    /// When it was measured.
+    pub observed: Timestamp,
+    /// Replicas that reported.
+    pub reporting: i32,
+    /// Requests being answered, by all that reported.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub in_flight: Option<f64>,
+    /// Requests waiting to be taken up, by all that reported.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queued: Option<f64>,
+    /// Mean time to the first token (to the answer, where there are no tokens) in seconds, since the report before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_to_first_token: Option<f64>,
+    /// Requests answered since the report before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests: Option<f64>,
+    /// The share of those that failed, 0 to 1; absent where there were none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_ratio: Option<f64>,
+}
+
+impl Load {
+    /// Whether it still says something of `now`.
+    #[must_use]
+    pub fn is_fresh(&self, now: Timestamp) -> bool {
+        now.duration_since(self.observed) <= FRESH
+    }
+}
