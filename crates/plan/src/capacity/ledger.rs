@@ -1,0 +1,188 @@
+//! The room in every member after all decisions. Whoever decides asks here and enters the decision here before the next one
+//! is made: what one was given, no other is given too.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::room::on_nodes;
+use super::{Inventory, ModelKey, Node, PodShape, Resources, Room, Shortage};
+
+/// What may be used of a cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// Nodes come when pods wait for them: what the present ones have left does not bound it.
+    pub elastic: bool,
+    /// The most that all ModelDeployments together may request, by resource, in the units of [`Resources`]; what is not
+    /// named is not bounded.
+    pub limits: BTreeMap<String, i64>,
+}
+
+/// The room in every member after all decisions.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    accounts: BTreeMap<String, Account>,
+    entries: HashMap<ModelKey, Entry>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Account {
+    terms: Terms,
+    inventory: Option<Arc<Inventory>>,
+    /// The nodes with what was decided and is not seen yet taken off; none while it is to be worked out anew.
+    nodes: Option<Vec<Node>>,
+    requested: Resources,
+    models: BTreeSet<ModelKey>,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    shape: Arc<PodShape>,
+    shares: BTreeMap<String, i32>,
+}
+
+impl Ledger {
+    /// Takes what was last counted in a cluster and what may be used of it.
+    pub fn count(&mut self, cluster: &str, inventory: Option<Arc<Inventory>>, terms: Terms) {
+        let account = self.accounts.entry(cluster.to_owned()).or_default();
+        account.terms = terms;
+        let same = match (&account.inventory, &inventory) {
+            (Some(old), Some(new)) => Arc::ptr_eq(old, new),
+            (None, None) => true,
+            _ => false,
+        };
+        if !same {
+            account.inventory = inventory;
+            account.nodes = None;
+        }
+    }
+
+    /// Forgets a cluster that has left.
+    pub fn forget_cluster(&mut self, cluster: &str) {
+        self.accounts.remove(cluster);
+    }
+
+    /// Forgets the clusters that are not among these.
+    pub fn retain_clusters(&mut self, known: impl Fn(&str) -> bool) {
+        self.accounts.retain(|name, _| known(name));
+    }
+
+    /// Enters what is decided for a ModelDeployment: replicas by cluster, whether they run already or not.
+    pub fn enter(&mut self, model: &ModelKey, shape: &Arc<PodShape>, shares: &BTreeMap<String, i32>) {
+        let before = self.entries.get(model).cloned();
+        if before.as_ref().is_some_and(|before| before.shares == *shares && before.shape == *shape) {
+            return;
+        }
+        let before_shares = before.as_ref().map(|before| before.shares.clone()).unwrap_or_default();
+        let same_shape = before.as_ref().is_some_and(|before| before.shape == *shape);
+        let clusters: BTreeSet<&String> = before_shares.keys().chain(shares.keys()).collect();
+        for cluster in clusters {
+            let of = |shares: &BTreeMap<String, i32>| i64::from(shares.get(cluster).copied().unwrap_or_default());
+            let (had, has) = (of(&before_shares), of(shares));
+            let account = self.accounts.entry(cluster.clone()).or_default();
+            if let Some(before) = &before {
+                account.requested.take(&before.shape.requests, had);
+            }
+            account.requested.take(&shape.requests, -has);
+            if has > 0 {
+                account.models.insert(model.clone());
+            } else {
+                account.models.remove(model);
+            }
+            account.change(model, shape, had, has, same_shape);
+        }
+        self.entries.insert(model.clone(), Entry { shape: shape.clone(), shares: shares.clone() });
+    }
+
+    /// Forgets a ModelDeployment that holds nothing any more.
+    pub fn forget(&mut self, model: &ModelKey) {
+        if let Some(entry) = self.entries.get(model) {
+            let shape = entry.shape.clone();
+            self.enter(model, &shape, &BTreeMap::new());
+            self.entries.remove(model);
+        }
+    }
+
+    /// How many more replicas of this shape a cluster holds.
+    pub fn room(&mut self, cluster: &str, shape: &PodShape) -> Room {
+        self.work_out(cluster);
+        let Some(account) = self.accounts.get(cluster) else {
+            return Room { shortage: Some(Shortage::NotCounted), ..Room::default() };
+        };
+        let room = match &account.nodes {
+            _ if account.terms.elastic => Room::UNBOUNDED,
+            Some(nodes) => on_nodes(nodes, shape),
+            None => Room { shortage: Some(Shortage::NotCounted), ..Room::default() },
+        };
+        account.within_limits(room, shape)
+    }
+
+    /// What all ModelDeployments together request of a cluster.
+    #[must_use]
+    pub fn requested(&self, cluster: &str) -> Resources {
+        self.accounts.get(cluster).map(|account| account.requested.clone()).unwrap_or_default()
+    }
+
+    fn work_out(&mut self, cluster: &str) {
+        let Some(account) = self.accounts.get_mut(cluster) else { return };
+        let (None, Some(inventory)) = (&account.nodes, account.inventory.clone()) else { return };
+        let mut nodes = inventory.nodes.clone();
+        for shape in &inventory.waiting {
+            occupy(&mut nodes, shape, 1);
+        }
+        for model in &account.models {
+            let Some(entry) = self.entries.get(model) else { continue };
+            let decided = i64::from(entry.shares.get(cluster).copied().unwrap_or_default());
+            occupy(&mut nodes, &entry.shape, decided - inventory.bound.get(model).copied().unwrap_or_default());
+        }
+        account.nodes = Some(nodes);
+    }
+}
+
+impl Account {
+    /// Keeps the worked-out nodes up to date where that is simple, and has them worked out anew where it is not.
+    fn change(&mut self, model: &ModelKey, shape: &PodShape, had: i64, has: i64, same_shape: bool) {
+        let Some(inventory) = &self.inventory else { return };
+        let bound = inventory.bound.get(model).copied().unwrap_or_default();
+        match &mut self.nodes {
+            Some(nodes) if has >= had && (same_shape || had == 0) => {
+                occupy(nodes, shape, (has - bound).max(0) - (had - bound).max(0));
+            }
+            // Pods that are bound hold their room until they are seen to be gone.
+            Some(_) if had <= bound && has <= had && same_shape => {}
+            _ => self.nodes = None,
+        }
+    }
+
+    fn within_limits(&self, mut room: Room, shape: &PodShape) -> Room {
+        for (resource, limit) in &self.terms.limits {
+            let needed = shape.requests.amount(resource);
+            if needed <= 0 {
+                continue;
+            }
+            let left = limit.saturating_sub(self.requested.amount(resource));
+            let most = left.max(0) / needed;
+            if most < room.replicas {
+                room.replicas = most;
+                room.preferred = room.preferred.min(most);
+            }
+            if most == 0 && room.shortage.is_none() {
+                room.shortage = Some(Shortage::Limit { resource: resource.clone(), needed, left });
+            }
+        }
+        room
+    }
+}
+
+/// Puts pods onto the nodes as Kubernetes' scheduler does by default, each where most is left (`LeastAllocated`): to count on
+/// them lying closer together than they will would promise room that is not there. Pods without a node to go to take none.
+fn occupy(nodes: &mut [Node], shape: &PodShape, count: i64) {
+    for _ in 0..count.max(0) {
+        let most_left = nodes
+            .iter_mut()
+            .map(|node| (node.fits(shape), node))
+            .filter(|(fits, _)| *fits > 0)
+            .max_by(|(a, x), (b, y)| a.cmp(b).then_with(|| y.name.cmp(&x.name)));
+        let Some((_, node)) = most_left else { return };
+        node.free.take(&shape.requests, 1);
+    }
+}
