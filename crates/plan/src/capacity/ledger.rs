@@ -126,13 +126,25 @@ impl Ledger {
         let Some(account) = self.accounts.get_mut(cluster) else { return };
         let (None, Some(inventory)) = (&account.nodes, account.inventory.clone()) else { return };
         let mut nodes = inventory.nodes.clone();
+        // The largest first: those find a node only as long as there is one.
+        let mut decided: Vec<(&PodShape, i64)> = account
+            .models
+            .iter()
+            .filter_map(|model| {
+                let entry = self.entries.get(model)?;
+                let share = i64::from(entry.shares.get(cluster).copied().unwrap_or_default());
+                Some((&*entry.shape, share - inventory.bound.get(model).copied().unwrap_or_default()))
+            })
+            .filter(|(_, unseen)| *unseen > 0)
+            .collect();
+        decided.sort_by_cached_key(|(shape, _)| inventory.nodes.iter().map(|node| node.fits(shape)).sum::<i64>());
+        for (shape, unseen) in decided {
+            let homeless = occupy(&mut nodes, shape, unseen);
+            reserve_anywhere(&mut nodes, &shape.requests, homeless);
+        }
+        // Others' pods that no node has room for take none from anybody.
         for shape in &inventory.waiting {
             occupy(&mut nodes, shape, 1);
-        }
-        for model in &account.models {
-            let Some(entry) = self.entries.get(model) else { continue };
-            let decided = i64::from(entry.shares.get(cluster).copied().unwrap_or_default());
-            occupy(&mut nodes, &entry.shape, decided - inventory.bound.get(model).copied().unwrap_or_default());
         }
         account.nodes = Some(nodes);
     }
@@ -145,7 +157,9 @@ impl Account {
         let bound = inventory.bound.get(model).copied().unwrap_or_default();
         match &mut self.nodes {
             Some(nodes) if has >= had && (same_shape || had == 0) => {
-                occupy(nodes, shape, (has - bound).max(0) - (had - bound).max(0));
+                let more = (has - bound).max(0) - (had - bound).max(0);
+                let homeless = occupy(nodes, shape, more);
+                reserve_anywhere(nodes, &shape.requests, homeless);
             }
             // Pods that are bound hold their room until they are seen to be gone.
             Some(_) if had <= bound && has <= had && same_shape => {}
@@ -174,15 +188,29 @@ impl Account {
 }
 
 /// Puts pods onto the nodes as Kubernetes' scheduler does by default, each where most is left (`LeastAllocated`): to count on
-/// them lying closer together than they will would promise room that is not there. Pods without a node to go to take none.
-fn occupy(nodes: &mut [Node], shape: &PodShape, count: i64) {
-    for _ in 0..count.max(0) {
+/// them lying closer together than they will would promise room that is not there. Gives how many found no node.
+fn occupy(nodes: &mut [Node], shape: &PodShape, count: i64) -> i64 {
+    for placed in 0..count.max(0) {
         let most_left = nodes
             .iter_mut()
             .map(|node| (node.fits(shape), node))
             .filter(|(fits, _)| *fits > 0)
             .max_by(|(a, x), (b, y)| a.cmp(b).then_with(|| y.name.cmp(&x.name)));
-        let Some((_, node)) = most_left else { return };
+        let Some((_, node)) = most_left else { return count - placed };
         node.free.take(&shape.requests, 1);
+    }
+    0
+}
+
+/// Takes what was promised to pods that no single node has room for from what is left in bits and pieces: it was promised,
+/// and must not be promised again.
+fn reserve_anywhere(nodes: &mut [Node], requests: &Resources, count: i64) {
+    for (resource, _, needed) in requests.against(requests) {
+        let mut owed = needed.saturating_mul(count.max(0));
+        for node in nodes.iter_mut() {
+            let taken = node.free.amount(resource).clamp(0, owed.max(0));
+            node.free.reduce(resource, taken);
+            owed -= taken;
+        }
     }
 }

@@ -74,6 +74,20 @@ impl Resources {
         }
     }
 
+    /// Takes an amount of one resource away.
+    pub fn reduce(&mut self, resource: &str, amount: i64) {
+        match resource {
+            "cpu" => self.cpu_millis -= amount,
+            "memory" => self.memory_bytes -= amount,
+            "pods" => self.pods -= amount,
+            other => {
+                if let Some(have) = self.other.get_mut(other) {
+                    *have -= amount;
+                }
+            }
+        }
+    }
+
     /// Adds `more`.
     pub fn add(&mut self, more: &Self) {
         self.take(more, -1);
