@@ -1,11 +1,13 @@
 //! What decides: pure functions from what is known to what shall be. No client, no async, no clock.
 //!
 //! * [`capacity`]: how much room there is, node by node, less what was decided.
+//! * [`failover`]: when contact counts as lost, and when the hub had better doubt itself.
 //! * [`load`]: what replicas report of their work.
 //! * [`placement`]: which member cluster gets how many replicas, and why the others get none.
 //! * [`workload`]: the objects a member cluster shall hold for its share of a ModelDeployment.
 
 pub mod capacity;
+pub mod failover;
 pub mod load;
 pub mod placement;
 pub mod workload;

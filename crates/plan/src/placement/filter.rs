@@ -1,110 +1,193 @@
 //! The verdict on every cluster: may it take replicas, and what happens to those it holds.
 
-use std::collections::BTreeMap;
-use std::fmt;
-
+use jiff::{SignedDuration, Timestamp};
 use kube::core::{ParseExpressionError, Selector, SelectorExt};
-use skyfleet_api::cluster::Taint;
-use skyfleet_api::model_deployment::{Toleration, TolerationOperator};
+use serde::{Deserialize, Serialize};
+use skyfleet_api::cluster::{Taint, TaintEffect};
+use skyfleet_api::model_deployment::{
+    ClusterField, DataLocality, FieldOperator, FieldRequirement, MovePolicy, Placement, Residency, Strategy,
+    Toleration, TolerationOperator,
+};
 
-use super::snapshot::{Candidate, Data, Request};
-
-/// Why a cluster gets no new replica.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Exclusion {
-    /// Its API server does not answer; what it holds is counted and left.
-    Unreachable,
-    /// It is leaving the fleet.
-    Leaving,
-    /// The cluster selector does not match its labels.
-    NotSelected,
-    /// It has a taint that is not tolerated.
-    Tainted(Taint),
-    /// No bucket of the dataset lies near it.
-    NoBucketNear,
-}
-
-impl fmt::Display for Exclusion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreachable => f.write_str("its API server cannot be reached"),
-            Self::Leaving => f.write_str("the Cluster is being deleted"),
-            Self::NotSelected => f.write_str("its labels do not match spec.placement.clusterSelector"),
-            Self::Tainted(taint) => {
-                write!(f, "taint {}={}:{:?} is not tolerated", taint.key, taint.value, taint.effect)
-            }
-            Self::NoBucketNear => f.write_str("no bucket of the dataset lies near it (spec.near of a Bucket)"),
-        }
-    }
-}
+use super::exclusion::Exclusion;
+use super::snapshot::{Candidate, Data, Snapshot};
+use crate::failover::{Contact, ContactState, Patience, Suspicion, lost_since, overdue, suspicion};
 
 /// What may happen to a cluster's replicas.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Verdict {
     /// May take more.
     Eligible,
     /// Takes no more and keeps what it has, unless fewer are wanted.
     Keeps(Exclusion),
-    /// Takes no more and gives up what it has.
+    /// Takes no more, and what it has is made elsewhere.
     GivesUp(Exclusion),
 }
 
 impl Verdict {
     /// Why it takes no more; `None` when it may.
-    pub(super) fn exclusion(&self) -> Option<&Exclusion> {
+    #[must_use]
+    pub fn exclusion(&self) -> Option<&Exclusion> {
         match self {
             Self::Eligible => None,
             Self::Keeps(exclusion) | Self::GivesUp(exclusion) => Some(exclusion),
         }
     }
-
-    /// Whether a change there reaches the cluster now.
-    pub(super) fn takes_effect(&self) -> bool {
-        self.exclusion() != Some(&Exclusion::Unreachable)
-    }
-
-    pub(super) fn why(&self, replicas: i32) -> String {
-        match self {
-            Self::Eligible if replicas == 0 => "fewer replicas are wanted".to_owned(),
-            Self::Eligible => "round robin over the eligible clusters".to_owned(),
-            Self::Keeps(exclusion) => format!("keeps what it has and takes no more: {exclusion}"),
-            Self::GivesUp(exclusion) => format!("gives up what it has: {exclusion}"),
-        }
-    }
 }
 
-/// The verdict on each candidate, by name.
-pub(super) fn verdicts<'a>(
-    request: &Request,
-    candidates: &'a [Candidate],
-) -> Result<BTreeMap<&'a str, Verdict>, ParseExpressionError> {
-    let selector = match &request.placement.cluster_selector {
+/// A verdict, and what of a cluster's replicas counts towards those that are wanted.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Standing {
+    pub(super) verdict: Verdict,
+    pub(super) counted: i32,
+    pub(super) suspicion: Option<Suspicion>,
+}
+
+/// The standing of each candidate, in their order.
+pub(super) fn standings(snapshot: &Snapshot) -> Result<Vec<Standing>, ParseExpressionError> {
+    let selector = match &snapshot.request.placement.cluster_selector {
         Some(selector) => Selector::try_from(selector.clone())?,
         None => Selector::default(),
     };
-    let verdict = |candidate| judge(candidate, &selector, &request.placement.tolerations);
-    Ok(candidates.iter().map(|candidate| (candidate.name.as_str(), verdict(candidate))).collect())
+    Ok(snapshot.candidates.iter().map(|candidate| standing(candidate, &selector, snapshot)).collect())
 }
 
-fn judge(candidate: &Candidate, selector: &Selector, tolerations: &[Toleration]) -> Verdict {
-    // Reachability first: whatever else is known of a silent cluster may be out of date, and what it holds stays.
-    if !candidate.reachable {
-        return Verdict::Keeps(Exclusion::Unreachable);
+fn standing(candidate: &Candidate, selector: &Selector, snapshot: &Snapshot) -> Standing {
+    let suspicion =
+        suspicion(&candidate.contact, snapshot.candidates.iter().map(|other| &other.contact), snapshot.max_lost_share);
+    let verdict = judge(candidate, selector, snapshot, suspicion.is_some());
+    let desired = candidate.held.desired;
+    let counted = match &verdict {
+        Verdict::GivesUp(Exclusion::NotServing { ready, .. }) => desired.min(*ready),
+        Verdict::GivesUp(_) => 0,
+        Verdict::Eligible | Verdict::Keeps(_) => desired,
+    };
+    Standing { verdict, counted: counted.max(0), suspicion }
+}
+
+fn judge(candidate: &Candidate, selector: &Selector, snapshot: &Snapshot, suspected: bool) -> Verdict {
+    let placement = &snapshot.request.placement;
+    // Contact first: whatever else is known of a silent cluster may be out of date.
+    match candidate.contact.state {
+        ContactState::Silent => return silence(candidate, snapshot, suspected),
+        ContactState::Refusing => return Verdict::Keeps(Exclusion::Refusing),
+        ContactState::Answering => {}
     }
     if candidate.leaving {
         return Verdict::GivesUp(Exclusion::Leaving);
     }
+    if let Some(exclusion) = not_allowed(candidate, selector, placement) {
+        return Verdict::GivesUp(exclusion);
+    }
+    let untolerated = |effect| {
+        let taints = candidate.taints.iter().filter(move |taint| taint.effect == effect);
+        taints.into_iter().find(|taint| !tolerated(taint, &placement.tolerations)).cloned()
+    };
+    if let Some(taint) = untolerated(TaintEffect::NoExecute) {
+        return Verdict::GivesUp(Exclusion::Tainted(taint));
+    }
+    if let Some(exclusion) = not_serving(candidate, snapshot) {
+        return Verdict::GivesUp(exclusion);
+    }
+    if let Some(taint) = untolerated(TaintEffect::NoSchedule) {
+        return Verdict::Keeps(Exclusion::Tainted(taint));
+    }
+    if placement.strategy == Strategy::Weighted && weight(placement, &candidate.name) == 0 {
+        return Verdict::Keeps(Exclusion::Weightless);
+    }
+    // Replicas that run have loaded their model already; what is missing only keeps others from starting.
+    match &candidate.data {
+        Data::NoBucketNear if placement.data_locality == DataLocality::Required => {
+            return Verdict::Keeps(Exclusion::NoBucketNear);
+        }
+        Data::Failed(why) => return Verdict::Keeps(Exclusion::DataFailed(why.clone())),
+        _ => {}
+    }
+    match &candidate.room.shortage {
+        Some(shortage) if candidate.room.replicas <= 0 => Verdict::Keeps(Exclusion::NoRoom(shortage.clone())),
+        _ => Verdict::Eligible,
+    }
+}
+
+/// Silence alone deletes nothing: what the cluster holds stays, and after the grace period it is made elsewhere as well,
+/// unless the hub suspects itself.
+fn silence(candidate: &Candidate, snapshot: &Snapshot, suspected: bool) -> Verdict {
+    let failover = &snapshot.request.failover;
+    let since = lost_since(&candidate.contact, snapshot.candidates.iter().map(|other| &other.contact));
+    let until = since + SignedDuration::from_secs(failover.grace_period_seconds.into());
+    if suspected || failover.policy == MovePolicy::Never {
+        return Verdict::Keeps(Exclusion::Unreachable { since, until: None });
+    }
+    if snapshot.now < until {
+        return Verdict::Keeps(Exclusion::Unreachable { since, until: Some(until) });
+    }
+    Verdict::GivesUp(Exclusion::Lost { since })
+}
+
+/// The spec says that replicas must not be there.
+fn not_allowed(candidate: &Candidate, selector: &Selector, placement: &Placement) -> Option<Exclusion> {
     if !selector.matches(&candidate.labels) {
-        return Verdict::GivesUp(Exclusion::NotSelected);
+        return Some(Exclusion::NotSelected);
     }
-    if let Some(taint) = candidate.taints.iter().find(|taint| !tolerated(taint, tolerations)) {
-        return Verdict::Keeps(Exclusion::Tainted(taint.clone()));
+    if let Some(required) = placement.cluster_fields.iter().find(|required| !field_is_so(candidate, required)) {
+        let found = field(candidate, required.field).to_owned();
+        return Some(Exclusion::Field { field: required.field, found });
     }
-    if candidate.data == Data::NoBucketNear {
-        // Replicas that run have loaded their model already; a missing bucket only keeps others from starting.
-        return Verdict::Keeps(Exclusion::NoBucketNear);
+    placement.residency.as_ref().and_then(|residency| against_residency(candidate, residency))
+}
+
+fn field_is_so(candidate: &Candidate, required: &FieldRequirement) -> bool {
+    let listed = required.values.iter().any(|value| value == field(candidate, required.field));
+    match required.operator {
+        FieldOperator::In => listed,
+        FieldOperator::NotIn => !listed,
     }
-    Verdict::Eligible
+}
+
+fn field(candidate: &Candidate, field: ClusterField) -> &str {
+    match field {
+        ClusterField::Name => &candidate.name,
+        ClusterField::Provider => candidate.provider.as_str(),
+        ClusterField::Region => &candidate.region,
+        ClusterField::Zone => &candidate.zone,
+    }
+}
+
+fn against_residency(candidate: &Candidate, residency: &Residency) -> Option<Exclusion> {
+    let against = |by: &str, found: &str| Exclusion::Residency { by: by.to_owned(), found: found.to_owned() };
+    if !residency.providers.is_empty() && !residency.providers.contains(&candidate.provider) {
+        return Some(against("provider", candidate.provider.as_str()));
+    }
+    let allowed = residency.regions.is_empty() || residency.regions.contains(&candidate.region);
+    (!allowed).then(|| against("region", &candidate.region))
+}
+
+/// Replicas that should serve and have not for too long, where the fleet has others that do: were it everywhere, the fault
+/// would be with the model, and no other cluster would mend it.
+fn not_serving(candidate: &Candidate, snapshot: &Snapshot) -> Option<Exclusion> {
+    let failover = &snapshot.request.failover;
+    let late =
+        |candidate: &Candidate| overdue(candidate.held.shortfall.as_ref(), Patience::from(failover), snapshot.now);
+    let shortfall = candidate.held.shortfall.as_ref()?;
+    if failover.policy == MovePolicy::Never || !late(candidate) {
+        return None;
+    }
+    let elsewhere = |other: &Candidate| other.name != candidate.name && other.contact.is_usable() && !late(other);
+    let serves = snapshot.candidates.iter().any(|other| elsewhere(other) && other.held.serving() > 0);
+    let untried = snapshot.candidates.iter().any(|other| elsewhere(other) && other.held.in_force() == 0);
+    let all_fail = !serves && snapshot.candidates.iter().filter(|other| late(other)).count() > 1;
+    (serves || (untried && !all_fail)).then(|| Exclusion::NotServing {
+        ready: candidate.held.serving(),
+        of: candidate.held.in_force(),
+        since: shortfall.since.0,
+    })
+}
+
+/// The weight of a cluster for the strategy `Weighted`.
+pub(super) fn weight(placement: &Placement, cluster: &str) -> i32 {
+    let named = placement.weights.iter().find(|weight| weight.clusters.iter().any(|name| name == cluster));
+    named.map_or(1, |weight| weight.weight)
 }
 
 /// Whether one of the tolerations covers the taint, by the rules that Kubernetes has for nodes.
@@ -118,4 +201,17 @@ fn tolerated(taint: &Taint, tolerations: &[Toleration]) -> bool {
         };
         key && effect && value
     })
+}
+
+/// Whether a cluster that has lost replicas to others is still to prove that it stays: so long it takes new ones only where
+/// no other can.
+pub(super) fn is_recovering(candidate: &Candidate, after: SignedDuration, now: Timestamp) -> bool {
+    candidate.held.displaced.is_some() && now < steady_from(candidate, after)
+}
+
+/// From when a cluster that has lost replicas to others counts as steady.
+pub(super) fn steady_from(candidate: &Candidate, after: SignedDuration) -> Timestamp {
+    let displaced = candidate.held.displaced.as_ref().map_or(Timestamp::MIN, |displaced| displaced.since.0);
+    let Contact { since, .. } = candidate.contact;
+    since.max(displaced).saturating_add(after).unwrap_or(Timestamp::MAX)
 }

@@ -1,70 +1,95 @@
-//! Which member cluster gets how many replicas: snapshot → filter → assign, with a verdict on every cluster.
+//! Which member cluster gets how many replicas: snapshot → filter → score → select → assign, with a verdict on every cluster.
 //!
 //! What holds for every plan:
-//! * the same input gives the same output, whatever the order of the clusters;
-//! * replicas in a cluster that cannot be reached are counted and left: silence is not absence;
-//! * nothing moves that need not: more replicas only add, fewer only remove.
+//! * the same snapshot gives the same plan, whatever the order of the clusters;
+//! * no cluster is given more than it has room for, and no upper bound is passed;
+//! * nothing moves that need not: more replicas only add, fewer only remove, a new cluster moves nothing;
+//! * what a cluster gives up it keeps until others serve in its place ([`Assignment::retained`]);
+//! * silence is not absence: what a cluster that cannot be reached holds is left, and after the grace period made elsewhere as
+//!   well, unless so many fell silent together that the hub suspects itself.
+//!
+//! Files, in the order of the pipeline: `snapshot` (what is known), `filter` and `exclusion` (verdicts), `board` (who has how
+//! many, within which bounds), `score` (ranks by strategy), `assign` (select and assign), `moves` (failback, rebalancing),
+//! `transition` (load before drain).
 
+mod assign;
+mod board;
+mod exclusion;
 mod filter;
-mod round_robin;
+mod moves;
+mod plan;
+mod score;
 mod snapshot;
+mod transition;
 
-pub use filter::{Exclusion, Verdict};
-pub use snapshot::{Candidate, Data, Request};
-
-use std::collections::BTreeMap;
+pub use exclusion::Exclusion;
+pub use filter::Verdict;
+pub use plan::{Assignment, News, Plan};
+pub use snapshot::{Candidate, Data, Held, Request, Snapshot};
 
 use kube::core::ParseExpressionError;
 
-/// Replicas decided for one cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Assignment {
-    /// The cluster's name.
-    pub cluster: String,
-    /// How many replicas it shall hold; 0 where its last ones shall go.
-    pub replicas: i32,
-    /// Why, for a person.
-    pub why: String,
-}
+use board::Board;
+use exclusion::Exclusion::{Lost, NotServing};
+use filter::standings;
+use score::Scale;
 
-/// Where the replicas of one ModelDeployment shall run.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Plan {
-    /// Every cluster that holds or shall hold replicas, by name.
-    pub assignments: Vec<Assignment>,
-    /// Replicas that no cluster may take.
-    pub unplaced: i32,
-    /// Every cluster that gets no new replica, by name, with the reason.
-    pub exclusions: BTreeMap<String, Exclusion>,
-}
-
-/// Shares the replicas of `request` out over `candidates`, starting from what each holds `current`ly. A cluster that holds
-/// replicas and is no candidate any more has left the fleet: nobody can change anything there, so it no longer counts.
+/// Decides where the replicas of a ModelDeployment shall run. A cluster that holds replicas and is no candidate any more has
+/// left the fleet: nobody can change anything there, so it no longer counts.
 ///
 /// # Errors
 /// The cluster selector is not one: an operator that does not exist, or values where there must be none.
-pub fn place(
-    request: &Request,
-    candidates: &[Candidate],
-    current: &BTreeMap<String, i32>,
-) -> Result<Plan, ParseExpressionError> {
-    let verdicts = filter::verdicts(request, candidates)?;
-    let shares = round_robin::share(request.replicas, &verdicts, current);
-    let placed: i32 = shares.values().sum();
-    let assignments = shares
-        .into_iter()
-        .filter(|(cluster, replicas)| *replicas > 0 || current.get(*cluster).is_some_and(|held| *held > 0))
-        .map(|(cluster, replicas)| Assignment {
-            why: verdicts[cluster].why(replicas),
-            cluster: cluster.to_owned(),
-            replicas,
-        })
-        .collect();
-    let exclusions = verdicts
-        .into_iter()
-        .filter_map(|(cluster, verdict)| verdict.exclusion().map(|exclusion| (cluster.to_owned(), exclusion.clone())))
-        .collect();
-    Ok(Plan { assignments, unplaced: request.replicas - placed, exclusions })
+pub fn place(snapshot: &Snapshot) -> Result<Plan, ParseExpressionError> {
+    let standings = standings(snapshot)?;
+    let mut board = Board::new(snapshot, &standings);
+    let scale = Scale::new(snapshot, &board);
+    let placement = &snapshot.request.placement;
+    let asked = snapshot.request.replicas.max(0);
+    let wanted = asked - asked % board.group;
+    let mut returned = moves::take_back_surge(&mut board, snapshot);
+    let missing = wanted - board.total();
+    if missing > 0 {
+        let before = board.clone();
+        assign::give_out(&mut board, &scale, placement.strategy, missing);
+        let together = placement.gang.as_ref().is_some_and(|gang| gang.all_or_nothing);
+        if together && board.total() < wanted {
+            board = before;
+        }
+        leave_where_no_other_can(&mut board, wanted);
+    } else {
+        assign::take_back(&mut board, &scale, -missing, None);
+    }
+    let complete = board.total() == wanted;
+    if complete {
+        returned.extend(moves::fail_back(&mut board, &scale, snapshot));
+    }
+    let settled = complete && returned.is_empty() && is_settled(&board);
+    let rebalanced = moves::rebalance(&mut board, &scale, snapshot, settled);
+    let retained = transition::retained(&board, asked);
+    Ok(plan::plan(snapshot, &board, &scale, plan::Outcome { asked, wanted, retained, returned, rebalanced }))
+}
+
+/// What is made elsewhere because of a loss or a fault stays decided where it is as far as there is no room elsewhere: given
+/// up, it would be gone from the books and served by nobody.
+fn leave_where_no_other_can(board: &mut Board<'_>, wanted: i32) {
+    for seat in 0..board.seats.len() {
+        let left = wanted - board.total();
+        let place = &board.seats[seat];
+        if left > 0 && matches!(place.standing.verdict.exclusion(), Some(Lost { .. } | NotServing { .. })) {
+            let back = (place.candidate.held.desired - place.share).clamp(0, left);
+            board.give(seat, back);
+        }
+    }
+}
+
+/// Nothing is under way: every replica is where it was decided to be, and serves.
+fn is_settled(board: &Board<'_>) -> bool {
+    board.seats.iter().all(|seat| {
+        let held = &seat.candidate.held;
+        let still = seat.share == held.desired && held.retained == 0 && held.shortfall.is_none();
+        let heard = held.in_force() == 0 || seat.candidate.contact.is_usable();
+        still && heard && seat.standing.suspicion.is_none()
+    })
 }
 
 #[cfg(test)]
