@@ -15,8 +15,8 @@ fn every_field_is_in_a_full_manifest() {
     let mut missing = Vec::new();
     for definition in skyfleet_api::custom_resource_definitions() {
         let definition = serde_json::to_value(definition).expect("a definition is plain data");
-        let kind = &definition["spec"]["names"]["kind"];
-        let specs: Vec<_> = manifests.iter().filter(|of| of["kind"] == *kind).map(|of| &of["spec"]).collect();
+        let kind = definition["spec"]["names"]["kind"].as_str().expect("a kind has a name");
+        let specs: Vec<_> = manifests.iter().filter(|of| of["kind"] == kind).map(|of| &of["spec"]).collect();
         let schema = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
         missing.extend(fields_without_value("", schema, &specs).into_iter().map(|field| format!("{kind}: {field}")));
     }
