@@ -8,6 +8,18 @@ pub(crate) fn object_name() -> Rule {
         .message("must be the name of an object: a-z, 0-9, '-' and '.', a letter or digit at both ends")
 }
 
+/// As [`object_name`], for each of a list. A wish for a cluster that no cluster can be would be passed over in silence.
+pub(crate) fn object_names() -> Rule {
+    Rule::new("self.all(name, name.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$'))")
+        .message("each must be the name of an object: a-z, 0-9, '-' and '.', a letter or digit at both ends")
+}
+
+/// The name of a metric as it stands in Prometheus' text format: an expression would match nothing there.
+pub(crate) fn metric_name() -> Rule {
+    Rule::new("self.matches('^[a-zA-Z_:][a-zA-Z0-9_:]*$')")
+        .message("must be the name of a metric, such as vllm:num_requests_running, without labels or functions")
+}
+
 /// What can be the value of a label: places are matched with selectors, which take nothing else.
 pub(crate) fn label_value() -> Rule {
     Rule::new("self.matches('^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$')")

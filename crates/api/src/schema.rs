@@ -38,18 +38,23 @@ pub(crate) fn quantities(_: &mut SchemaGenerator) -> Schema {
 }
 
 /// As [`quantities`], checked: a person writes these.
-pub(crate) fn amounts(generator: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "object", "maxProperties": 32, "additionalProperties": amount(generator) })
+pub(crate) fn amounts(_: &mut SchemaGenerator) -> Schema {
+    let amount = quantity("0", "must be a quantity of at least 0, such as 4, 500m or 16Gi");
+    json_schema!({ "type": "object", "maxProperties": 32, "additionalProperties": amount })
 }
 
-/// One quantity, checked.
-pub(crate) fn amount(_: &mut SchemaGenerator) -> Schema {
+/// Memory of a GPU. Nodes tell it in MiB, and 40 means 40 bytes: who writes that means more.
+pub(crate) fn gpu_memory(_: &mut SchemaGenerator) -> Schema {
+    quantity("1Mi", "must be a quantity of at least 1Mi, such as 40Gi")
+}
+
+fn quantity(least: &str, message: &str) -> Schema {
     json_schema!({
         "x-kubernetes-int-or-string": true,
         "maxLength": 32,
         "x-kubernetes-validations": [{
-            "rule": "isQuantity(string(self)) && !quantity(string(self)).isLessThan(quantity('0'))",
-            "message": "must be a quantity of at least 0, such as 4, 500m or 16Gi"
+            "rule": format!("isQuantity(string(self)) && !quantity(string(self)).isLessThan(quantity('{least}'))"),
+            "message": message
         }]
     })
 }

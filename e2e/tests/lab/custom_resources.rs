@@ -13,9 +13,10 @@ use skyfleet_e2e::ClusterSpec;
 use crate::support::{kubectl, lab};
 
 /// Defaults that the API server fills into the least that can be said of each kind.
-const DEFAULTS: [(&str, &str, &str); 17] = [
+const DEFAULTS: [(&str, &str, &str); 30] = [
     ("bucket", "/prefix", r#""""#),
     ("cluster", "/connection/kubeconfigSecretRef/key", r#""kubeconfig""#),
+    ("cluster", "/capacityPolicy", r#""Measured""#),
     ("datasetreplica", "/source/prefix", r#""""#),
     ("datasetreplica", "/targets/0/prefix", r#""""#),
     ("datasetreplica", "/mode", r#""Mirror""#),
@@ -26,11 +27,28 @@ const DEFAULTS: [(&str, &str, &str); 17] = [
     ("datasetreplica", "/execution", r#""Auto""#),
     ("modeldeployment", "/model/mountPath", r#""/models""#),
     ("modeldeployment", "/runtime/preset", r#""custom""#),
+    ("modeldeployment", "/runtime/metrics/path", r#""/metrics""#),
     ("modeldeployment", "/replicas", "1"),
     ("modeldeployment", "/placement/strategy", r#""RoundRobin""#),
     ("modeldeployment", "/placement/dataLocality", r#""Required""#),
+    ("modeldeployment", "/placement/capacityType", r#""Any""#),
     ("modeldeployment", "/placement/tolerations/0/operator", r#""Equal""#),
+    ("modeldeployment", "/placement/gang/groupSize", "1"),
+    ("modeldeployment", "/placement/gang/allOrNothing", "false"),
     ("modeldeployment", "/service", r#"{"type":"ClusterIP"}"#),
+    (
+        "modeldeployment",
+        "/failover",
+        r#"{"policy":"Automatic","gracePeriodSeconds":300,"startupPatienceSeconds":1800,
+            "failback":{"policy":"Automatic","afterSeconds":600}}"#,
+    ),
+    ("modeldeployment", "/rollout/soakSeconds", "30"),
+    ("modeldeployment", "/rollout/progressDeadlineSeconds", "1800"),
+    ("modeldeployment", "/rollout/onFailure", r#""Rollback""#),
+    ("modeldeployment", "/rollout/paused", "false"),
+    ("modeldeployment", "/rollout/revisionHistoryLimit", "10"),
+    ("modeldeployment", "/autoscaling/scaleDownSeconds", "300"),
+    ("modeldeployment", "/autoscaling/idleSeconds", "900"),
 ];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -80,8 +98,10 @@ async fn defaults_are_filled_in_and_nothing_else(client: &Client) {
     let dataset = json!({"source": {"bucketRef": {"name": "a"}}, "targets": [{"bucketRef": {"name": "b"}}]});
     let model = json!({
         "model": {"name": "m", "image": {}},
-        "runtime": {"image": "i", "port": 80},
-        "placement": {"tolerations": [{"key": "team"}]},
+        "runtime": {"image": "i", "port": 80, "metrics": {"inFlight": "busy"}},
+        "placement": {"tolerations": [{"key": "team"}], "gang": {}},
+        "rollout": {},
+        "autoscaling": {"minReplicas": 0, "maxReplicas": 1, "targetInFlight": 1},
     });
     for (kind, spec) in
         [("Bucket", bucket), ("Cluster", cluster), ("DatasetReplica", dataset), ("ModelDeployment", model)]
@@ -119,7 +139,7 @@ async fn mistakes_are_refused(kubeconfig: &Path, client: &Client) {
         assert!(message.contains(&expected), "{}: {message}\nexpected: {expected}", file.display());
         seen += 1;
     }
-    assert!(seen > 200, "{seen} manifests");
+    assert!(seen > 300, "{seen} manifests");
 
     // By kubectl too, as a person sees it.
     let file = path("crates/api/tests/bad/dataset-typing-mistake.yaml");

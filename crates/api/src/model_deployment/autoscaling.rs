@@ -20,11 +20,11 @@ pub struct Autoscaling {
     pub max_replicas: i32,
     /// Requests in flight (being answered) per replica to aim at.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 100_000))]
     pub target_in_flight: Option<i32>,
     /// Requests queued (waiting to be taken up) per replica to aim at. Of two targets the one that wants more counts.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 100_000))]
     pub target_queued: Option<i32>,
     /// Seconds that a lower number must have been enough before replicas go.
     #[serde(default = "scale_down")]

@@ -60,6 +60,12 @@ use crate::UnsupportedFields;
 #[x_kube(
     validation = Rule::new("!has(self.autoscaling) || self.autoscaling.minReplicas <= self.autoscaling.maxReplicas")
         .message("autoscaling.minReplicas must not be above autoscaling.maxReplicas"),
+    validation = Rule::new("!has(self.autoscaling) || !has(self.placement.gang) || self.placement.gang.groupSize <= self.autoscaling.maxReplicas")
+        .message("placement.gang.groupSize must not be above autoscaling.maxReplicas, or no group would ever start"),
+    validation = Rule::new("!has(self.autoscaling) || !has(self.autoscaling.targetInFlight) || self.runtime.preset != 'custom' || (has(self.runtime.metrics) && has(self.runtime.metrics.inFlight))")
+        .message("autoscaling.targetInFlight of a custom program needs runtime.metrics.inFlight"),
+    validation = Rule::new("!has(self.autoscaling) || !has(self.autoscaling.targetQueued) || self.runtime.preset != 'custom' || (has(self.runtime.metrics) && has(self.runtime.metrics.queued))")
+        .message("autoscaling.targetQueued of a custom program needs runtime.metrics.queued"),
 )]
 pub struct ModelDeploymentSpec {
     /// The model and where its files come from.

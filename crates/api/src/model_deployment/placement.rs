@@ -6,14 +6,18 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::{Provider, TaintEffect};
-use crate::rules::{label_key, label_value};
+use crate::rules::{label_key, label_value, object_names};
 
 /// Which clusters may hold replicas, and how the replicas are shared out among them.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("!has(self.weights) || self.strategy == 'Weighted'")
+    validation = Rule::new("!has(self.weights) || size(self.weights) == 0 || self.strategy == 'Weighted'")
         .message("weights go with the strategy Weighted"),
+    validation = Rule::new("!has(self.minClusters) || !has(self.spread) || self.spread.all(bounds, bounds.by != 'cluster' || !has(bounds.maxPlaces) || self.minClusters <= bounds.maxPlaces)")
+        .message("minClusters must not be above maxPlaces of the spread by cluster"),
+    validation = Rule::new("!has(self.gang) || !has(self.spread) || self.spread.all(bounds, !has(bounds.maxReplicas) || self.gang.groupSize <= bounds.maxReplicas)")
+        .message("gang.groupSize must not be above maxReplicas of a spread, or no group would fit anywhere"),
 )]
 pub struct Placement {
     /// Only Clusters with these labels; all when absent. Besides its own labels a Cluster has `skyfleet.dev/provider`,
@@ -33,8 +37,13 @@ pub struct Placement {
     #[serde(default)]
     pub strategy: Strategy,
     /// For the strategy `Weighted`: the weights of clusters. One that is not named has the weight 1.
+    // The API server gives up on comparing some 950 names with one another, and says so in words of its own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64))]
+    #[schemars(length(max = 32))]
+    #[x_kube(validation = Rule::new("self.map(one, one.clusters.size()).sum() <= 512")
+        .message("name at most 512 clusters in all"))]
+    #[x_kube(validation = Rule::new("self.map(one, one.clusters.size()).sum() > 512 || self.all(one, self.filter(other, sets.intersects(one.clusters, other.clusters)).size() <= 1)")
+        .message("a cluster has one weight: name it in one entry only"))]
     pub weights: Vec<Weight>,
     /// Bounds on replicas by provider, region or cluster.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -65,6 +74,10 @@ pub struct Placement {
 /// What a field of a Cluster must be.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.field != 'provider' || self.values.all(value, value in ['aws', 'azure', 'gcp', 'onPremises'])")
+        .message("a provider is one of aws, azure, gcp and onPremises"),
+)]
 pub struct FieldRequirement {
     /// The field.
     pub field: ClusterField,
@@ -104,6 +117,7 @@ pub enum FieldOperator {
 pub struct Weight {
     /// The Clusters, by name.
     #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 63)))]
+    #[x_kube(merge_strategy = ListMerge::Set, validation = object_names())]
     pub clusters: Vec<String>,
     /// Their weight: a cluster of weight 2 gets twice as many replicas as one of weight 1, and one of weight 0 none.
     #[schemars(range(min = 0, max = 1000))]
@@ -226,7 +240,7 @@ pub struct Spread {
     pub by: TopologyKey,
     /// Eligible places may differ by at most so many replicas.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 100_000))]
     pub max_skew: Option<i32>,
     /// Replicas are in at least so many places.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -5,9 +5,15 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::rules::object_names;
+
 /// A change goes over the clusters in waves. A wave ends when its gates have held; one that fails them is rolled back.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.soakSeconds < self.progressDeadlineSeconds")
+        .message("soakSeconds must be below progressDeadlineSeconds, or no wave could end in time"),
+)]
 pub struct Rollout {
     /// The waves, in order: the first is the canary. Clusters in none of them follow together in a last one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -60,6 +66,7 @@ pub struct Wave {
     /// These, by name; one that holds no replicas is passed over.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 63)))]
+    #[x_kube(validation = object_names())]
     pub clusters: Vec<String>,
     /// So many that, with those of earlier waves, this share of all clusters with replicas has the change; rounded up.
     #[serde(skip_serializing_if = "Option::is_none")]

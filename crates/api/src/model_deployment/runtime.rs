@@ -8,12 +8,16 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::rules::metric_name;
+
 /// The program that serves a model: a preset that knows the common ones, or an image of your own.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("self.preset != 'custom' || (has(self.image) && has(self.port))")
         .message("the custom preset needs image and port"),
+    validation = Rule::new("self.preset != 'custom' || !has(self.metrics) || !has(self.metrics.errors) || has(self.metrics.requests)")
+        .message("metrics.errors are judged as a share of metrics.requests: give both"),
 )]
 pub struct Runtime {
     /// What is known of the program: how it is told its model and port, and which path says that it is ready.
@@ -51,7 +55,7 @@ pub struct Runtime {
     /// Memory that each GPU of a replica must have. Only nodes whose label `nvidia.com/gpu.memory` (MiB, set by NVIDIA's
     /// GPU feature discovery) says so count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "crate::schema::amount")]
+    #[schemars(schema_with = "crate::schema::gpu_memory")]
     pub gpu_memory: Option<Quantity>,
     /// Where the program's load is read, when it differs from the preset's; a custom program has none unless it is said.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -79,22 +83,27 @@ pub struct RuntimeMetrics {
     /// A gauge: requests being answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
+    #[x_kube(validation = metric_name())]
     pub in_flight: Option<String>,
     /// A gauge: requests waiting to be taken up.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
+    #[x_kube(validation = metric_name())]
     pub queued: Option<String>,
     /// A counter: requests that were answered, well or not.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
+    #[x_kube(validation = metric_name())]
     pub requests: Option<String>,
     /// A counter: requests among them that failed by the program's fault.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
+    #[x_kube(validation = metric_name())]
     pub errors: Option<String>,
     /// A histogram: seconds to the first token, or to the answer where there are no tokens.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
+    #[x_kube(validation = metric_name())]
     pub time_to_first_token: Option<String>,
 }
 

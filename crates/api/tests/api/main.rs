@@ -2,4 +2,5 @@
 
 mod definitions;
 mod examples;
+mod full;
 mod reference;
