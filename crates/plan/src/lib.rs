@@ -4,10 +4,12 @@
 //! * [`failover`]: when contact counts as lost, and when the hub had better doubt itself.
 //! * [`load`]: what replicas report of their work.
 //! * [`placement`]: which member cluster gets how many replicas, and why the others get none.
+//! * [`question`]: from the custom resources to what placement is asked.
 //! * [`workload`]: the objects a member cluster shall hold for its share of a ModelDeployment.
 
 pub mod capacity;
 pub mod failover;
 pub mod load;
 pub mod placement;
+pub mod question;
 pub mod workload;

@@ -22,7 +22,7 @@ pub struct Loader {
 }
 
 /// A verified copy of a dataset in a bucket.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ModelSource {
     /// The store's address, when it is not the provider's own.
     pub endpoint: Option<String>,

@@ -1,6 +1,7 @@
 //! The objects a member cluster shall hold for its share of a ModelDeployment: one Deployment, one Service and, when the
 //! model comes from a bucket, one Secret with that bucket's credentials.
 
+mod affinity;
 mod load_model;
 mod pod_template;
 mod preset;
@@ -18,6 +19,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use skyfleet_api::labels;
 use skyfleet_api::model_deployment::{ModelDeploymentSpec, ServiceType};
+
+use crate::capacity::PodShape;
 
 /// A ModelDeployment's share of one member cluster.
 #[derive(Clone, Debug)]
@@ -137,6 +140,28 @@ impl Share<'_> {
             ..ObjectMeta::default()
         }
     }
+}
+
+/// What one replica needs of a node: read off the template that its member will be given, whatever the cluster.
+///
+/// # Errors
+/// See [`WorkloadError`].
+pub fn pod_shape(spec: &ModelDeploymentSpec) -> Result<PodShape, WorkloadError> {
+    let loader = Loader { image: String::new(), image_pull_policy: None };
+    let source = ModelSource::default();
+    let share = Share {
+        name: "",
+        namespace: "",
+        uid: "",
+        hub: "",
+        cluster: "",
+        replicas: 1,
+        spec,
+        model: spec.model.image.is_none().then_some(&source),
+        loader: &loader,
+    };
+    let template = pod_template::pod_template(&share)?;
+    Ok(PodShape::of(&template.spec.unwrap_or_default()))
 }
 
 /// The name of the Secret with the credentials for a ModelDeployment's bucket.

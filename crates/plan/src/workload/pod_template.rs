@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use skyfleet_api::labels;
 
-use super::{Share, WorkloadError, load_model, preset};
+use super::{Share, WorkloadError, affinity, load_model, preset};
 
 /// The name of the container that serves.
 const RUNTIME: &str = "runtime";
@@ -39,6 +39,9 @@ pub(super) fn pod_template(share: &Share<'_>) -> Result<PodTemplateSpec, Workloa
         template.merge_from(overlay);
         // Whatever the overlay says, the Deployment and the Service find their pods by these.
         template.metadata.get_or_insert_default().labels.get_or_insert_default().extend(pod_labels(share));
+    }
+    if let Some(pod) = &mut template.spec {
+        affinity::constrain(pod, share.spec);
     }
     Ok(template)
 }

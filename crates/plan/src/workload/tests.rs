@@ -123,3 +123,40 @@ fn the_same_share_gives_the_same_bytes() {
     let bytes = |()| serde_json::to_vec(&template(&spec, Some(&source())).expect("a good spec")).expect("plain data");
     assert_eq!(bytes(()), bytes(()));
 }
+
+#[test]
+fn what_is_asked_of_nodes_is_joined_with_what_the_overlay_asks() {
+    let overlay = json!({"spec": {"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
+        "nodeSelectorTerms": [{"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]},
+                              {"matchExpressions": [{"key": "zone", "operator": "In", "values": ["b"]}]}],
+    }}}}});
+    for (runtime, capacity_type, terms, expressions, preferred) in [
+        (json!({"preset": "vllm"}), "Any", 0, 0, 0),
+        (json!({"preset": "vllm", "gpuMemory": "40Gi"}), "Any", 1, 1, 0),
+        (json!({"preset": "vllm", "gpuMemory": "40Gi", "podTemplate": overlay}), "Any", 2, 2, 0),
+        (json!({"preset": "vllm", "podTemplate": overlay}), "OnDemand", 2, 6, 0),
+        (json!({"preset": "vllm", "podTemplate": overlay}), "Spot", 10, 2, 0),
+        (json!({"preset": "vllm"}), "PreferSpot", 0, 0, 5),
+        (json!({"preset": "vllm"}), "PreferOnDemand", 0, 0, 1),
+    ] {
+        let mut spec = spec(&runtime);
+        spec.placement.capacity_type = serde_json::from_value(json!(capacity_type)).expect("a capacity type");
+        let shape = super::pod_shape(&spec).expect("a good spec");
+        assert_eq!((shape.required.len(), shape.preferred.len()), (terms, preferred), "{runtime} {capacity_type}");
+        let joined = |term: &k8s_openapi::api::core::v1::NodeSelectorTerm| {
+            term.match_expressions.as_ref().is_some_and(|all| all.len() == expressions)
+        };
+        assert!(shape.required.iter().all(joined), "{:?}", shape.required);
+    }
+    let mut spec = spec(&json!({"preset": "vllm", "gpuMemory": "40Gi"}));
+    spec.runtime.resources =
+        Some(serde_json::from_value(json!({"limits": {"nvidia.com/gpu": "1"}})).expect("resources"));
+    let shape = super::pod_shape(&spec).expect("a good spec");
+    assert_eq!(shape.requests.amount("nvidia.com/gpu"), 1);
+    assert_eq!(shape.requests.amount("memory"), 128 << 20, "the loader's, which is the larger");
+    let node = |mebibytes: &str| crate::capacity::Node {
+        labels: [("nvidia.com/gpu.memory".to_owned(), mebibytes.to_owned())].into(),
+        ..crate::capacity::Node::default()
+    };
+    assert!(node("40960").admits(&shape) && !node("40959").admits(&shape));
+}
