@@ -19,6 +19,9 @@ pub(crate) enum ReconcileError {
     /// The finalizer could not be set or removed.
     #[error("cannot set or remove the finalizer: {0}")]
     Finalizer(String),
+    /// The operator is ending.
+    #[error("the operator is stopping")]
+    Stopping,
     /// The object is being deleted and has to wait: its finalizer stays.
     #[error("the deletion waits: {0}")]
     NotYet(String),
@@ -45,7 +48,7 @@ impl ReconcileError {
     pub(crate) fn is_ordinary(&self) -> bool {
         match self {
             Self::Hub { source, .. } => matches!(&**source, kube::Error::Api(status) if status.code == 409),
-            Self::NotYet(_) => true,
+            Self::NotYet(_) | Self::Stopping => true,
             Self::TimedOut(_) | Self::Finalizer(_) => false,
         }
     }

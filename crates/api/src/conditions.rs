@@ -54,6 +54,8 @@ pub enum Reason {
     BucketNotFound,
     /// No member cluster is eligible for any replica.
     NoEligibleCluster,
+    /// A wish in the spec's placement cannot be met; replicas run all the same.
+    ConstraintUnmet,
     /// Pods wait for data that is not verified in the bucket near them yet.
     WaitingForData,
     /// A member cluster that holds replicas cannot be reached; nothing is changed there.

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kube::ResourceExt;
-use kube::api::{Api, ListParams};
-use skyfleet_api::{Cluster, DatasetReplica, ModelDeployment, ModelDeploymentSpec};
+use kube::api::Api;
+use kube::core::DeserializeGuard;
+use skyfleet_api::cluster::{CapacityPolicy, Connection, Provider};
+use skyfleet_api::{Cluster, ClusterSpec, DatasetReplica, ModelDeployment, ModelDeploymentSpec};
 
 use crate::operator::context::Context;
 use crate::operator::dataset_replica::{Buckets, buckets};
@@ -22,6 +24,8 @@ pub(super) struct Snapshot {
 pub(super) struct FleetCluster {
     pub(super) cluster: Cluster,
     pub(super) member: Option<Arc<Member>>,
+    /// Its resource could be decoded.
+    pub(super) readable: bool,
 }
 
 /// The dataset that the model is in, and the Buckets it names.
@@ -57,12 +61,37 @@ pub(super) async fn snapshot(context: &Context, model: &ModelDeployment) -> Resu
     Ok(Snapshot { clusters: clusters(context).await?, dataset })
 }
 
-/// The fleet.
+/// The fleet, by the watch that also starts the passes: a pass knows at least what it was started for.
 pub(super) async fn clusters(context: &Context) -> Result<Vec<FleetCluster>, ReconcileError> {
-    let clusters = Api::<Cluster>::all(context.hub.clone());
-    let clusters = clusters.list(&ListParams::default()).await.map_err(ReconcileError::hub("list the Clusters"))?;
-    let with_member = |cluster: Cluster| FleetCluster { member: context.fleet.member(&cluster.name_any()), cluster };
-    Ok(clusters.items.into_iter().map(with_member).collect())
+    // Before all are there, a cluster that is missing would look like one that has left.
+    context.clusters.wait_until_ready().await.map_err(|_| ReconcileError::Stopping)?;
+    let found = context.clusters.state();
+    Ok(found.iter().map(|cluster| fleet_cluster(context, cluster)).collect())
+}
+
+fn fleet_cluster(context: &Context, cluster: &DeserializeGuard<Cluster>) -> FleetCluster {
+    let name = cluster.name_any();
+    match &cluster.0 {
+        Ok(cluster) => FleetCluster { cluster: cluster.clone(), member: context.fleet.member(&name), readable: true },
+        Err(_) => FleetCluster { cluster: unreadable(&name), member: None, readable: false },
+    }
+}
+
+/// Stands for a Cluster that cannot be decoded: it is there, so what it holds counts, and nothing can be done with it.
+fn unreadable(name: &str) -> Cluster {
+    let connection =
+        Connection { server: None, ca_bundle: None, credentials_secret_ref: None, kubeconfig_secret_ref: None };
+    let spec = ClusterSpec {
+        provider: Provider::OnPremises,
+        region: String::new(),
+        zone: None,
+        connection,
+        taints: vec![],
+        prices: BTreeMap::new(),
+        capacity_policy: CapacityPolicy::Measured,
+        limits: BTreeMap::new(),
+    };
+    Cluster::new(name, spec)
 }
 
 async fn dataset(context: &Context, namespace: &str, name: &str) -> Result<Dataset, ReconcileError> {
