@@ -2,8 +2,11 @@
 //!
 //! * [`load`]: what replicas report of their work.
 //! * [`placement`]: which member cluster gets how many replicas, and why the others get none.
+//! * [`rollout`]: in which order a change reaches the clusters.
 //! * [`workload`]: the objects a member cluster shall hold for its share of a ModelDeployment.
 
 pub mod load;
 pub mod placement;
+pub mod rollout;
+mod time;
 pub mod workload;
