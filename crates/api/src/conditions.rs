@@ -64,6 +64,8 @@ pub enum Reason {
     MemberRefused,
     /// Pods are not ready yet.
     WaitingForPods,
+    /// A change failed a gate of its rollout; clusters have the last good revision again, or the rollout has stopped.
+    RolloutFailed,
     /// Some objects could not be copied or verified.
     CopyFailed,
     /// The object is being deleted.

@@ -63,9 +63,8 @@ mod tests {
             }))
             .expect("a spec")
         };
-        let name = |spec: &ModelDeploymentSpec, digest: Option<&str>| {
-            Revision::of(spec, digest.map(str::to_owned)).name()
-        };
+        let name =
+            |spec: &ModelDeploymentSpec, digest: Option<&str>| Revision::of(spec, digest.map(str::to_owned)).name();
         let first = spec(json!([]), 1);
         assert_eq!(name(&first, None), name(&spec(json!([]), 9), None));
         assert_ne!(name(&first, None), name(&spec(json!(["-v"]), 1), None));

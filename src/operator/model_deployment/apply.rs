@@ -15,12 +15,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use skyfleet_api::{ModelDeployment, labels};
-use skyfleet_plan::placement::{Assignment, Plan};
 use skyfleet_plan::workload::{Share, is_settled, sealed};
 
+use super::Decisions;
 use super::dereference::{FleetCluster, Snapshot};
 use super::model_source::{ModelState, VerifiedModel};
-use super::validate::{Request, known};
+use super::rollout::spec_for;
+use super::validate::known;
 use crate::operator::context::{Context, FIELD_MANAGER};
 use crate::operator::fleet::Member;
 use crate::operator::member_objects::{MemberError, Owner, call, holds, remove};
@@ -44,12 +45,11 @@ pub(super) async fn apply(
     context: &Context,
     model: &ModelDeployment,
     snapshot: &Snapshot,
-    request: &Request,
-    plan: &Plan,
+    decisions: &Decisions,
 ) -> BTreeMap<String, Outcome> {
     let mut changes = Vec::new();
     for (cluster, member) in snapshot.usable() {
-        changes.push(change_member(context, model, cluster, member, request, plan));
+        changes.push(change_member(context, model, cluster, member, decisions));
     }
     futures::stream::iter(changes).buffer_unordered(MEMBERS_AT_ONCE).collect().await
 }
@@ -59,11 +59,9 @@ async fn change_member(
     model: &ModelDeployment,
     cluster: &str,
     member: &Member,
-    request: &Request,
-    plan: &Plan,
+    decisions: &Decisions,
 ) -> (String, Outcome) {
-    let assignment = plan.assignments.iter().find(|assignment| assignment.cluster == cluster);
-    let result = apply_member(context, model, member, assignment, request.models.get(cluster)).await;
+    let result = apply_member(context, model, cluster, member, decisions).await;
     let node_address = member.report().inventory.and_then(|inventory| inventory.node_address);
     let seen = || Outcome {
         deployment: member.objects.deployments.get(&key(model)).map(|found| (*found).clone()),
@@ -90,11 +88,12 @@ fn key<K: Resource<DynamicType = ()>>(model: &ModelDeployment) -> ObjectRef<K> {
 async fn apply_member(
     context: &Context,
     model: &ModelDeployment,
+    cluster: &str,
     member: &Member,
-    assignment: Option<&Assignment>,
-    state: Option<&ModelState>,
+    decisions: &Decisions,
 ) -> Result<Option<(Deployment, Service)>, MemberError> {
     let owner = owner(model);
+    let assignment = decisions.plan.assignment(cluster);
     let replicas = assignment.map_or(0, |assignment| assignment.desired + assignment.retained);
     if replicas == 0 {
         if holds(&member.objects, &owner) {
@@ -102,13 +101,14 @@ async fn apply_member(
         }
         return Ok(None);
     }
-    let verified = match state {
+    let revision = decisions.rollout.content(cluster).map_err(MemberError::Revision)?;
+    let spec = spec_for(&model.spec, revision);
+    let verified = match decisions.request.models.get(cluster) {
         // Pods that run have loaded their model; those that would start now could not.
         Some(ModelState::Waiting(_)) => return reduce(member, model, replicas).await.map(|()| None),
-        Some(ModelState::Verified(verified)) => Some(&**verified),
+        Some(ModelState::Verified(verified)) => Some(verified.of(revision)),
         None => None,
     };
-    let cluster = assignment.map_or("", |assignment| assignment.cluster.as_str());
     let share = Share {
         name: &owner.name,
         namespace: &owner.namespace,
@@ -116,11 +116,12 @@ async fn apply_member(
         hub: &context.hub_id,
         cluster,
         replicas,
-        spec: &model.spec,
-        model: verified.map(|verified| &verified.source),
+        spec: &spec,
+        revision: decisions.rollout.revision(cluster),
+        model: verified.as_ref().map(|verified| &verified.source),
         loader: &context.loader,
     };
-    apply_share(member, &share, verified).await.map(Some)
+    apply_share(member, &share, verified.as_ref()).await.map(Some)
 }
 
 /// Takes replicas away where there are more, and changes nothing else.

@@ -6,6 +6,7 @@ mod dereference;
 mod explain;
 mod fleet_watch;
 mod model_source;
+mod rollout;
 mod status;
 mod validate;
 
@@ -28,7 +29,8 @@ use skyfleet_plan::placement::{News, Plan};
 use super::context::Context;
 use super::error::ReconcileError;
 use super::report::{publish, write_status};
-use validate::Verdict;
+use rollout::Rollout;
+use validate::{Request, Verdict};
 
 /// How soon a fleet that is not fully known yet is looked at again.
 const UNKNOWN_INTERVAL: Duration = Duration::from_secs(2);
@@ -113,17 +115,32 @@ async fn keep(
             return Ok(Action::await_change());
         }
     };
+    let rollout = match rollout::roll_out(context, model, &snapshot, &plan, now).await {
+        Ok(rollout) => rollout,
+        Err(error) => {
+            context.books.restore(model);
+            return Err(error);
+        }
+    };
     // Decisions are kept on the hub before members change: a crash from here on resumes with the same ones.
-    let model = match status::reserve(model, &plan, &request, now) {
+    let decisions = Decisions { plan, request, rollout };
+    let model = match status::reserve(model, &decisions, now) {
         Some(reservation) => &reserve(context, api, model, reservation).await?,
         None => model,
     };
-    tell(context, model, &plan).await;
-    let outcomes = apply::apply(context, model, &snapshot, &request, &plan).await;
+    tell(context, model, &decisions).await;
+    let outcomes = apply::apply(context, model, &snapshot, &decisions).await;
     let failed = outcomes.values().any(|outcome| outcome.error.is_some());
-    let status = status::status(model, &plan, &request, &outcomes, jiff::Timestamp::now());
+    let status = status::status(model, &decisions, &outcomes, jiff::Timestamp::now());
     write_status(context, api, model, status).await?;
-    Ok(next_look(&plan, failed))
+    Ok(next_look(&decisions, failed))
+}
+
+/// Everything that a pass has decided.
+struct Decisions {
+    plan: Plan,
+    request: Request,
+    rollout: Rollout,
 }
 
 /// Writes what is decided; when that fails, the books say again what the hub says.
@@ -140,9 +157,12 @@ async fn reserve(
     written
 }
 
-/// Events of what the plan moves.
-async fn tell(context: &Context, model: &ModelDeployment, plan: &Plan) {
-    for news in &plan.news {
+/// Events of what is moved and brought out.
+async fn tell(context: &Context, model: &ModelDeployment, decisions: &Decisions) {
+    if let Some((reason, note, warning)) = decisions.rollout.news() {
+        publish(context, model, reason, &note, warning).await;
+    }
+    for news in &decisions.plan.news {
         let (reason, note, warning) = match news {
             News::FailedOver(note) => ("FailedOver", note, true),
             News::FailedBack(note) => ("FailedBack", note, false),
@@ -153,8 +173,9 @@ async fn tell(context: &Context, model: &ModelDeployment, plan: &Plan) {
 }
 
 /// When to look again although nothing changes.
-fn next_look(plan: &Plan, failed: bool) -> Action {
-    let due = plan.look_again.map(|at| at.duration_since(jiff::Timestamp::now()));
+fn next_look(decisions: &Decisions, failed: bool) -> Action {
+    let times = [decisions.plan.look_again, decisions.rollout.look_again()];
+    let due = times.into_iter().flatten().min().map(|at| at.duration_since(jiff::Timestamp::now()));
     let due = due.map(|due| Duration::try_from(due).unwrap_or_default() + Duration::from_secs(1));
     match (due, failed) {
         (Some(due), true) => Action::requeue(due.min(RETRY_INTERVAL)),

@@ -9,6 +9,7 @@ use skyfleet_api::dataset_replica::ReplicaStatus;
 use skyfleet_api::model_deployment::DataLocality;
 use skyfleet_api::{Cluster, DatasetReplica, ModelDeployment};
 use skyfleet_plan::placement::Data;
+use skyfleet_plan::revision::Revision;
 use skyfleet_plan::workload::ModelSource;
 
 use super::dereference::Dataset;
@@ -28,6 +29,17 @@ pub(super) enum ModelState {
 pub(super) struct VerifiedModel {
     pub(super) source: ModelSource,
     pub(super) credentials: BTreeMap<String, ByteString>,
+}
+
+impl VerifiedModel {
+    /// The version of the data that a revision has: of several versions in a bucket the last few manifests are kept.
+    pub(super) fn of(&self, revision: Option<&Revision>) -> Self {
+        let mut verified = self.clone();
+        if let Some(digest) = revision.and_then(|revision| revision.digest.clone()) {
+            verified.source.digest = digest;
+        }
+        verified
+    }
 }
 
 /// Credentials are not for anybody's eyes.

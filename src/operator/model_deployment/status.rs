@@ -6,12 +6,13 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::ResourceExt;
 use skyfleet_api::conditions::{Finding, Reason, conditions};
-use skyfleet_api::model_deployment::{PlacementStatus, ServiceType};
+use skyfleet_api::model_deployment::{PlacementStatus, RolloutPhase, RolloutStatus, ServiceType};
 use skyfleet_api::{ModelDeployment, ModelDeploymentStatus};
 use skyfleet_plan::failover::shortfall;
 use skyfleet_plan::placement::{Assignment, Exclusion, Plan, Verdict};
 use skyfleet_plan::workload::pod_selector;
 
+use super::Decisions;
 use super::apply::Outcome;
 use super::model_source::ModelState;
 use super::validate::Request;
@@ -20,22 +21,22 @@ use super::validate::Request;
 const EXPLAINED: usize = 8;
 
 /// The status with what is decided now, to be written before anything is changed; `None` when it says so already.
-pub(super) fn reserve(
-    model: &ModelDeployment,
-    plan: &Plan,
-    request: &Request,
-    now: Timestamp,
-) -> Option<ModelDeploymentStatus> {
+pub(super) fn reserve(model: &ModelDeployment, decisions: &Decisions, now: Timestamp) -> Option<ModelDeploymentStatus> {
     let earlier = model.status.clone().unwrap_or_default();
-    let placements = reservations(&earlier, plan, request, now);
+    let plan = &decisions.plan;
+    let placements = reservations(&earlier, decisions, now);
     let decided = |placements: &[PlacementStatus]| -> Vec<_> {
-        let of = |of: &PlacementStatus| (of.cluster.clone(), of.desired, of.retained, of.displaced.clone());
-        placements.iter().map(of).collect()
+        let numbers = |of: &PlacementStatus| (of.desired, of.retained, of.displaced.clone());
+        placements.iter().map(|of| (of.cluster.clone(), numbers(of), of.revision.clone())).collect()
     };
-    let changed = decided(&placements) != decided(&earlier.placements) || plan.rebalanced != earlier.rebalance;
+    let rollout = decisions.rollout.status();
+    let changed = decided(&placements) != decided(&earlier.placements)
+        || plan.rebalanced != earlier.rebalance
+        || rollout != earlier.rollout.as_ref();
     changed.then(|| ModelDeploymentStatus {
         placements,
         rebalance: plan.rebalanced.clone(),
+        rollout: rollout.cloned(),
         strategy: plan.strategy.clone(),
         selector: pod_selector(&model.name_any()),
         ..earlier
@@ -43,16 +44,12 @@ pub(super) fn reserve(
 }
 
 /// What is decided for each cluster, by name, with what was last seen there.
-fn reservations(
-    earlier: &ModelDeploymentStatus,
-    plan: &Plan,
-    request: &Request,
-    now: Timestamp,
-) -> Vec<PlacementStatus> {
+fn reservations(earlier: &ModelDeploymentStatus, decisions: &Decisions, now: Timestamp) -> Vec<PlacementStatus> {
+    let assignments = decisions.plan.assignments.iter();
     let mut placements: Vec<PlacementStatus> =
-        plan.assignments.iter().map(|assignment| reservation(earlier, assignment, request, now)).collect();
+        assignments.map(|assignment| reservation(earlier, assignment, decisions, now)).collect();
     // What a cluster still holds of an earlier decision stays in sight until it is seen to be gone.
-    let forgotten = |placement: &&PlacementStatus| plan.assignment(&placement.cluster).is_none();
+    let forgotten = |placement: &&PlacementStatus| decisions.plan.assignment(&placement.cluster).is_none();
     placements.extend(earlier.placements.iter().filter(forgotten).map(|placement| PlacementStatus {
         desired: 0,
         retained: 0,
@@ -66,12 +63,12 @@ fn reservations(
 fn reservation(
     earlier: &ModelDeploymentStatus,
     assignment: &Assignment,
-    request: &Request,
+    decisions: &Decisions,
     now: Timestamp,
 ) -> PlacementStatus {
     let before = earlier.placements.iter().find(|placement| placement.cluster == assignment.cluster).cloned();
     let before = before.unwrap_or_default();
-    let why = match request.models.get(&assignment.cluster) {
+    let why = match decisions.request.models.get(&assignment.cluster) {
         Some(ModelState::Waiting(what)) if assignment.desired > 0 => format!("{}; {what}", assignment.why),
         _ => assignment.why.clone(),
     };
@@ -82,6 +79,7 @@ fn reservation(
         desired: assignment.desired,
         retained: assignment.retained,
         displaced: assignment.displaced.clone(),
+        revision: decisions.rollout.revision(&assignment.cluster).map(str::to_owned),
         shortfall: if more { shortfall(None, before.ready, in_force, true, now) } else { before.shortfall.clone() },
         why,
         ..before
@@ -109,24 +107,24 @@ pub(super) fn deleting(model: &ModelDeployment, wait: &str, now: Timestamp) -> M
 /// The status after members were brought to what the plan says.
 pub(super) fn status(
     model: &ModelDeployment,
-    plan: &Plan,
-    request: &Request,
+    decisions: &Decisions,
     outcomes: &BTreeMap<String, Outcome>,
     now: Timestamp,
 ) -> ModelDeploymentStatus {
+    let plan = &decisions.plan;
     let earlier = model.status.clone().unwrap_or_default();
     let seen = |placement: PlacementStatus| match outcomes.get(&placement.cluster) {
-        Some(outcome) => observed(model, placement, outcome, request, now),
+        Some(outcome) => observed(model, placement, outcome, &decisions.request, now),
         // Not asked: what was last seen is the best that is known.
         None => Some(placement),
     };
     let placements: Vec<PlacementStatus> =
-        reservations(&earlier, plan, request, now).into_iter().filter_map(seen).collect();
+        reservations(&earlier, decisions, now).into_iter().filter_map(seen).collect();
     let holding =
         placements.iter().filter(|placement| placement.desired > 0 || placement.retained > 0 || placement.replicas > 0);
     let clusters: Vec<&str> = holding.map(|placement| placement.cluster.as_str()).collect();
     let generation = model.metadata.generation;
-    let findings = findings(plan, request, outcomes, &placements);
+    let findings = findings(decisions, outcomes, &placements);
     ModelDeploymentStatus {
         observed_generation: generation,
         conditions: conditions(&earlier.conditions, &findings, generation, now),
@@ -136,6 +134,7 @@ pub(super) fn status(
         clusters: clusters.join(","),
         strategy: plan.strategy.clone(),
         rebalance: plan.rebalanced.clone(),
+        rollout: decisions.rollout.status().cloned(),
         placements,
         ..earlier
     }
@@ -192,11 +191,11 @@ fn endpoint(model: &ModelDeployment, outcome: &Outcome) -> Option<String> {
 }
 
 fn findings(
-    plan: &Plan,
-    request: &Request,
+    decisions: &Decisions,
     outcomes: &BTreeMap<String, Outcome>,
     placements: &[PlacementStatus],
 ) -> Vec<Finding> {
+    let (plan, request) = (&decisions.plan, &decisions.request);
     let refused: Vec<String> = outcomes
         .iter()
         .filter_map(|(cluster, outcome)| Some(format!("{cluster}: {}", outcome.error.as_ref()?)))
@@ -232,6 +231,9 @@ fn findings(
     if !plan.unmet.is_empty() {
         return Finding::reconciling(Reason::ConstraintUnmet, format!("spec.placement: {}", plan.unmet.join("; ")));
     }
+    if let Some(unfinished) = decisions.rollout.status().and_then(rollout_findings) {
+        return unfinished;
+    }
     let ready: i32 = placements.iter().map(|placement| placement.ready).sum();
     let settled = placements.iter().filter(|placement| !unreachable(placement)).all(|placement| {
         let deployment = outcomes.get(&placement.cluster).and_then(|outcome| outcome.deployment.as_ref());
@@ -244,6 +246,20 @@ fn findings(
         return Finding::ready(format!("{ready} of {wanted} replicas are ready in {serving} clusters{left}"));
     }
     Finding::reconciling(Reason::WaitingForPods, format!("{ready} of {wanted} replicas are ready"))
+}
+
+/// What a rollout that is not complete says of the whole.
+fn rollout_findings(rollout: &RolloutStatus) -> Option<Vec<Finding>> {
+    let RolloutStatus { wave, waves, message, target_revision, .. } = rollout;
+    let at = format!("revision {target_revision}, wave {wave} of {waves}: {message}");
+    match rollout.phase {
+        RolloutPhase::Complete => None,
+        // The first revision of all has no waves: its pods are waited for as ever.
+        RolloutPhase::Progressing if rollout.stable_revision.is_none() => None,
+        RolloutPhase::Progressing => Some(Finding::reconciling(Reason::Progressing, at)),
+        RolloutPhase::Paused if rollout.wave_started.is_some() => Some(Finding::reconciling(Reason::Suspended, at)),
+        RolloutPhase::Paused | RolloutPhase::RolledBack => Some(Finding::stalled(Reason::RolloutFailed, at)),
+    }
 }
 
 fn is_unreachable(plan: &Plan, cluster: &str) -> bool {
@@ -285,11 +301,11 @@ fn no_eligible_cluster(plan: &Plan) -> String {
 }
 
 /// Whether a Deployment runs exactly what it shall, as `kubectl rollout status` judges.
-fn is_rolled_out(placement: &PlacementStatus, deployment: Option<&Deployment>) -> bool {
+pub(super) fn is_rolled_out(placement: &PlacementStatus, deployment: Option<&Deployment>) -> bool {
     let Some(deployment) = deployment else { return placement.desired == 0 && placement.replicas == 0 };
     let Some(status) = &deployment.status else { return false };
     let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
-    wanted == placement.desired
+    wanted == placement.desired + placement.retained
         && status.observed_generation >= deployment.metadata.generation
         && status.updated_replicas.unwrap_or(0) == wanted
         && status.replicas.unwrap_or(0) == wanted

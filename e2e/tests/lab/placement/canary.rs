@@ -51,7 +51,8 @@ pub(super) async fn a_canary_that_fails_is_rolled_back_and_a_good_one_goes_all_t
         assert_eq!(args(&members.deployment(member).await), ["--keepalive=1s"], "{member}");
         order.push(member);
     }
-    let history = kubectl(&members.hub_cluster().kubeconfig(), &["get", "controllerrevisions", "-o", "name"]).await.unwrap();
+    let history =
+        kubectl(&members.hub_cluster().kubeconfig(), &["get", "controllerrevisions", "-o", "name"]).await.unwrap();
     assert_eq!(history.lines().count(), 3, "{history}");
 }
 

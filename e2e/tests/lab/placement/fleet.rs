@@ -123,7 +123,8 @@ impl Members {
 
     /// The UIDs of a member's pods that are not ending.
     pub(super) async fn pods(&self, member: &str) -> Vec<String> {
-        let pods = Api::<Pod>::default_namespaced(self.client(member).await).list(&ListParams::default()).await.unwrap();
+        let pods =
+            Api::<Pod>::default_namespaced(self.client(member).await).list(&ListParams::default()).await.unwrap();
         let staying = pods.items.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none());
         let mut uids: Vec<String> = staying.filter_map(ResourceExt::uid).collect();
         uids.sort();
