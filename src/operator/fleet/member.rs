@@ -9,6 +9,8 @@ use k8s_openapi::api::core::v1::{Node, Pod, Secret, Service};
 use kube::api::{Api, ListParams};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Client, Error};
+use skyfleet_api::model_deployment::RuntimeMetrics;
+use skyfleet_plan::load::{Load, ReadingError};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
@@ -16,6 +18,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::connection::{Connection, ConnectionError};
 use super::contact::{Contact, Probe, Report};
 use super::inventory::{self, Inventory};
+use super::loads::{Loads, Pace, Source};
 use super::objects::Objects;
 use super::{Metrics, Triggers};
 
@@ -37,6 +40,7 @@ pub(crate) struct Member {
     pub(crate) client: Client,
     /// What this hub has there.
     pub(crate) objects: Objects,
+    loads: Loads,
     started: Instant,
     report: watch::Receiver<Report>,
     synced: watch::Receiver<bool>,
@@ -55,7 +59,18 @@ impl Member {
         let (objects, watches) = Objects::watch(&client, hub_id, &triggers);
         let (report_sender, report) = watch::channel(Report::default());
         let (synced_sender, synced) = watch::channel(false);
-        let member = Arc::new(Self { name: name.to_owned(), client, objects, started: Instant::now(), report, synced });
+        let loads = Loads::new(Source {
+            member: name.to_owned(),
+            client: client.clone(),
+            hub_id: hub_id.to_owned(),
+            deployments: objects.deployments.clone(),
+            report: report.clone(),
+            triggers: triggers.clone(),
+            metrics: metrics.clone(),
+            pace: Pace::default(),
+        });
+        let (name, started) = (name.to_owned(), Instant::now());
+        let member = Arc::new(Self { name, client, objects, loads, started, report, synced });
         let probes = member.clone().probe_forever(report_sender, triggers.clone(), metrics);
         let sync = member.clone().wait_for_sync(synced_sender, triggers);
         let tasks = tokio::spawn(async move {
@@ -80,6 +95,28 @@ impl Member {
         let report = self.report.borrow();
         let known = report.reachable.is_some() && (!report.usable() || *self.synced.borrow());
         known || self.started.elapsed() > SETTLE_LIMIT
+    }
+
+    /// Has the load of a ModelDeployment's replicas here measured from now on; the first report comes within seconds, and
+    /// each new one triggers the ModelDeployment. To say it again changes nothing, to say other metrics begins anew.
+    ///
+    /// # Errors
+    /// The metrics are none that can be looked for; nothing is measured then.
+    #[expect(dead_code, reason = "passes use it with the next change")]
+    pub(crate) fn watch_load(&self, namespace: &str, name: &str, metrics: &RuntimeMetrics) -> Result<(), ReadingError> {
+        self.loads.watch(namespace, name, metrics)
+    }
+
+    /// Ends what [`watch_load`](Self::watch_load) began.
+    #[expect(dead_code, reason = "passes use it with the next change")]
+    pub(crate) fn forget_load(&self, namespace: &str, name: &str) {
+        self.loads.forget(namespace, name);
+    }
+
+    /// The last that was measured, however old: ask it whether it is fresh.
+    #[expect(dead_code, reason = "passes use it with the next change")]
+    pub(crate) fn load(&self, namespace: &str, name: &str) -> Option<Load> {
+        self.loads.load(namespace, name)
     }
 
     async fn wait_for_sync(self: Arc<Self>, synced: watch::Sender<bool>, triggers: Triggers) {
@@ -150,7 +187,7 @@ impl Member {
 }
 
 /// Up to a tenth more or less, so that the probes of many members spread out.
-fn jittered(interval: Duration) -> Duration {
+pub(super) fn jittered(interval: Duration) -> Duration {
     let nanos = Timestamp::now().subsec_nanosecond().unsigned_abs() % 1000;
     interval.mul_f64(0.9 + f64::from(nanos) / 5000.0)
 }
