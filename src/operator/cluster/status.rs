@@ -91,8 +91,8 @@ fn losses(earlier: &ClusterStatus, reachable: Option<bool>, now: Timestamp) -> (
     if !lost {
         return (earlier.last_loss.clone(), earlier.flap_penalty);
     }
-    let last = earlier.last_loss.as_ref().map(|time| time.0);
-    let penalty = flapping::after_loss(earlier.flap_penalty.unwrap_or_default(), last, now);
+    let before = earlier.last_loss.as_ref().map(|time| time.0);
+    let penalty = flapping::after_loss(earlier.flap_penalty.unwrap_or_default(), before, now);
     (Some(Time(whole_seconds(now))), Some(penalty))
 }
 

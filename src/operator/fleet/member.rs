@@ -9,7 +9,9 @@ use k8s_openapi::api::core::v1::{Node, Pod, Secret, Service};
 use kube::api::{Api, ListParams};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Client, Error};
+use skyfleet_api::model_deployment::RuntimeMetrics;
 use skyfleet_plan::capacity::Inventory as Capacity;
+use skyfleet_plan::load::{Load, ReadingError};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
@@ -17,6 +19,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::connection::{Connection, ConnectionError};
 use super::contact::{Contact, Probe, Report};
 use super::inventory::{self, Inventory};
+use super::loads::{Loads, Pace, Source};
 use super::objects::Objects;
 use super::{Metrics, Triggers};
 
@@ -38,6 +41,7 @@ pub(crate) struct Member {
     pub(crate) client: Client,
     /// What this hub has there.
     pub(crate) objects: Objects,
+    loads: Loads,
     started: Instant,
     report: watch::Receiver<Report>,
     capacity: watch::Receiver<Option<Arc<Capacity>>>,
@@ -66,8 +70,18 @@ impl Member {
         let (report_sender, report) = watch::channel(Report::default());
         let (capacity_sender, capacity) = watch::channel(None);
         let (synced_sender, synced) = watch::channel(false);
-        let started = Instant::now();
-        let member = Arc::new(Self { name: name.to_owned(), client, objects, started, report, capacity, synced });
+        let loads = Loads::new(Source {
+            member: name.to_owned(),
+            client: client.clone(),
+            hub_id: hub_id.to_owned(),
+            deployments: objects.deployments.clone(),
+            report: report.clone(),
+            triggers: triggers.clone(),
+            metrics: metrics.clone(),
+            pace: Pace::default(),
+        });
+        let (name, started) = (name.to_owned(), Instant::now());
+        let member = Arc::new(Self { name, client, objects, loads, started, report, capacity, synced });
         let telling = Telling { report: report_sender, capacity: capacity_sender, triggers: triggers.clone(), metrics };
         let probes = member.clone().probe_forever(hub_id.to_owned(), telling);
         let sync = member.clone().wait_for_sync(synced_sender, triggers);
@@ -98,6 +112,25 @@ impl Member {
         let report = self.report.borrow();
         let known = report.reachable.is_some() && (!report.usable() || *self.synced.borrow());
         known || self.started.elapsed() > SETTLE_LIMIT
+    }
+
+    /// Has the load of a ModelDeployment's replicas here measured from now on; the first report comes within seconds, and
+    /// each new one triggers the ModelDeployment. To say it again changes nothing, to say other metrics begins anew.
+    ///
+    /// # Errors
+    /// The metrics are none that can be looked for; nothing is measured then.
+    pub(crate) fn watch_load(&self, namespace: &str, name: &str, metrics: &RuntimeMetrics) -> Result<(), ReadingError> {
+        self.loads.watch(namespace, name, metrics)
+    }
+
+    /// Ends what [`watch_load`](Self::watch_load) began.
+    pub(crate) fn forget_load(&self, namespace: &str, name: &str) {
+        self.loads.forget(namespace, name);
+    }
+
+    /// The last that was measured, however old: ask it whether it is fresh.
+    pub(crate) fn load(&self, namespace: &str, name: &str) -> Option<Load> {
+        self.loads.load(namespace, name)
     }
 
     async fn wait_for_sync(self: Arc<Self>, synced: watch::Sender<bool>, triggers: Triggers) {
@@ -172,7 +205,7 @@ impl Member {
 }
 
 /// Up to a tenth more or less, so that the probes of many members spread out.
-fn jittered(interval: Duration) -> Duration {
+pub(super) fn jittered(interval: Duration) -> Duration {
     let nanos = Timestamp::now().subsec_nanosecond().unsigned_abs() % 1000;
     interval.mul_f64(0.9 + f64::from(nanos) / 5000.0)
 }

@@ -61,7 +61,7 @@ fn asked(
         contact: contact(fleet.cluster.status.as_ref(), heard(fleet), now),
         data: wanted.data.get(&name).cloned().unwrap_or(Data::NotNeeded),
         room: ledger.room(&name, &wanted.shape),
-        load: None,
+        load: fleet.load(model),
         ready: ready(model, fleet),
     };
     candidate(&fleet.cluster, model, &wanted.shape.requests, facts)

@@ -7,7 +7,11 @@ use kube::ResourceExt;
 use kube::api::Api;
 use kube::core::DeserializeGuard;
 use skyfleet_api::cluster::{CapacityPolicy, Connection, Provider};
+use skyfleet_api::model_deployment::Strategy;
 use skyfleet_api::{Cluster, ClusterSpec, DatasetReplica, ModelDeployment, ModelDeploymentSpec};
+
+use skyfleet_plan::load::Load;
+use skyfleet_plan::workload::metrics;
 
 use crate::operator::context::Context;
 use crate::operator::dataset_replica::{Buckets, buckets};
@@ -34,6 +38,14 @@ pub(super) struct Dataset {
     pub(super) buckets: Buckets,
 }
 
+impl FleetCluster {
+    /// What the model's replicas there report.
+    pub(super) fn load(&self, model: &ModelDeployment) -> Option<Load> {
+        let member = self.member.as_ref().filter(|member| member.usable())?;
+        member.load(&model.namespace().unwrap_or_default(), &model.name_any())
+    }
+}
+
 impl Snapshot {
     /// Members that can be changed now, by the name of their Cluster.
     pub(super) fn usable(&self) -> BTreeMap<&str, &Member> {
@@ -45,6 +57,31 @@ impl Snapshot {
             .filter_map(|fleet| Some((fleet.cluster.metadata.name.as_deref()?, fleet.member.as_deref()?)))
             .collect()
     }
+}
+
+/// Has the load of a model's replicas watched where a decision may depend on it, and no longer where none does.
+pub(super) fn watch_loads(model: &ModelDeployment, clusters: &[FleetCluster]) {
+    let (namespace, name) = (model.namespace().unwrap_or_default(), model.name_any());
+    let wanted = metrics(&model.spec.runtime).filter(|_| depends_on_load(&model.spec));
+    let placements = model.status.as_ref().map(|status| status.placements.as_slice()).unwrap_or_default();
+    let holds = |cluster: &str| {
+        placements.iter().any(|placement| placement.cluster == cluster && placement.desired + placement.retained > 0)
+    };
+    for fleet in clusters {
+        let Some(member) = &fleet.member else { continue };
+        match wanted.as_ref().filter(|_| holds(&fleet.cluster.name_any())) {
+            // Names that are none were refused before.
+            Some(metrics) => drop(member.watch_load(&namespace, &name, metrics)),
+            None => member.forget_load(&namespace, &name),
+        }
+    }
+}
+
+/// Whether any decision on it depends on load.
+fn depends_on_load(spec: &ModelDeploymentSpec) -> bool {
+    matches!(spec.placement.strategy, Strategy::LeastConnection | Strategy::LeastResponseTime)
+        || spec.autoscaling.is_some()
+        || spec.rollout.as_ref().is_some_and(|rollout| rollout.max_error_percent.is_some())
 }
 
 /// The name of the DatasetReplica that a model is in.

@@ -107,6 +107,7 @@ async fn keep(
         }
         Verdict::Place(request) => request,
     };
+    dereference::watch_loads(model, &snapshot.clusters);
     let plan = match decide::decide(context, model, &snapshot, &request, now) {
         Ok(plan) => plan,
         Err(error) => {

@@ -11,6 +11,7 @@ use serde_json::json;
 use skyfleet_api::conditions::{ConditionType, find};
 use skyfleet_api::model_deployment::{PlacementStatus, Rollout as RolloutSpec, RolloutStatus};
 use skyfleet_api::{ModelDeployment, ModelDeploymentSpec, labels};
+use skyfleet_plan::load::Load;
 use skyfleet_plan::placement::Plan;
 use skyfleet_plan::revision::Revision;
 use skyfleet_plan::rollout::{Answer, ClusterState, News, Question, advance};
@@ -83,8 +84,13 @@ pub(super) async fn roll_out(
     let wanted = Revision::of(&model.spec, digest(model, snapshot));
     let target = wanted.name();
     let earlier = model.status.as_ref();
-    let states: Vec<ClusterState<'_>> =
-        snapshot.clusters.iter().filter_map(|fleet| state(model, fleet, plan)).collect();
+    let loads: Vec<Option<Load>> = snapshot.clusters.iter().map(|fleet| fleet.load(model)).collect();
+    let states: Vec<ClusterState<'_>> = snapshot
+        .clusters
+        .iter()
+        .zip(&loads)
+        .filter_map(|(fleet, load)| state(model, fleet, load.as_ref(), plan))
+        .collect();
     let answer = advance(&Question {
         spec,
         target: &target,
@@ -111,7 +117,12 @@ fn digest(model: &ModelDeployment, snapshot: &Snapshot) -> Option<String> {
     pinned.or_else(newest)
 }
 
-fn state<'a>(model: &'a ModelDeployment, fleet: &'a FleetCluster, plan: &Plan) -> Option<ClusterState<'a>> {
+fn state<'a>(
+    model: &'a ModelDeployment,
+    fleet: &'a FleetCluster,
+    load: Option<&'a Load>,
+    plan: &Plan,
+) -> Option<ClusterState<'a>> {
     let name = fleet.cluster.metadata.name.as_deref()?;
     let assignment = plan.assignment(name)?;
     let in_force = assignment.desired + assignment.retained;
@@ -128,7 +139,7 @@ fn state<'a>(model: &'a ModelDeployment, fleet: &'a FleetCluster, plan: &Plan) -
         updated: updated(model, fleet, placement, revision),
         reachable: usable,
         reachable_since: reachable.filter(|found| found.status == "True").map(|found| found.last_transition_time.0),
-        load: None,
+        load,
     })
 }
 

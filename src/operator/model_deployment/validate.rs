@@ -8,8 +8,9 @@ use kube::core::ParseExpressionError;
 use skyfleet_api::conditions::{ConditionType, Finding, Reason, is_true};
 use skyfleet_api::{ModelDeployment, UnsupportedFields};
 use skyfleet_plan::capacity::PodShape;
+use skyfleet_plan::load::Reading;
 use skyfleet_plan::placement::Data;
-use skyfleet_plan::workload::pod_shape;
+use skyfleet_plan::workload::{metrics, pod_shape};
 
 use super::dereference::{FleetCluster, Snapshot};
 use super::model_source::{ModelState, model_source};
@@ -47,6 +48,10 @@ pub(super) fn validate(model: &ModelDeployment, snapshot: &Snapshot) -> Verdict 
         Ok(shape) => Arc::new(shape),
         Err(error) => return Verdict::Refused(Finding::stalled(Reason::InvalidSpec, error.to_string())),
     };
+    if let Some(Err(error)) = metrics(&model.spec.runtime).map(|metrics| Reading::new(&metrics)) {
+        let message = format!("spec.runtime.metrics: {error}");
+        return Verdict::Refused(Finding::stalled(Reason::InvalidSpec, message));
+    }
     let unknown: Vec<String> =
         snapshot.clusters.iter().filter(|fleet| !known(fleet)).map(|f| f.cluster.name_any()).collect();
     if !unknown.is_empty() {

@@ -8,6 +8,7 @@ mod preset;
 mod settled;
 
 pub use load_model::{Loader, ModelSource};
+pub use preset::metrics;
 pub use settled::{is_settled, sealed};
 
 use std::collections::BTreeMap;

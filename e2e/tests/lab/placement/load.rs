@@ -29,6 +29,13 @@ pub(super) struct Seen {
     pub(super) ready: Vec<(Instant, i32)>,
 }
 
+impl Seen {
+    fn take_down(&mut self, member: &str, answered: bool) {
+        let outcome = if answered { &mut self.answered } else { &mut self.failed };
+        *outcome.entry(member.to_owned()).or_default() += 1;
+    }
+}
+
 /// Load that runs until it is ended.
 pub(super) struct Load {
     seen: Arc<Mutex<Seen>>,
@@ -68,10 +75,7 @@ impl Load {
 async fn ask_for_ever(member: String, endpoint: String, seen: Arc<Mutex<Seen>>) {
     loop {
         let answer = timeout(Duration::from_secs(2), get(&endpoint, "/static/hello")).await;
-        let mut seen = seen.lock().unwrap();
-        let outcome = if matches!(answer, Ok(Ok(_))) { &mut seen.answered } else { &mut seen.failed };
-        *outcome.entry(member.clone()).or_default() += 1;
-        drop(seen);
+        seen.lock().unwrap().take_down(&member, matches!(answer, Ok(Ok(_))));
         sleep(PACE).await;
     }
 }
