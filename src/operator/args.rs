@@ -34,6 +34,10 @@ pub(crate) struct OperatorArgs {
     /// Mirror passes that run at once. Each holds at most 256 MiB of content.
     #[arg(long, env = "SKYFLEET_MIRROR_PASSES", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) mirror_passes: u16,
+    /// The share of all clusters that may fall silent at once, in percent, before the hub suspects its own network and moves
+    /// nothing because of it.
+    #[arg(long, env = "SKYFLEET_MAX_LOST_PERCENT", default_value_t = 50, value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub(crate) max_lost_percent: u8,
 }
 
 /// Form of the log.

@@ -1,9 +1,13 @@
 //! What every controller shares.
 
 use kube::Client;
+use kube::core::DeserializeGuard;
 use kube::runtime::events::Recorder;
+use kube::runtime::reflector::Store;
+use skyfleet_api::Cluster;
 use skyfleet_plan::workload::Loader;
 
+use super::books::Books;
 use super::fleet::Fleet;
 use super::metrics::Metrics;
 
@@ -20,6 +24,12 @@ pub(crate) struct Context {
     pub(crate) namespace: String,
     /// The members' clients and what is known of them.
     pub(crate) fleet: Fleet,
+    /// The Clusters, as the watch of the ModelDeployments' controller last showed them.
+    pub(crate) clusters: Store<DeserializeGuard<Cluster>>,
+    /// What is decided for all ModelDeployments together.
+    pub(crate) books: Books,
+    /// The share of the fleet that may vanish at once before the hub suspects itself, 0 to 1.
+    pub(crate) max_lost_share: f64,
     /// What loads models in members.
     pub(crate) loader: Loader,
     /// Writes events.

@@ -19,6 +19,12 @@ pub(crate) enum ReconcileError {
     /// The finalizer could not be set or removed.
     #[error("cannot set or remove the finalizer: {0}")]
     Finalizer(String),
+    /// A revision could not be written as JSON.
+    #[error("cannot write the revision of the spec: {0}")]
+    Revision(String),
+    /// The operator is ending.
+    #[error("the operator is stopping")]
+    Stopping,
     /// The object is being deleted and has to wait: its finalizer stays.
     #[error("the deletion waits: {0}")]
     NotYet(String),
@@ -45,8 +51,8 @@ impl ReconcileError {
     pub(crate) fn is_ordinary(&self) -> bool {
         match self {
             Self::Hub { source, .. } => matches!(&**source, kube::Error::Api(status) if status.code == 409),
-            Self::NotYet(_) => true,
-            Self::TimedOut(_) | Self::Finalizer(_) => false,
+            Self::NotYet(_) | Self::Stopping => true,
+            Self::TimedOut(_) | Self::Finalizer(_) | Self::Revision(_) => false,
         }
     }
 }

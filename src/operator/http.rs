@@ -1,29 +1,66 @@
-//! `/healthz`, `/readyz` and `/metrics`.
+//! `/healthz`, `/readyz`, `/metrics` and, for the plugin, `/explain/NAMESPACE/NAME`.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::context::Context;
 use super::metrics::Metrics;
+use super::model_deployment::{NotExplained, explain};
 
 /// Serves until `stop`. Standing by is ready too: a rollout must not wait for leadership.
 ///
 /// # Errors
 /// The address cannot be bound.
-pub(crate) async fn serve(listen: SocketAddr, metrics: Metrics, stop: CancellationToken) -> std::io::Result<()> {
+pub(crate) async fn serve(
+    listen: SocketAddr,
+    metrics: Metrics,
+    leader: Leader,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
     let ready = stop.clone();
     let routes = Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(async move || readiness(&ready)))
+        .route("/explain/{namespace}/{name}", get(explanation).with_state(leader))
         .route("/metrics", get(async move || metrics_response(&metrics)));
     let listener = TcpListener::bind(listen).await?;
     axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned()).await
+}
+
+/// What the leader works with; empty while another leads.
+pub(crate) type Leader = Arc<OnceLock<Arc<Context>>>;
+
+async fn explanation(State(leader): State<Leader>, Path((namespace, name)): Path<(String, String)>) -> Response {
+    let Some(context) = leader.get() else {
+        return (StatusCode::SERVICE_UNAVAILABLE, "this operator does not lead: ask the one that the Lease names\n")
+            .into_response();
+    };
+    match explain(context, &namespace, &name).await {
+        Ok(explanation) => match serde_json::to_string(&explanation) {
+            Ok(body) => ([(CONTENT_TYPE, "application/json")], body).into_response(),
+            Err(error) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, format!("cannot write it as JSON: {error}\n")).into_response()
+            }
+        },
+        Err(error) => {
+            let status = match error {
+                NotExplained::NotFound(..) => StatusCode::NOT_FOUND,
+                NotExplained::NothingDecided(_) => StatusCode::CONFLICT,
+                NotExplained::Failed(_) => StatusCode::BAD_GATEWAY,
+            };
+            (status, format!("{error}\n")).into_response()
+        }
+    }
 }
 
 fn readiness(stop: &CancellationToken) -> Response {

@@ -37,6 +37,8 @@ pub(super) enum MemberError {
     #[error("{0} is there already and is not Skyfleet's: rename one of the two")]
     Foreign(String),
     #[error("{0}")]
+    Revision(String),
+    #[error("{0}")]
     Workload(#[from] skyfleet_plan::workload::WorkloadError),
 }
 

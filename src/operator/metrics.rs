@@ -27,6 +27,52 @@ struct Member {
     member_cluster: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LoadOutcome {
+    member_cluster: String,
+    outcome: &'static str,
+}
+
+/// How it went to ask a pod for its load, or a member for the pods to ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LoadReport {
+    /// It was told.
+    Reported,
+    /// The pod answered, with none of the metrics that were asked for.
+    Nothing,
+    /// The member or the pod does not let the hub ask.
+    Denied,
+    /// There was no answer in time.
+    TimedOut,
+    /// The answer is larger than is read.
+    TooLarge,
+    /// The answer is not in the text format of metrics.
+    Unreadable,
+    /// It could not be asked, or answered with an error.
+    Failed,
+}
+
+impl LoadReport {
+    const ALL: [Self; 7] =
+        [Self::Reported, Self::Nothing, Self::Denied, Self::TimedOut, Self::TooLarge, Self::Unreadable, Self::Failed];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Reported => "reported",
+            Self::Nothing => "nothing",
+            Self::Denied => "denied",
+            Self::TimedOut => "timed_out",
+            Self::TooLarge => "too_large",
+            Self::Unreadable => "unreadable",
+            Self::Failed => "failed",
+        }
+    }
+
+    fn of(self, member_cluster: &str) -> LoadOutcome {
+        LoadOutcome { member_cluster: member_cluster.to_owned(), outcome: self.word() }
+    }
+}
+
 /// The operator's metrics.
 #[derive(Clone)]
 pub(crate) struct Metrics {
@@ -35,6 +81,7 @@ pub(crate) struct Metrics {
     durations: Family<Kind, Histogram>,
     reachable: Family<Member, Gauge>,
     round_trips: Family<Member, Gauge<f64, AtomicU64>>,
+    load_reports: Family<LoadOutcome, Counter>,
     mirrored_objects: Counter,
     mirrored_bytes: Counter,
     leader: Gauge,
@@ -66,6 +113,8 @@ impl Metrics {
             Unit::Seconds,
             round_trips.clone(),
         );
+        let load_reports = Family::<LoadOutcome, Counter>::default();
+        registry.register("load_reports", "Pods asked for their load, by member and outcome", load_reports.clone());
         let mirrored_objects = Counter::default();
         registry.register("mirrored_objects", "Objects copied and verified", mirrored_objects.clone());
         let mirrored_bytes = Counter::default();
@@ -83,6 +132,7 @@ impl Metrics {
             durations,
             reachable,
             round_trips,
+            load_reports,
             mirrored_objects,
             mirrored_bytes,
             leader,
@@ -113,6 +163,13 @@ impl Metrics {
         let label = Member { member_cluster: member_cluster.to_owned() };
         self.reachable.remove(&label);
         self.round_trips.remove(&label);
+        for outcome in LoadReport::ALL {
+            self.load_reports.remove(&outcome.of(member_cluster));
+        }
+    }
+
+    pub(crate) fn load_report(&self, member_cluster: &str, outcome: LoadReport) {
+        self.load_reports.get_or_create(&outcome.of(member_cluster)).inc();
     }
 
     pub(crate) fn mirrored(&self, objects: u64, bytes: u64) {

@@ -1,6 +1,7 @@
 //! The operator: watches the hub and makes the fleet as the custom resources say. Of all replicas one works at a time.
 
 mod args;
+mod books;
 mod bucket;
 mod cluster;
 mod context;
@@ -31,6 +32,7 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use books::Books;
 use context::Context;
 use controller::{run, triggers};
 use dataset_replica::Passes;
@@ -60,6 +62,8 @@ pub(crate) enum OperatorError {
     LeadershipLost,
     #[error("cannot listen for signals: {0}")]
     Signals(std::io::Error),
+    #[error("cannot read what was decided before: {0}")]
+    Books(error::ReconcileError),
     #[error("the custom resources cannot be served: {0}. Is the chart skyfleet-crds installed?")]
     Definitions(kube::Error),
 }
@@ -71,7 +75,8 @@ pub(crate) enum OperatorError {
 pub(crate) async fn operate(args: OperatorArgs) -> Result<(), OperatorError> {
     let stop = CancellationToken::new();
     let metrics = Metrics::new();
-    let mut server = tokio::spawn(http::serve(args.listen, metrics.clone(), stop.clone()));
+    let leader = http::Leader::default();
+    let mut server = tokio::spawn(http::serve(args.listen, metrics.clone(), leader.clone(), stop.clone()));
     let hub = connect().await?;
     let mut election = Election::stand(hub.clone(), &args).await?;
     tracing::info!(identity = args.identity, "standing by");
@@ -87,7 +92,7 @@ pub(crate) async fn operate(args: OperatorArgs) -> Result<(), OperatorError> {
     }
     tracing::info!("leading");
     metrics.leads(true);
-    let mut work = std::pin::pin!(work(&args, hub, metrics.clone(), stop.clone()));
+    let mut work = std::pin::pin!(work(&args, hub, metrics.clone(), leader, stop.clone()));
     let outcome = tokio::select! {
         outcome = &mut work => outcome,
         // Without the lease another may be working already: nothing is finished in an orderly way, it just ends.
@@ -128,33 +133,40 @@ async fn work(
     args: &OperatorArgs,
     hub: Client,
     metrics: Metrics,
+    leader: http::Leader,
     stop: CancellationToken,
 ) -> Result<(), OperatorError> {
     check_definitions(&hub).await?;
     let kube_system =
         Api::<Namespace>::all(hub.clone()).get_metadata("kube-system").await.map_err(OperatorError::Identity)?;
     let hub_id = kube_system.uid().unwrap_or_default();
-    let (cluster_triggers, clusters) = mpsc::channel(TRIGGERS);
+    let (cluster_triggers, changed_members) = mpsc::channel(TRIGGERS);
     let (model_triggers, models) = mpsc::channel(TRIGGERS);
     let (pass_ends, ended_passes) = mpsc::channel(TRIGGERS);
     let reporter = Reporter { controller: "skyfleet-operator".to_owned(), instance: args.identity.clone() };
     let members = Triggers { clusters: cluster_triggers, models: model_triggers };
+    let (model_controller, clusters) = model_deployment::controller(&hub, triggers(models));
     let context = Arc::new(Context {
         fleet: Fleet::new(hub_id.clone(), members, metrics.clone()),
         hub_id,
+        clusters,
+        books: Books::open(&hub).await.map_err(OperatorError::Books)?,
+        max_lost_share: f64::from(args.max_lost_percent) / 100.0,
         namespace: args.namespace.clone(),
         loader: Loader { image: args.image.clone(), image_pull_policy: args.image_pull_policy.clone() },
         recorder: Recorder::new(hub.clone(), reporter),
         hub: hub.clone(),
         metrics,
     });
+    // Nobody else can have set it: one process leads once.
+    let _ = leader.set(context.clone());
     let passes = Arc::new(Passes::new(args.mirror_passes, pass_ends));
     let dataset_controller = dataset_replica::controller(&hub, triggers(ended_passes));
     let forget = forget_passes(dataset_controller.store(), passes.clone(), stop.clone());
     let for_datasets = passes.clone();
     futures::join!(
         run(
-            cluster::controller(&hub, &args.namespace, triggers(clusters)),
+            cluster::controller(&hub, &args.namespace, triggers(changed_members)),
             cluster::reconcile,
             context.clone(),
             args.concurrency,
@@ -168,13 +180,7 @@ async fn work(
             args.concurrency,
             stop.clone(),
         ),
-        run(
-            model_deployment::controller(&hub, triggers(models)),
-            model_deployment::reconcile,
-            context.clone(),
-            args.concurrency,
-            stop.clone()
-        ),
+        run(model_controller, model_deployment::reconcile, context.clone(), args.concurrency, stop.clone()),
         forget,
     );
     passes.stop().await;

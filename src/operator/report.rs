@@ -15,6 +15,9 @@ use skyfleet_api::{BucketStatus, ClusterStatus, DatasetReplicaStatus, ModelDeplo
 use super::context::{Context, FIELD_MANAGER};
 use super::error::ReconcileError;
 
+/// An event's note holds 1,024 bytes.
+const LONGEST_NOTE: usize = 1000;
+
 /// A status with conditions.
 pub(crate) trait Conditioned {
     fn conditions(&self) -> &[Condition];
@@ -71,12 +74,34 @@ where
         .replace_status(&object.name_any(), &params, &changed)
         .await
         .map_err(ReconcileError::hub("write the status"))?;
-    if let Some(event) = event
-        && let Err(error) = context.recorder.publish(&event, &object.object_ref(&())).await
-    {
-        tracing::warn!(%error, "an event could not be written; the status says the same");
+    if let Some(event) = event {
+        send(context, object, &event).await;
     }
     Ok(written)
+}
+
+/// Writes an event about an object.
+pub(crate) async fn publish<K: Resource<DynamicType = ()>>(
+    context: &Context,
+    object: &K,
+    reason: &str,
+    note: &str,
+    warning: bool,
+) {
+    let event = Event {
+        type_: if warning { EventType::Warning } else { EventType::Normal },
+        reason: reason.to_owned(),
+        note: Some(note.chars().take(LONGEST_NOTE).collect()),
+        action: "Reconcile".to_owned(),
+        secondary: None,
+    };
+    send(context, object, &event).await;
+}
+
+async fn send<K: Resource<DynamicType = ()>>(context: &Context, object: &K, event: &Event) {
+    if let Err(error) = context.recorder.publish(event, &object.object_ref(&())).await {
+        tracing::warn!(%error, "an event could not be written; the status says the same");
+    }
 }
 
 /// The event that tells of a changed Ready condition; `None` when only details changed.
@@ -90,7 +115,7 @@ fn event<S: Conditioned>(before: Option<&S>, after: &S) -> Option<Event> {
     Some(Event {
         type_: if stalled { EventType::Warning } else { EventType::Normal },
         reason: ready.reason.clone(),
-        note: Some(ready.message.chars().take(1000).collect()),
+        note: Some(ready.message.chars().take(LONGEST_NOTE).collect()),
         action: "Reconcile".to_owned(),
         secondary: None,
     })

@@ -54,6 +54,8 @@ pub enum Reason {
     BucketNotFound,
     /// No member cluster is eligible for any replica.
     NoEligibleCluster,
+    /// A wish in the spec's placement cannot be met; replicas run all the same.
+    ConstraintUnmet,
     /// Pods wait for data that is not verified in the bucket near them yet.
     WaitingForData,
     /// A member cluster that holds replicas cannot be reached; nothing is changed there.
@@ -62,6 +64,8 @@ pub enum Reason {
     MemberRefused,
     /// Pods are not ready yet.
     WaitingForPods,
+    /// A change failed a gate of its rollout; clusters have the last good revision again, or the rollout has stopped.
+    RolloutFailed,
     /// Some objects could not be copied or verified.
     CopyFailed,
     /// The object is being deleted.

@@ -12,6 +12,8 @@ pub const MODEL_DEPLOYMENT: &str = "skyfleet.dev/model-deployment";
 pub const OWNER_UID: &str = "skyfleet.dev/owner-uid";
 /// On objects and pods in a member: the name of the Cluster they were placed on.
 pub const MEMBER_CLUSTER: &str = "skyfleet.dev/member-cluster";
+/// On a ControllerRevision on the hub, and as an annotation on a Deployment in a member: the name of the revision it is of.
+pub const REVISION: &str = "skyfleet.dev/revision";
 /// The finalizer on objects whose deletion has work to do elsewhere.
 pub const FINALIZER: &str = "skyfleet.dev/cleanup";
 /// Set to `"true"` on an object that is being deleted: let it go now, without its members that cannot be reached. What is

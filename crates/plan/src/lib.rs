@@ -5,6 +5,8 @@
 //! * [`load`]: what replicas report of their work.
 //! * [`placement`]: which member cluster gets how many replicas, and why the others get none.
 //! * [`question`]: from the custom resources to what placement is asked.
+//! * [`revision`]: what of a ModelDeployment a rollout brings out.
+//! * [`rollout`]: in which order a change reaches the clusters.
 //! * [`workload`]: the objects a member cluster shall hold for its share of a ModelDeployment.
 
 pub mod capacity;
@@ -12,4 +14,7 @@ pub mod failover;
 pub mod load;
 pub mod placement;
 pub mod question;
+pub mod revision;
+pub mod rollout;
+mod time;
 pub mod workload;

@@ -154,7 +154,7 @@ mod tests {
 
     use super::*;
 
-    fn cluster(prices: serde_json::Value) -> ClusterSpec {
+    fn cluster(prices: &serde_json::Value) -> ClusterSpec {
         serde_json::from_value(json!({
             "provider": "aws", "region": "r", "connection": {}, "prices": prices,
             "limits": {"cpu": "1500m", "memory": "1Gi", "nvidia.com/gpu": 0},
@@ -165,17 +165,17 @@ mod tests {
     #[test]
     fn a_replica_s_price_is_that_of_all_it_requests_or_none() {
         let mut requests = Resources { cpu_millis: 500, memory_bytes: 4 << 30, pods: 1, ..Resources::default() };
-        let spec = cluster(json!({"cpu": "0.04", "memory": "0.005", "nvidia.com/gpu": "2"}));
+        let spec = cluster(&json!({"cpu": "0.04", "memory": "0.005", "nvidia.com/gpu": "2"}));
         assert_eq!(price(&spec, &requests), Some(0.04));
         requests.other.insert("nvidia.com/gpu".to_owned(), 2);
         assert_eq!(price(&spec, &requests), Some(4.04));
-        assert_eq!(price(&cluster(json!({"cpu": "0.04"})), &requests), None);
-        assert_eq!(price(&cluster(json!({})), &requests), None);
+        assert_eq!(price(&cluster(&json!({"cpu": "0.04"})), &requests), None);
+        assert_eq!(price(&cluster(&json!({})), &requests), None);
     }
 
     #[test]
     fn limits_are_in_whole_units_and_zero_is_one() {
-        let limits = terms(&cluster(json!({}))).limits;
+        let limits = terms(&cluster(&json!({}))).limits;
         assert_eq!(
             limits,
             [("cpu".to_owned(), 1500), ("memory".to_owned(), 1 << 30), ("nvidia.com/gpu".to_owned(), 0)].into()

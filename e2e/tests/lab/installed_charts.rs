@@ -18,7 +18,7 @@ const HUB: &str = "system:serviceaccount:skyfleet-system:skyfleet-hub";
 /// Who, verb, `RESOURCE[.GROUP][/SUBRESOURCE]`, namespace (empty: the whole cluster), allowed or not.
 type Right = (&'static str, &'static str, &'static str, &'static str, bool);
 
-const RIGHTS: [Right; 23] = [
+const RIGHTS: [Right; 27] = [
     (OPERATOR, "patch", "modeldeployments.skyfleet.dev/status", "team-a", true),
     (OPERATOR, "update", "datasetreplicas.skyfleet.dev/finalizers", "team-a", true),
     (OPERATOR, "watch", "clusters.skyfleet.dev", "", true),
@@ -33,6 +33,10 @@ const RIGHTS: [Right; 23] = [
     (HUB, "delete", "namespaces", "", false),
     (HUB, "delete", "deployments.apps", "team-a", true),
     (HUB, "get", "pods/log", "team-a", true),
+    (HUB, "list", "pods", "team-a", true),
+    (HUB, "get", "pods/proxy", "team-a", true),
+    (HUB, "create", "pods/proxy", "team-a", false),
+    (HUB, "get", "nodes/proxy", "", false),
     (HUB, "create", "pods/exec", "team-a", false),
     (HUB, "delete", "pods", "team-a", false),
     (HUB, "create", "clusterrolebindings.rbac.authorization.k8s.io", "", false),

@@ -14,5 +14,6 @@ mod installed_charts;
 mod leftovers;
 mod nodes;
 mod operator_process;
+mod placement;
 mod refusals;
 mod support;

@@ -13,10 +13,10 @@ use skyfleet_e2e::{Cluster, ClusterSpec, Lab};
 use crate::leftovers::Footprint;
 use crate::support::{binaries, eventually, get, kubectl, lab};
 
-const IMAGE: &str = "skyfleet.dev/test-web:1";
+pub(crate) const IMAGE: &str = "skyfleet.dev/test-web:1";
 
 /// A small web server: `kubectl proxy` serves files, and passes the rest on to an API server.
-async fn web_image(folder: &std::path::Path) -> PathBuf {
+pub(crate) async fn web_image(folder: &std::path::Path) -> PathBuf {
     let archive = folder.join("web.tar");
     let files = vec![
         ImageFile::from_host(binaries().await.join("kube"), "/kubectl", 0o755),

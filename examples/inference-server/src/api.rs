@@ -72,6 +72,9 @@ pub enum ApiError {
     /// The model is not loaded yet.
     #[error("the model is still loading; /readyz says when it is there")]
     Loading,
+    /// The server was started to fail now and then.
+    #[error("this server fails on purpose: it was started with --fail-percent")]
+    OnPurpose,
     /// The computation failed: the cause is in the log, not in the answer.
     #[error("the model failed to answer; the server's log says why")]
     Internal,
@@ -85,7 +88,7 @@ impl ApiError {
             Self::UnknownModel { .. } => StatusCode::NOT_FOUND,
             Self::Overloaded => StatusCode::TOO_MANY_REQUESTS,
             Self::Loading => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::OnPurpose | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 }

@@ -42,6 +42,14 @@ pub struct Args {
     #[arg(long, default_value_t = 3)]
     pub shutdown_delay: u64,
 
+    /// For tests of rollouts: seconds to wait before the model is loaded, as if it were a large one
+    #[arg(long, default_value_t = 0)]
+    pub startup_delay: u64,
+
+    /// For tests of rollouts: of a hundred good requests for embeddings so many are answered 500, evenly spread
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(..=100))]
+    pub fail_percent: u8,
+
     /// Name of the pod, given back as the header x-served-by-pod
     #[arg(long, env = "POD_NAME")]
     pub pod_name: Option<String>,

@@ -6,6 +6,7 @@
 pub mod api;
 pub mod args;
 pub mod embedder;
+pub mod faults;
 pub mod metrics;
 pub mod pooling;
 pub mod server;

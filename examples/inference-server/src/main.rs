@@ -76,6 +76,7 @@ async fn run(args: Args) -> Result<(), MainError> {
 }
 
 async fn load(args: Args, server: Arc<Server>) -> Result<(), MainError> {
+    tokio::time::sleep(Duration::from_secs(args.startup_delay)).await;
     let start = Instant::now();
     let model = tokio::task::spawn_blocking(move || {
         let model = Embedder::load(&args.model_dir, args.max_sequence_length.into())?;

@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 use crate::api::{ApiError, EmbeddingsRequest, EmbeddingsResponse, models_response};
 use crate::args::Args;
 use crate::embedder::{Embedder, Embedding};
+use crate::faults::Faults;
 use crate::metrics::Metrics;
 
 /// Longest request body in bytes.
@@ -28,6 +29,7 @@ pub struct Server {
     computation: Arc<Semaphore>,
     served_by: HeaderMap,
     metrics: Metrics,
+    faults: Faults,
 }
 
 impl Server {
@@ -50,6 +52,7 @@ impl Server {
             computation: Arc::new(Semaphore::new(args.concurrency.into())),
             served_by,
             metrics: Metrics::default(),
+            faults: Faults::new(args.fail_percent),
         })
     }
 
@@ -61,10 +64,13 @@ impl Server {
     async fn embed(self: Arc<Self>, texts: Vec<String>) -> Result<Vec<Embedding>, ApiError> {
         // Refuse at once rather than queue without end: the caller may try another replica.
         let admitted = Arc::clone(&self.admission).try_acquire_owned().map_err(|_| ApiError::Overloaded)?;
+        let waiting = self.metrics.waiting();
         let turn = Arc::clone(&self.computation).acquire_owned().await.map_err(|_| ApiError::Internal)?;
+        drop(waiting);
+        let computing = self.metrics.computing();
         let outcome = tokio::task::spawn_blocking(move || {
             // A client that hangs up does not end the computation: the permits belong to it, not to the connection.
-            let _permits = (admitted, turn);
+            let _permits = (admitted, turn, computing);
             let model = self.model.get().ok_or(ApiError::Loading)?;
             texts.iter().map(|text| model.embed(text)).collect::<Result<Vec<_>, _>>().map_err(|error| {
                 tracing::error!(%error, "the model failed to answer");
@@ -99,6 +105,9 @@ async fn embeddings(
     let Json(request) = body.map_err(|e| ApiError::Body { status: e.status(), message: e.body_text() })?;
     let format = request.encoding_format;
     let texts = request.texts(&server.model_name)?;
+    if server.faults.strikes() {
+        return Err(ApiError::OnPurpose);
+    }
     let embeddings = Arc::clone(&server).embed(texts).await?;
     server.metrics.add_tokens(embeddings.iter().map(|e| e.tokens).sum());
     Ok(Json(EmbeddingsResponse::new(&server.model_name, embeddings, format)))

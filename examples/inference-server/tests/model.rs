@@ -103,3 +103,24 @@ async fn one_request_too_many_is_told_to_come_back() {
     assert_eq!((first, second), (StatusCode::OK, StatusCode::TOO_MANY_REQUESTS), "{error}");
     assert_eq!(post(app, body).await.0, StatusCode::OK);
 }
+
+#[tokio::test]
+async fn what_is_computed_and_what_waits_shows_in_the_metrics() {
+    let app = app(&[]);
+    let body = json!({ "model": "all-MiniLM-L6-v2", "input": vec!["some words to compute"; 64] });
+    let (first, second, during) =
+        tokio::join!(post(app.clone(), body.clone()), post(app.clone(), body), metrics(app.clone()));
+    assert_eq!((first.0, second.0), (StatusCode::OK, StatusCode::OK));
+    let shows = |text: &str, line: &str| assert!(text.lines().any(|found| found == line), "{line} in {text}");
+    shows(&during, "inference_requests_in_flight 1");
+    shows(&during, "inference_requests_queued 1");
+    let after = metrics(app).await;
+    shows(&after, "inference_requests_in_flight 0");
+    shows(&after, "inference_requests_queued 0");
+    shows(&after, "inference_requests_total{code=\"200\"} 2");
+}
+
+async fn metrics(app: Router) -> String {
+    let response = app.oneshot(Request::get("/metrics").body(Body::empty()).unwrap()).await.unwrap();
+    String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
+}

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use axum::response::Response;
@@ -65,12 +66,34 @@ async fn every_answer_says_who_gave_it() {
 }
 
 #[tokio::test]
+async fn failures_on_purpose_are_the_servers_and_are_counted() {
+    let args = Args::parse_from(["inference-server", "--fail-percent", "100"]);
+    let app = router(Arc::new(Server::new(&args).unwrap()));
+    for (body, expected) in [
+        (r#"{"model": "all-MiniLM-L6-v2", "input": "a"}"#, StatusCode::INTERNAL_SERVER_ERROR),
+        (r#"{"model": "other", "input": "a"}"#, StatusCode::NOT_FOUND),
+    ] {
+        let request = Request::post("/v1/embeddings").header("content-type", "application/json");
+        let response = app.clone().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
+        assert_eq!(response.status(), expected, "{body}");
+    }
+    let text = metrics(app).await;
+    assert!(text.contains("inference_request_errors_total 1\n"), "{text}");
+    assert!(Args::try_parse_from(["inference-server", "--fail-percent", "101"]).is_err());
+}
+
+#[tokio::test]
 async fn refused_requests_are_counted_by_status() {
     let args = Args::parse_from(["inference-server"]);
     let app = router(Arc::new(Server::new(&args).unwrap()));
     let bad = Request::post("/v1/embeddings").body(Body::from("{}")).unwrap();
     app.clone().oneshot(bad).await.unwrap();
-    let response = app.oneshot(Request::get("/metrics").body(Body::empty()).unwrap()).await.unwrap();
-    let text = String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap();
+    let text = metrics(app).await;
     assert!(text.contains("inference_requests_total{code=\"415\"} 1"), "{text}");
+    assert!(text.contains("inference_request_errors_total 0"), "{text}");
+}
+
+async fn metrics(app: Router) -> String {
+    let response = app.oneshot(Request::get("/metrics").body(Body::empty()).unwrap()).await.unwrap();
+    String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
 }

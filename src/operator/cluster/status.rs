@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use skyfleet_api::conditions::{ConditionType, Finding, Reason, Status, conditions, is_true, whole_seconds};
 use skyfleet_api::{Cluster, ClusterStatus};
+use skyfleet_plan::failover::flapping;
 
 use super::validate::Refusal;
 use crate::operator::fleet::{Access, Report};
@@ -17,6 +18,7 @@ pub(super) fn status(cluster: &Cluster, member: Result<Report, &Refusal>, now: T
         Ok(report) if report.reachable.is_none() && is_ready(cluster) => earlier,
         Ok(report) => {
             let findings = findings(&report);
+            let (last_loss, flap_penalty) = losses(&earlier, report.reachable, now);
             let known = report.inventory.clone();
             let conditions = conditions(&earlier.conditions, &findings, generation, now);
             ClusterStatus {
@@ -28,8 +30,8 @@ pub(super) fn status(cluster: &Cluster, member: Result<Report, &Refusal>, now: T
                 allocated: known.map_or(earlier.allocated, |known| known.allocated),
                 round_trip_milliseconds: report.round_trip_milliseconds,
                 last_contact: last_contact(report.reachable, report.last_contact, earlier.last_contact),
-                last_loss: earlier.last_loss,
-                flap_penalty: earlier.flap_penalty,
+                last_loss,
+                flap_penalty,
             }
         }
         Err(refusal) => {
@@ -81,6 +83,17 @@ fn kept(condition: &k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition) -
 /// After a restart the operator does not know when it last had contact; what it wrote then is the best there is.
 fn last_contact(reachable: Option<bool>, known: Option<Timestamp>, earlier: Option<Time>) -> Option<Time> {
     if reachable == Some(true) { None } else { known.map(|time| Time(whole_seconds(time))).or(earlier) }
+}
+
+/// When contact was lost last, and how unsteady it had been: renewed when what answered before does not any more.
+fn losses(earlier: &ClusterStatus, reachable: Option<bool>, now: Timestamp) -> (Option<Time>, Option<i32>) {
+    let lost = reachable == Some(false) && is_true(&earlier.conditions, ConditionType::Reachable);
+    if !lost {
+        return (earlier.last_loss.clone(), earlier.flap_penalty);
+    }
+    let before = earlier.last_loss.as_ref().map(|time| time.0);
+    let penalty = flapping::after_loss(earlier.flap_penalty.unwrap_or_default(), before, now);
+    (Some(Time(whole_seconds(now))), Some(penalty))
 }
 
 fn unknown(reason: Reason) -> [Finding; 2] {
@@ -186,6 +199,7 @@ mod tests {
         assert_eq!(find(&lost.conditions, ConditionType::Reachable).map(|c| c.status.as_str()), Some("False"));
         assert_eq!(lost.version.as_deref(), Some("v1.34.4"));
         assert_eq!(lost.last_contact, Some(Time(at(12))));
+        assert_eq!((lost.last_loss.clone(), lost.flap_penalty), (Some(Time(at(40))), Some(1000)));
         // A restarted operator has no memory of the contact; the status keeps it.
         let again = Report { reachable: Some(false), ..Report::default() };
         assert_eq!(status(&cluster(Some(lost.clone())), Ok(again), at(90)).last_contact, lost.last_contact);

@@ -9,6 +9,9 @@ use k8s_openapi::api::core::v1::{Node, Pod, Secret, Service};
 use kube::api::{Api, ListParams};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Client, Error};
+use skyfleet_api::model_deployment::RuntimeMetrics;
+use skyfleet_plan::capacity::Inventory as Capacity;
+use skyfleet_plan::load::{Load, ReadingError};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
@@ -16,6 +19,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::connection::{Connection, ConnectionError};
 use super::contact::{Contact, Probe, Report};
 use super::inventory::{self, Inventory};
+use super::loads::{Loads, Pace, Source};
 use super::objects::Objects;
 use super::{Metrics, Triggers};
 
@@ -37,9 +41,19 @@ pub(crate) struct Member {
     pub(crate) client: Client,
     /// What this hub has there.
     pub(crate) objects: Objects,
+    loads: Loads,
     started: Instant,
     report: watch::Receiver<Report>,
+    capacity: watch::Receiver<Option<Arc<Capacity>>>,
     synced: watch::Receiver<bool>,
+}
+
+/// What a probe loop tells.
+struct Telling {
+    report: watch::Sender<Report>,
+    capacity: watch::Sender<Option<Arc<Capacity>>>,
+    triggers: Triggers,
+    metrics: Metrics,
 }
 
 impl Member {
@@ -54,9 +68,22 @@ impl Member {
         let client = connection.client().await?;
         let (objects, watches) = Objects::watch(&client, hub_id, &triggers);
         let (report_sender, report) = watch::channel(Report::default());
+        let (capacity_sender, capacity) = watch::channel(None);
         let (synced_sender, synced) = watch::channel(false);
-        let member = Arc::new(Self { name: name.to_owned(), client, objects, started: Instant::now(), report, synced });
-        let probes = member.clone().probe_forever(report_sender, triggers.clone(), metrics);
+        let loads = Loads::new(Source {
+            member: name.to_owned(),
+            client: client.clone(),
+            hub_id: hub_id.to_owned(),
+            deployments: objects.deployments.clone(),
+            report: report.clone(),
+            triggers: triggers.clone(),
+            metrics: metrics.clone(),
+            pace: Pace::default(),
+        });
+        let (name, started) = (name.to_owned(), Instant::now());
+        let member = Arc::new(Self { name, client, objects, loads, started, report, capacity, synced });
+        let telling = Telling { report: report_sender, capacity: capacity_sender, triggers: triggers.clone(), metrics };
+        let probes = member.clone().probe_forever(hub_id.to_owned(), telling);
         let sync = member.clone().wait_for_sync(synced_sender, triggers);
         let tasks = tokio::spawn(async move {
             futures::join!(watches, probes, sync);
@@ -67,6 +94,11 @@ impl Member {
     /// What is known of it.
     pub(crate) fn report(&self) -> Report {
         self.report.borrow().clone()
+    }
+
+    /// Its nodes and what runs there, as they were last counted; `None` until then.
+    pub(crate) fn capacity(&self) -> Option<Arc<Capacity>> {
+        self.capacity.borrow().clone()
     }
 
     /// Whether its objects are known and can be changed.
@@ -82,29 +114,51 @@ impl Member {
         known || self.started.elapsed() > SETTLE_LIMIT
     }
 
+    /// Has the load of a ModelDeployment's replicas here measured from now on; the first report comes within seconds, and
+    /// each new one triggers the ModelDeployment. To say it again changes nothing, to say other metrics begins anew.
+    ///
+    /// # Errors
+    /// The metrics are none that can be looked for; nothing is measured then.
+    pub(crate) fn watch_load(&self, namespace: &str, name: &str, metrics: &RuntimeMetrics) -> Result<(), ReadingError> {
+        self.loads.watch(namespace, name, metrics)
+    }
+
+    /// Ends what [`watch_load`](Self::watch_load) began.
+    pub(crate) fn forget_load(&self, namespace: &str, name: &str) {
+        self.loads.forget(namespace, name);
+    }
+
+    /// The last that was measured, however old: ask it whether it is fresh.
+    pub(crate) fn load(&self, namespace: &str, name: &str) -> Option<Load> {
+        self.loads.load(namespace, name)
+    }
+
     async fn wait_for_sync(self: Arc<Self>, synced: watch::Sender<bool>, triggers: Triggers) {
         self.objects.synced().await;
         synced.send_replace(true);
         self.tell(&triggers).await;
     }
 
-    async fn probe_forever(self: Arc<Self>, report: watch::Sender<Report>, triggers: Triggers, metrics: Metrics) {
+    async fn probe_forever(self: Arc<Self>, hub_id: String, telling: Telling) {
         let mut contact = Contact::default();
         let mut counted_at: Option<Instant> = None;
         loop {
             contact.observe(self.probe().await, Timestamp::now());
             let due = counted_at.is_none_or(|at| at.elapsed() >= INVENTORY_INTERVAL);
             if due && contact.report().usable() {
-                match self.count().await {
-                    Ok(inventory) => contact.counted(inventory),
+                match self.count(&hub_id).await {
+                    Ok((inventory, capacity)) => {
+                        contact.counted(inventory);
+                        telling.capacity.send_replace(Some(Arc::new(capacity)));
+                    }
                     Err(error) => tracing::debug!(member = self.name, error, "nodes and pods could not be counted"),
                 }
                 counted_at = Some(Instant::now());
             }
             let new = contact.report();
-            metrics.member(&self.name, new.reachable == Some(true), contact.round_trip());
-            if report.send_if_modified(|old| std::mem::replace(old, new.clone()) != new) {
-                self.tell(&triggers).await;
+            telling.metrics.member(&self.name, new.reachable == Some(true), contact.round_trip());
+            if telling.report.send_if_modified(|old| std::mem::replace(old, new.clone()) != new) {
+                self.tell(&telling.triggers).await;
             }
             sleep(jittered(PROBE_INTERVAL)).await;
         }
@@ -138,19 +192,20 @@ impl Member {
         Ok(())
     }
 
-    async fn count(&self) -> Result<Inventory, String> {
+    async fn count(&self, hub_id: &str) -> Result<(Inventory, Capacity), String> {
         let cached = ListParams::default().match_any();
         let nodes = Api::<Node>::all(self.client.clone());
         let pods = Api::<Pod>::all(self.client.clone());
         let unfinished = cached.clone().fields("status.phase!=Succeeded,status.phase!=Failed");
         let both = async { futures::try_join!(nodes.list(&cached), pods.list(&unfinished)) };
         let (nodes, pods) = within(INVENTORY_TIMEOUT, both).await.map_err(|failure| failure.to_string())?;
-        Ok(inventory::count(&nodes.items, &pods.items))
+        let capacity = Capacity::of(&nodes.items, &pods.items, hub_id);
+        Ok((inventory::count(&nodes.items, &pods.items), capacity))
     }
 }
 
 /// Up to a tenth more or less, so that the probes of many members spread out.
-fn jittered(interval: Duration) -> Duration {
+pub(super) fn jittered(interval: Duration) -> Duration {
     let nanos = Timestamp::now().subsec_nanosecond().unsigned_abs() % 1000;
     interval.mul_f64(0.9 + f64::from(nanos) / 5000.0)
 }

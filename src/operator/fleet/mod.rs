@@ -3,6 +3,7 @@
 mod connection;
 mod contact;
 mod inventory;
+mod loads;
 mod member;
 mod objects;
 

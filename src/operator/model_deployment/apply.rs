@@ -13,12 +13,15 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::json;
 use skyfleet_api::{ModelDeployment, labels};
-use skyfleet_plan::placement::{Assignment, Plan};
 use skyfleet_plan::workload::{Share, is_settled, sealed};
 
+use super::Decisions;
 use super::dereference::{FleetCluster, Snapshot};
-use super::validate::{ModelState, Request, VerifiedModel, known};
+use super::model_source::{ModelState, VerifiedModel};
+use super::rollout::spec_for;
+use super::validate::known;
 use crate::operator::context::{Context, FIELD_MANAGER};
 use crate::operator::fleet::Member;
 use crate::operator::member_objects::{MemberError, Owner, call, holds, remove};
@@ -42,13 +45,11 @@ pub(super) async fn apply(
     context: &Context,
     model: &ModelDeployment,
     snapshot: &Snapshot,
-    request: &Request,
-    plan: &Plan,
+    decisions: &Decisions,
 ) -> BTreeMap<String, Outcome> {
-    let handover = handed_over(model, snapshot, plan);
     let mut changes = Vec::new();
     for (cluster, member) in snapshot.usable() {
-        changes.push(change_member(context, model, cluster, member, request, plan, handover));
+        changes.push(change_member(context, model, cluster, member, decisions));
     }
     futures::stream::iter(changes).buffer_unordered(MEMBERS_AT_ONCE).collect().await
 }
@@ -58,12 +59,9 @@ async fn change_member(
     model: &ModelDeployment,
     cluster: &str,
     member: &Member,
-    request: &Request,
-    plan: &Plan,
-    handover: bool,
+    decisions: &Decisions,
 ) -> (String, Outcome) {
-    let assignment = plan.assignments.iter().find(|assignment| assignment.cluster == cluster);
-    let result = apply_member(context, model, member, assignment, request.models.get(cluster), handover).await;
+    let result = apply_member(context, model, cluster, member, decisions).await;
     let node_address = member.report().inventory.and_then(|inventory| inventory.node_address);
     let seen = || Outcome {
         deployment: member.objects.deployments.get(&key(model)).map(|found| (*found).clone()),
@@ -87,43 +85,30 @@ fn key<K: Resource<DynamicType = ()>>(model: &ModelDeployment) -> ObjectRef<K> {
     ObjectRef::new(&model.name_any()).within(&model.namespace().unwrap_or_default())
 }
 
-/// Whether clusters that give up their replicas may do so now: once the others have all of theirs ready. Until then what
-/// they hold is what serves.
-fn handed_over(model: &ModelDeployment, snapshot: &Snapshot, plan: &Plan) -> bool {
-    let members = snapshot.usable();
-    plan.unplaced == 0
-        && plan.assignments.iter().filter(|assignment| assignment.replicas > 0).all(|assignment| {
-            let deployment =
-                members.get(assignment.cluster.as_str()).and_then(|member| member.objects.deployments.get(&key(model)));
-            let ready = deployment.and_then(|found| found.status.as_ref().and_then(|status| status.ready_replicas));
-            ready.unwrap_or(0) >= assignment.replicas
-        })
-}
-
 async fn apply_member(
     context: &Context,
     model: &ModelDeployment,
+    cluster: &str,
     member: &Member,
-    assignment: Option<&Assignment>,
-    state: Option<&ModelState>,
-    handover: bool,
+    decisions: &Decisions,
 ) -> Result<Option<(Deployment, Service)>, MemberError> {
     let owner = owner(model);
-    let replicas = assignment.map_or(0, |assignment| assignment.replicas);
+    let assignment = decisions.plan.assignment(cluster);
+    let replicas = assignment.map_or(0, |assignment| assignment.desired + assignment.retained);
     if replicas == 0 {
-        let keeps = model.spec.replicas > 0 && !handover;
-        if !keeps && holds(&member.objects, &owner) {
+        if holds(&member.objects, &owner) {
             remove(member, &owner).await?;
         }
         return Ok(None);
     }
-    let verified = match state {
+    let revision = decisions.rollout.content(cluster).map_err(MemberError::Revision)?;
+    let spec = spec_for(&model.spec, revision);
+    let verified = match decisions.request.models.get(cluster) {
         // Pods that run have loaded their model; those that would start now could not.
-        Some(ModelState::Waiting(_)) => return Ok(None),
-        Some(ModelState::Verified(verified)) => Some(&**verified),
+        Some(ModelState::Waiting(_)) => return reduce(member, model, replicas).await.map(|()| None),
+        Some(ModelState::Verified(verified)) => Some(verified.of(revision)),
         None => None,
     };
-    let cluster = assignment.map_or("", |assignment| assignment.cluster.as_str());
     let share = Share {
         name: &owner.name,
         namespace: &owner.namespace,
@@ -131,11 +116,24 @@ async fn apply_member(
         hub: &context.hub_id,
         cluster,
         replicas,
-        spec: &model.spec,
-        model: verified.map(|verified| &verified.source),
+        spec: &spec,
+        revision: decisions.rollout.revision(cluster),
+        model: verified.as_ref().map(|verified| &verified.source),
         loader: &context.loader,
     };
-    apply_share(member, &share, verified).await.map(Some)
+    apply_share(member, &share, verified.as_ref()).await.map(Some)
+}
+
+/// Takes replicas away where there are more, and changes nothing else.
+async fn reduce(member: &Member, model: &ModelDeployment, replicas: i32) -> Result<(), MemberError> {
+    let found = member.objects.deployments.get(&key(model));
+    let Some(found) = found.filter(|found| found.spec.as_ref().and_then(|spec| spec.replicas) > Some(replicas)) else {
+        return Ok(());
+    };
+    let api = Api::<Deployment>::namespaced(member.client.clone(), &found.namespace().unwrap_or_default());
+    let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    let change = Patch::Merge(json!({"spec": {"replicas": replicas}}));
+    call("scale", &what(&*found), api.patch(&found.name_any(), &params, &change)).await.map(drop)
 }
 
 /// Makes the member hold the share; gives its Deployment and Service as the member now has them.

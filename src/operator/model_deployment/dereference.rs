@@ -4,8 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kube::ResourceExt;
-use kube::api::{Api, ListParams};
-use skyfleet_api::{Cluster, DatasetReplica, ModelDeployment, ModelDeploymentSpec};
+use kube::api::Api;
+use kube::core::DeserializeGuard;
+use skyfleet_api::cluster::{CapacityPolicy, Connection, Provider};
+use skyfleet_api::model_deployment::Strategy;
+use skyfleet_api::{Cluster, ClusterSpec, DatasetReplica, ModelDeployment, ModelDeploymentSpec};
+
+use skyfleet_plan::load::Load;
+use skyfleet_plan::workload::metrics;
 
 use crate::operator::context::Context;
 use crate::operator::dataset_replica::{Buckets, buckets};
@@ -22,12 +28,22 @@ pub(super) struct Snapshot {
 pub(super) struct FleetCluster {
     pub(super) cluster: Cluster,
     pub(super) member: Option<Arc<Member>>,
+    /// Its resource could be decoded.
+    pub(super) readable: bool,
 }
 
 /// The dataset that the model is in, and the Buckets it names.
 pub(super) struct Dataset {
     pub(super) replica: Option<DatasetReplica>,
     pub(super) buckets: Buckets,
+}
+
+impl FleetCluster {
+    /// What the model's replicas there report.
+    pub(super) fn load(&self, model: &ModelDeployment) -> Option<Load> {
+        let member = self.member.as_ref().filter(|member| member.usable())?;
+        member.load(&model.namespace().unwrap_or_default(), &model.name_any())
+    }
 }
 
 impl Snapshot {
@@ -41,6 +57,31 @@ impl Snapshot {
             .filter_map(|fleet| Some((fleet.cluster.metadata.name.as_deref()?, fleet.member.as_deref()?)))
             .collect()
     }
+}
+
+/// Has the load of a model's replicas watched where a decision may depend on it, and no longer where none does.
+pub(super) fn watch_loads(model: &ModelDeployment, clusters: &[FleetCluster]) {
+    let (namespace, name) = (model.namespace().unwrap_or_default(), model.name_any());
+    let wanted = metrics(&model.spec.runtime).filter(|_| depends_on_load(&model.spec));
+    let placements = model.status.as_ref().map(|status| status.placements.as_slice()).unwrap_or_default();
+    let holds = |cluster: &str| {
+        placements.iter().any(|placement| placement.cluster == cluster && placement.desired + placement.retained > 0)
+    };
+    for fleet in clusters {
+        let Some(member) = &fleet.member else { continue };
+        match wanted.as_ref().filter(|_| holds(&fleet.cluster.name_any())) {
+            // Names that are none were refused before.
+            Some(metrics) => drop(member.watch_load(&namespace, &name, metrics)),
+            None => member.forget_load(&namespace, &name),
+        }
+    }
+}
+
+/// Whether any decision on it depends on load.
+fn depends_on_load(spec: &ModelDeploymentSpec) -> bool {
+    matches!(spec.placement.strategy, Strategy::LeastConnection | Strategy::LeastResponseTime)
+        || spec.autoscaling.is_some()
+        || spec.rollout.as_ref().is_some_and(|rollout| rollout.max_error_percent.is_some())
 }
 
 /// The name of the DatasetReplica that a model is in.
@@ -57,12 +98,37 @@ pub(super) async fn snapshot(context: &Context, model: &ModelDeployment) -> Resu
     Ok(Snapshot { clusters: clusters(context).await?, dataset })
 }
 
-/// The fleet.
+/// The fleet, by the watch that also starts the passes: a pass knows at least what it was started for.
 pub(super) async fn clusters(context: &Context) -> Result<Vec<FleetCluster>, ReconcileError> {
-    let clusters = Api::<Cluster>::all(context.hub.clone());
-    let clusters = clusters.list(&ListParams::default()).await.map_err(ReconcileError::hub("list the Clusters"))?;
-    let with_member = |cluster: Cluster| FleetCluster { member: context.fleet.member(&cluster.name_any()), cluster };
-    Ok(clusters.items.into_iter().map(with_member).collect())
+    // Before all are there, a cluster that is missing would look like one that has left.
+    context.clusters.wait_until_ready().await.map_err(|_| ReconcileError::Stopping)?;
+    let found = context.clusters.state();
+    Ok(found.iter().map(|cluster| fleet_cluster(context, cluster)).collect())
+}
+
+fn fleet_cluster(context: &Context, cluster: &DeserializeGuard<Cluster>) -> FleetCluster {
+    let name = cluster.name_any();
+    match &cluster.0 {
+        Ok(cluster) => FleetCluster { cluster: cluster.clone(), member: context.fleet.member(&name), readable: true },
+        Err(_) => FleetCluster { cluster: unreadable(&name), member: None, readable: false },
+    }
+}
+
+/// Stands for a Cluster that cannot be decoded: it is there, so what it holds counts, and nothing can be done with it.
+fn unreadable(name: &str) -> Cluster {
+    let connection =
+        Connection { server: None, ca_bundle: None, credentials_secret_ref: None, kubeconfig_secret_ref: None };
+    let spec = ClusterSpec {
+        provider: Provider::OnPremises,
+        region: String::new(),
+        zone: None,
+        connection,
+        taints: vec![],
+        prices: BTreeMap::new(),
+        capacity_policy: CapacityPolicy::Measured,
+        limits: BTreeMap::new(),
+    };
+    Cluster::new(name, spec)
 }
 
 async fn dataset(context: &Context, namespace: &str, name: &str) -> Result<Dataset, ReconcileError> {

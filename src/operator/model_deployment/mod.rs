@@ -1,9 +1,16 @@
 //! `ModelDeployment`: replicas of a model all over the fleet.
 
 mod apply;
+mod decide;
 mod dereference;
+mod explain;
+mod fleet_watch;
+mod model_source;
+mod rollout;
 mod status;
 mod validate;
+
+pub(super) use explain::{NotExplained, explain};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,28 +23,31 @@ use kube::runtime::finalizer::{Event, finalizer};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::{Controller, watcher};
 use kube::{Client, ResourceExt};
-use skyfleet_api::{Bucket, Cluster, DatasetReplica, ModelDeployment, labels};
-use skyfleet_plan::placement::place;
+use skyfleet_api::{Bucket, Cluster, DatasetReplica, ModelDeployment, ModelDeploymentStatus, labels};
+use skyfleet_plan::placement::{News, Plan};
 
 use super::context::Context;
 use super::error::ReconcileError;
-use super::report::write_status;
-use validate::Verdict;
+use super::report::{publish, write_status};
+use rollout::Rollout;
+use validate::{Request, Verdict};
 
 /// How soon a fleet that is not fully known yet is looked at again.
 const UNKNOWN_INTERVAL: Duration = Duration::from_secs(2);
 /// How soon a member that refused a change is asked again.
 const RETRY_INTERVAL: Duration = Duration::from_secs(15);
 
-/// The controller: ModelDeployments, what they refer to, the Clusters, and their objects in members.
+/// The controller: ModelDeployments, what they refer to, the Clusters, and their objects in members; and the Clusters as its
+/// watch shows them.
 pub(super) fn controller(
     hub: &Client,
     in_members: impl Stream<Item = ObjectRef<DeserializeGuard<ModelDeployment>>> + Send + 'static,
-) -> Controller<DeserializeGuard<ModelDeployment>> {
+) -> (Controller<DeserializeGuard<ModelDeployment>>, Store<DeserializeGuard<Cluster>>) {
     let controller = Controller::new(Api::all(hub.clone()), watcher::Config::default());
     let (for_clusters, for_datasets, for_buckets) = (controller.store(), controller.store(), controller.store());
-    controller
-        .watches(Api::<Cluster>::all(hub.clone()), watcher::Config::default(), move |_| all(&for_clusters, |_| true))
+    let (clusters, changed_clusters) = fleet_watch::fleet_watch(hub);
+    let controller = controller
+        .watches_stream(changed_clusters, move |_| all(&for_clusters, |_| true))
         .watches(Api::<DatasetReplica>::all(hub.clone()), watcher::Config::default(), move |dataset| {
             all(&for_datasets, |model| {
                 model.metadata.namespace == dataset.metadata.namespace
@@ -47,7 +57,8 @@ pub(super) fn controller(
         .watches(Api::<Bucket>::all(hub.clone()), watcher::Config::default(), move |bucket| {
             all(&for_buckets, |model| model.metadata.namespace == bucket.metadata.namespace)
         })
-        .reconcile_on(in_members)
+        .reconcile_on(in_members);
+    (controller, clusters)
 }
 
 fn all(
@@ -96,7 +107,8 @@ async fn keep(
         }
         Verdict::Place(request) => request,
     };
-    let plan = match place(&request.placement, &request.candidates, &status::reserved(model)) {
+    dereference::watch_loads(model, &snapshot.clusters);
+    let plan = match decide::decide(context, model, &snapshot, &request, now) {
         Ok(plan) => plan,
         Err(error) => {
             let findings = validate::bad_selector(&error);
@@ -104,16 +116,74 @@ async fn keep(
             return Ok(Action::await_change());
         }
     };
+    let rollout = match rollout::roll_out(context, model, &snapshot, &plan, now).await {
+        Ok(rollout) => rollout,
+        Err(error) => {
+            context.books.restore(model);
+            return Err(error);
+        }
+    };
     // Decisions are kept on the hub before members change: a crash from here on resumes with the same ones.
-    let model = match status::reserve(model, &plan, &request) {
-        Some(reservation) => &write_status(context, api, model, reservation).await?,
+    let decisions = Decisions { plan, request, rollout };
+    let model = match status::reserve(model, &decisions, now) {
+        Some(reservation) => &reserve(context, api, model, reservation).await?,
         None => model,
     };
-    let outcomes = apply::apply(context, model, &snapshot, &request, &plan).await;
+    tell(context, model, &decisions).await;
+    let outcomes = apply::apply(context, model, &snapshot, &decisions).await;
     let failed = outcomes.values().any(|outcome| outcome.error.is_some());
-    let status = status::status(model, &plan, &request, &outcomes, jiff::Timestamp::now());
+    let status = status::status(model, &decisions, &outcomes, jiff::Timestamp::now());
     write_status(context, api, model, status).await?;
-    Ok(if failed { Action::requeue(RETRY_INTERVAL) } else { Action::await_change() })
+    Ok(next_look(&decisions, failed))
+}
+
+/// Everything that a pass has decided.
+struct Decisions {
+    plan: Plan,
+    request: Request,
+    rollout: Rollout,
+}
+
+/// Writes what is decided; when that fails, the books say again what the hub says.
+async fn reserve(
+    context: &Context,
+    api: &Api<ModelDeployment>,
+    model: &ModelDeployment,
+    reservation: ModelDeploymentStatus,
+) -> Result<ModelDeployment, ReconcileError> {
+    let written = write_status(context, api, model, reservation).await;
+    if written.is_err() {
+        context.books.restore(model);
+    }
+    written
+}
+
+/// Events of what is moved and brought out.
+async fn tell(context: &Context, model: &ModelDeployment, decisions: &Decisions) {
+    if let Some((reason, note, warning)) = decisions.rollout.news() {
+        publish(context, model, reason, &note, warning).await;
+    }
+    for news in &decisions.plan.news {
+        let (reason, note, warning) = match news {
+            News::FailedOver(note) => ("FailedOver", note, true),
+            News::FailedBack(note) => ("FailedBack", note, false),
+            News::Rebalanced(note) => ("Rebalanced", note, false),
+        };
+        publish(context, model, reason, note, warning).await;
+    }
+}
+
+/// When to look again although nothing changes.
+fn next_look(decisions: &Decisions, failed: bool) -> Action {
+    let times = [decisions.plan.look_again, decisions.rollout.look_again()];
+    let due = times.into_iter().flatten().min().map(|at| at.duration_since(jiff::Timestamp::now()));
+    let due = due.map(|due| Duration::try_from(due).unwrap_or_default() + Duration::from_secs(1));
+    match (due, failed) {
+        (Some(due), true) => Action::requeue(due.min(RETRY_INTERVAL)),
+        (Some(due), false) => Action::requeue(due),
+        (None, true) => Action::requeue(RETRY_INTERVAL),
+        (None, false) => Action::await_change(),
+    }
 }
 
 async fn delete(
@@ -123,6 +193,7 @@ async fn delete(
 ) -> Result<Action, ReconcileError> {
     let clusters = dereference::clusters(context).await?;
     let Some(wait) = apply::remove_everywhere(context, model, &clusters, jiff::Timestamp::now()).await else {
+        context.books.forget(model);
         return Ok(Action::await_change());
     };
     write_status(context, api, model, status::deleting(model, &wait, jiff::Timestamp::now())).await?;

@@ -6,62 +6,83 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::ResourceExt;
 use skyfleet_api::conditions::{Finding, Reason, conditions};
-use skyfleet_api::model_deployment::{PlacementStatus, ServiceType};
+use skyfleet_api::model_deployment::{PlacementStatus, RolloutPhase, RolloutStatus, ServiceType};
 use skyfleet_api::{ModelDeployment, ModelDeploymentStatus};
-use skyfleet_plan::placement::{Assignment, Exclusion, Plan};
+use skyfleet_plan::failover::shortfall;
+use skyfleet_plan::placement::{Assignment, Exclusion, Plan, Verdict};
 use skyfleet_plan::workload::pod_selector;
 
+use super::Decisions;
 use super::apply::Outcome;
-use super::validate::{ModelState, Request};
+use super::model_source::ModelState;
+use super::validate::Request;
 
-/// What was decided before: replicas by cluster.
-pub(super) fn reserved(model: &ModelDeployment) -> BTreeMap<String, i32> {
-    let placements = model.status.as_ref().map(|status| status.placements.as_slice()).unwrap_or_default();
-    placements.iter().map(|placement| (placement.cluster.clone(), placement.desired)).collect()
-}
+/// Clusters of which a message says why they take no more; `explain` tells of all.
+const EXPLAINED: usize = 8;
 
 /// The status with what is decided now, to be written before anything is changed; `None` when it says so already.
-pub(super) fn reserve(model: &ModelDeployment, plan: &Plan, request: &Request) -> Option<ModelDeploymentStatus> {
+pub(super) fn reserve(model: &ModelDeployment, decisions: &Decisions, now: Timestamp) -> Option<ModelDeploymentStatus> {
     let earlier = model.status.clone().unwrap_or_default();
-    let placements = reservations(&earlier, plan, request);
-    let desired = |placements: &[PlacementStatus]| -> BTreeMap<String, i32> {
-        placements.iter().map(|placement| (placement.cluster.clone(), placement.desired)).collect()
+    let plan = &decisions.plan;
+    let placements = reservations(&earlier, decisions, now);
+    let decided = |placements: &[PlacementStatus]| -> Vec<_> {
+        let numbers = |of: &PlacementStatus| (of.desired, of.retained, of.displaced.clone());
+        placements.iter().map(|of| (of.cluster.clone(), numbers(of), of.revision.clone())).collect()
     };
-    let changed = desired(&placements) != desired(&earlier.placements);
-    changed.then(|| ModelDeploymentStatus { placements, selector: pod_selector(&model.name_any()), ..earlier })
+    let rollout = decisions.rollout.status();
+    let changed = decided(&placements) != decided(&earlier.placements)
+        || plan.rebalanced != earlier.rebalance
+        || rollout != earlier.rollout.as_ref();
+    changed.then(|| ModelDeploymentStatus {
+        placements,
+        rebalance: plan.rebalanced.clone(),
+        rollout: rollout.cloned(),
+        strategy: plan.strategy.clone(),
+        selector: pod_selector(&model.name_any()),
+        ..earlier
+    })
 }
 
 /// What is decided for each cluster, by name, with what was last seen there.
-fn reservations(earlier: &ModelDeploymentStatus, plan: &Plan, request: &Request) -> Vec<PlacementStatus> {
+fn reservations(earlier: &ModelDeploymentStatus, decisions: &Decisions, now: Timestamp) -> Vec<PlacementStatus> {
+    let assignments = decisions.plan.assignments.iter();
     let mut placements: Vec<PlacementStatus> =
-        plan.assignments.iter().map(|assignment| reservation(earlier, assignment, request)).collect();
+        assignments.map(|assignment| reservation(earlier, assignment, decisions, now)).collect();
     // What a cluster still holds of an earlier decision stays in sight until it is seen to be gone.
-    placements.extend(
-        earlier
-            .placements
-            .iter()
-            .filter(|placement| assigned(plan, &placement.cluster).is_none())
-            .map(|placement| PlacementStatus { desired: 0, ..placement.clone() }),
-    );
+    let forgotten = |placement: &&PlacementStatus| decisions.plan.assignment(&placement.cluster).is_none();
+    placements.extend(earlier.placements.iter().filter(forgotten).map(|placement| PlacementStatus {
+        desired: 0,
+        retained: 0,
+        displaced: None,
+        ..placement.clone()
+    }));
     placements.sort_by(|a, b| a.cluster.cmp(&b.cluster));
     placements
 }
 
-fn assigned<'a>(plan: &'a Plan, cluster: &str) -> Option<&'a Assignment> {
-    plan.assignments.iter().find(|assignment| assignment.cluster == cluster)
-}
-
-fn reservation(earlier: &ModelDeploymentStatus, assignment: &Assignment, request: &Request) -> PlacementStatus {
+fn reservation(
+    earlier: &ModelDeploymentStatus,
+    assignment: &Assignment,
+    decisions: &Decisions,
+    now: Timestamp,
+) -> PlacementStatus {
     let before = earlier.placements.iter().find(|placement| placement.cluster == assignment.cluster).cloned();
-    let why = match request.models.get(&assignment.cluster) {
-        Some(ModelState::Waiting(what)) if assignment.replicas > 0 => format!("{}; {what}", assignment.why),
+    let before = before.unwrap_or_default();
+    let why = match decisions.request.models.get(&assignment.cluster) {
+        Some(ModelState::Waiting(what)) if assignment.desired > 0 => format!("{}; {what}", assignment.why),
         _ => assignment.why.clone(),
     };
+    let in_force = assignment.desired + assignment.retained;
+    let more = in_force > before.desired + before.retained;
     PlacementStatus {
         cluster: assignment.cluster.clone(),
-        desired: assignment.replicas,
+        desired: assignment.desired,
+        retained: assignment.retained,
+        displaced: assignment.displaced.clone(),
+        revision: decisions.rollout.revision(&assignment.cluster).map(str::to_owned),
+        shortfall: if more { shortfall(None, before.ready, in_force, true, now) } else { before.shortfall.clone() },
         why,
-        ..before.unwrap_or_default()
+        ..before
     }
 }
 
@@ -86,22 +107,24 @@ pub(super) fn deleting(model: &ModelDeployment, wait: &str, now: Timestamp) -> M
 /// The status after members were brought to what the plan says.
 pub(super) fn status(
     model: &ModelDeployment,
-    plan: &Plan,
-    request: &Request,
+    decisions: &Decisions,
     outcomes: &BTreeMap<String, Outcome>,
     now: Timestamp,
 ) -> ModelDeploymentStatus {
+    let plan = &decisions.plan;
     let earlier = model.status.clone().unwrap_or_default();
     let seen = |placement: PlacementStatus| match outcomes.get(&placement.cluster) {
-        Some(outcome) => observed(model, placement, outcome, request),
+        Some(outcome) => observed(model, placement, outcome, &decisions.request, now),
         // Not asked: what was last seen is the best that is known.
         None => Some(placement),
     };
-    let placements: Vec<PlacementStatus> = reservations(&earlier, plan, request).into_iter().filter_map(seen).collect();
-    let holding = placements.iter().filter(|placement| placement.desired > 0 || placement.replicas > 0);
+    let placements: Vec<PlacementStatus> =
+        reservations(&earlier, decisions, now).into_iter().filter_map(seen).collect();
+    let holding =
+        placements.iter().filter(|placement| placement.desired > 0 || placement.retained > 0 || placement.replicas > 0);
     let clusters: Vec<&str> = holding.map(|placement| placement.cluster.as_str()).collect();
     let generation = model.metadata.generation;
-    let findings = findings(model, plan, request, outcomes, &placements);
+    let findings = findings(decisions, outcomes, &placements);
     ModelDeploymentStatus {
         observed_generation: generation,
         conditions: conditions(&earlier.conditions, &findings, generation, now),
@@ -109,6 +132,9 @@ pub(super) fn status(
         ready_replicas: placements.iter().map(|placement| placement.ready).sum(),
         selector: pod_selector(&model.name_any()),
         clusters: clusters.join(","),
+        strategy: plan.strategy.clone(),
+        rebalance: plan.rebalanced.clone(),
+        rollout: decisions.rollout.status().cloned(),
         placements,
         ..earlier
     }
@@ -120,8 +146,11 @@ fn observed(
     placement: PlacementStatus,
     outcome: &Outcome,
     request: &Request,
+    now: Timestamp,
 ) -> Option<PlacementStatus> {
-    if placement.desired == 0 && outcome.deployment.is_none() && outcome.service.is_none() {
+    let in_force = placement.desired + placement.retained;
+    let owed = placement.displaced.is_some();
+    if in_force == 0 && !owed && outcome.deployment.is_none() && outcome.service.is_none() {
         return None;
     }
     let counts = outcome.deployment.as_ref().and_then(|deployment| deployment.status.as_ref());
@@ -133,9 +162,11 @@ fn observed(
         Some(ModelState::Verified(verified)) => Some(verified.source.digest.clone()),
         _ => placement.model_digest.clone(),
     };
+    let ready = counts.and_then(|counts| counts.ready_replicas).unwrap_or(0);
     Some(PlacementStatus {
         replicas: counts.and_then(|counts| counts.replicas).unwrap_or(0),
-        ready: counts.and_then(|counts| counts.ready_replicas).unwrap_or(0),
+        ready,
+        shortfall: shortfall(placement.shortfall.as_ref(), ready, in_force, false, now),
         endpoint: endpoint(model, outcome),
         model_digest: digest,
         why,
@@ -160,12 +191,11 @@ fn endpoint(model: &ModelDeployment, outcome: &Outcome) -> Option<String> {
 }
 
 fn findings(
-    model: &ModelDeployment,
-    plan: &Plan,
-    request: &Request,
+    decisions: &Decisions,
     outcomes: &BTreeMap<String, Outcome>,
     placements: &[PlacementStatus],
 ) -> Vec<Finding> {
+    let (plan, request) = (&decisions.plan, &decisions.request);
     let refused: Vec<String> = outcomes
         .iter()
         .filter_map(|(cluster, outcome)| Some(format!("{cluster}: {}", outcome.error.as_ref()?)))
@@ -179,7 +209,7 @@ fn findings(
     let waiting: Vec<String> = plan
         .assignments
         .iter()
-        .filter(|assignment| assignment.replicas > 0)
+        .filter(|assignment| assignment.desired > 0)
         .filter_map(|assignment| match request.models.get(&assignment.cluster)? {
             ModelState::Waiting(what) => Some(format!("{}: {what}", assignment.cluster)),
             ModelState::Verified(_) => None,
@@ -188,43 +218,94 @@ fn findings(
     if !waiting.is_empty() {
         return Finding::reconciling(Reason::WaitingForData, waiting.join("; "));
     }
+    let unreachable = |placement: &&PlacementStatus| is_unreachable(plan, &placement.cluster);
     let lost: Vec<&str> = placements
         .iter()
-        .filter(|placement| plan.exclusions.get(&placement.cluster) == Some(&Exclusion::Unreachable))
+        .filter(|placement| placement.desired > 0)
+        .filter(unreachable)
         .map(|placement| placement.cluster.as_str())
         .collect();
     if !lost.is_empty() {
-        let message = format!(
-            "{} cannot be reached: its replicas are left as they are, and how they are is not known",
-            lost.join(", ")
-        );
-        return Finding::reconciling(Reason::MemberUnreachable, message);
+        return Finding::reconciling(Reason::MemberUnreachable, lost_members(&lost, plan));
+    }
+    if !plan.unmet.is_empty() {
+        return Finding::reconciling(Reason::ConstraintUnmet, format!("spec.placement: {}", plan.unmet.join("; ")));
+    }
+    if let Some(unfinished) = decisions.rollout.status().and_then(rollout_findings) {
+        return unfinished;
     }
     let ready: i32 = placements.iter().map(|placement| placement.ready).sum();
-    let settled = placements.iter().all(|placement| {
+    let settled = placements.iter().filter(|placement| !unreachable(placement)).all(|placement| {
         let deployment = outcomes.get(&placement.cluster).and_then(|outcome| outcome.deployment.as_ref());
-        is_rolled_out(placement, deployment)
+        placement.retained == 0 && is_rolled_out(placement, deployment)
     });
-    let wanted = model.spec.replicas;
+    let wanted = request.replicas;
     if settled {
-        return Finding::ready(format!("{ready} of {wanted} replicas are ready in {} clusters", placements.len()));
+        let serving = placements.iter().filter(|placement| placement.desired > 0).count();
+        let left = left_behind(placements.iter().filter(unreachable));
+        return Finding::ready(format!("{ready} of {wanted} replicas are ready in {serving} clusters{left}"));
     }
     Finding::reconciling(Reason::WaitingForPods, format!("{ready} of {wanted} replicas are ready"))
 }
 
+/// What a rollout that is not complete says of the whole.
+fn rollout_findings(rollout: &RolloutStatus) -> Option<Vec<Finding>> {
+    let RolloutStatus { wave, waves, message, target_revision, .. } = rollout;
+    let at = format!("revision {target_revision}, wave {wave} of {waves}: {message}");
+    match rollout.phase {
+        RolloutPhase::Complete => None,
+        // The first revision of all has no waves: its pods are waited for as ever.
+        RolloutPhase::Progressing if rollout.stable_revision.is_none() => None,
+        RolloutPhase::Progressing => Some(Finding::reconciling(Reason::Progressing, at)),
+        RolloutPhase::Paused if rollout.wave_started.is_some() => Some(Finding::reconciling(Reason::Suspended, at)),
+        RolloutPhase::Paused | RolloutPhase::RolledBack => Some(Finding::stalled(Reason::RolloutFailed, at)),
+    }
+}
+
+fn is_unreachable(plan: &Plan, cluster: &str) -> bool {
+    let exclusion = plan.verdicts.get(cluster).and_then(Verdict::exclusion);
+    matches!(exclusion, Some(Exclusion::Unreachable { .. } | Exclusion::Lost { .. }))
+}
+
+fn lost_members(lost: &[&str], plan: &Plan) -> String {
+    let next = match &plan.suspicion {
+        Some(suspicion) => suspicion.clone(),
+        None => "its replicas are left as they are, and how they are is not known".to_owned(),
+    };
+    format!("{} cannot be reached: {next}", lost.join(", "))
+}
+
+/// What clusters that cannot be reached still hold although it was made elsewhere.
+fn left_behind<'a>(unreachable: impl Iterator<Item = &'a PlacementStatus>) -> String {
+    let held = |of: &PlacementStatus| (of.retained > 0).then(|| format!("{} in {}", of.retained, of.cluster));
+    let held: Vec<String> = unreachable.filter_map(held).collect();
+    if held.is_empty() {
+        return String::new();
+    }
+    format!("; more may run where they cannot be seen and go on return: {}", held.join(", "))
+}
+
 fn no_eligible_cluster(plan: &Plan) -> String {
-    let why: Vec<String> =
-        plan.exclusions.iter().map(|(cluster, exclusion)| format!("{cluster}: {exclusion}")).collect();
-    let why = if why.is_empty() { "the fleet has no Cluster".to_owned() } else { why.join("; ") };
+    let why: Vec<String> = plan
+        .verdicts
+        .iter()
+        .filter_map(|(cluster, verdict)| Some(format!("{cluster}: {}", verdict.exclusion()?)))
+        .take(EXPLAINED)
+        .collect();
+    let why = match (why.is_empty(), plan.verdicts.is_empty()) {
+        (true, true) => "the fleet has no Cluster".to_owned(),
+        (true, false) => "the bounds in spec.placement leave no place".to_owned(),
+        (false, _) => why.join("; "),
+    };
     format!("{} replicas have no place: {why}", plan.unplaced)
 }
 
 /// Whether a Deployment runs exactly what it shall, as `kubectl rollout status` judges.
-fn is_rolled_out(placement: &PlacementStatus, deployment: Option<&Deployment>) -> bool {
+pub(super) fn is_rolled_out(placement: &PlacementStatus, deployment: Option<&Deployment>) -> bool {
     let Some(deployment) = deployment else { return placement.desired == 0 && placement.replicas == 0 };
     let Some(status) = &deployment.status else { return false };
     let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
-    wanted == placement.desired
+    wanted == placement.desired + placement.retained
         && status.observed_generation >= deployment.metadata.generation
         && status.updated_replicas.unwrap_or(0) == wanted
         && status.replicas.unwrap_or(0) == wanted

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 
 use skyfleet_api::model_deployment::{ShortfallCause, Strategy};
 
-use super::board::Board;
+use super::board::{Board, Choice};
 use super::exclusion::Exclusion;
 use super::filter::Verdict;
 use super::score::{Rank, Scale};
@@ -21,10 +21,10 @@ const SMALL_FLEET: usize = 48;
 pub(super) fn give_out(board: &mut Board<'_>, scale: &Scale, strategy: Strategy, missing: i32) {
     let before = board.clone();
     fill(board, scale, missing);
-    if let Some((kind, most, open)) = before.choice() {
-        for chosen in subsets(&open, most, board, kind) {
+    if let Some(choice) = before.choice() {
+        for chosen in subsets(&choice, board) {
             let mut other = before.clone();
-            other.close_others(kind, &chosen);
+            other.close_others(choice.kind, &chosen);
             fill(&mut other, scale, missing);
             if compare_quality(&quality(&other, scale), &quality(board, scale)) == Ordering::Less {
                 *board = other;
@@ -123,10 +123,11 @@ pub(super) fn compare(a: &Rank, b: &Rank) -> Ordering {
 
 /// Subsets of places of the size allowed: all of them where there are few, else those of the places with most room and those
 /// that were taken first.
-fn subsets(open: &[(usize, i64)], most: i32, filled: &Board<'_>, kind: usize) -> Vec<Vec<usize>> {
-    let size = usize::try_from(most).unwrap_or_default().min(open.len());
-    let mut order: Vec<(usize, i64)> = open.to_vec();
-    let taken = |place: usize| filled.seats.iter().any(|seat| seat.place(kind) == place && seat.share > seat.counted);
+fn subsets(choice: &Choice, filled: &Board<'_>) -> Vec<Vec<usize>> {
+    let Choice { kind, most, open } = choice;
+    let size = usize::try_from(*most).unwrap_or_default().min(open.len());
+    let mut order: Vec<(usize, i64)> = open.clone();
+    let taken = |place: usize| filled.seats.iter().any(|seat| seat.place(*kind) == place && seat.share > seat.counted);
     order.sort_by_key(|(place, room)| (!taken(*place), std::cmp::Reverse(*room)));
     let mut pool = order.len();
     while pool > size && combinations(pool, size) > SUBSETS {
@@ -134,7 +135,7 @@ fn subsets(open: &[(usize, i64)], most: i32, filled: &Board<'_>, kind: usize) ->
     }
     let pool: Vec<usize> = order.iter().take(pool).map(|(place, _)| *place).collect();
     let mut all = choose(&pool, size);
-    let mut roomiest = open.to_vec();
+    let mut roomiest = open.clone();
     roomiest.sort_by_key(|(place, room)| (std::cmp::Reverse(*room), *place));
     all.push(roomiest.into_iter().take(size).map(|(place, _)| place).collect());
     all

@@ -51,6 +51,17 @@ struct Place<'a> {
     closed: bool,
 }
 
+/// Places of one kind of which only some may be used.
+#[derive(Clone, Debug)]
+pub(super) struct Choice {
+    /// The number of the kind.
+    pub(super) kind: usize,
+    /// How many more may be used.
+    pub(super) most: i32,
+    /// Those that are not in use yet, with the room that their clusters have.
+    pub(super) open: Vec<(usize, i64)>,
+}
+
 /// All clusters, in the order of their names.
 #[derive(Clone, Debug)]
 pub(super) struct Board<'a> {
@@ -212,9 +223,8 @@ impl<'a> Board<'a> {
         self.used(0)
     }
 
-    /// The coarsest kind of place of which only some may be used, and that has more: its number, how many may be used, and
-    /// the places that are not in use yet with the room that their clusters have.
-    pub(super) fn choice(&self) -> Option<(usize, i32, Vec<(usize, i64)>)> {
+    /// The coarsest kind of place of which only some may be used, and that has more.
+    pub(super) fn choice(&self) -> Option<Choice> {
         for kind in (0..3).rev() {
             let Some(most) = self.bounds[kind].max_places else { continue };
             let mut open: BTreeMap<usize, i64> = BTreeMap::new();
@@ -226,7 +236,7 @@ impl<'a> Board<'a> {
             }
             let left = most - self.used(kind);
             if left > 0 && usize::try_from(left).is_ok_and(|left| open.len() > left) {
-                return Some((kind, left, open.into_iter().collect()));
+                return Some(Choice { kind, most: left, open: open.into_iter().collect() });
             }
         }
         None

@@ -196,9 +196,8 @@ fn why(seat: &Seat<'_>, desired: i32, scale: &Scale) -> String {
             "its replicas were made elsewhere; they go back once it has proved steady".to_owned()
         }
         Verdict::Eligible if desired == 0 => "fewer replicas are wanted here".to_owned(),
-        Verdict::Eligible => scale.to_string(),
         // A full cluster is as it should be; the number of what it lacks would be news at every look.
-        Verdict::Keeps(Exclusion::NoRoom(_)) => scale.to_string(),
+        Verdict::Eligible | Verdict::Keeps(Exclusion::NoRoom(_)) => scale.to_string(),
         Verdict::Keeps(exclusion) => format!("keeps what it has and takes no more: {exclusion}"),
         Verdict::GivesUp(exclusion) if desired > 0 => format!("{exclusion}, and no other cluster has room"),
         Verdict::GivesUp(exclusion) => format!("gives up what it has: {exclusion}"),

@@ -27,17 +27,18 @@ type Requirements = Vec<NodeSelectorRequirement>;
 pub(super) fn constrain(pod: &mut PodSpec, spec: &ModelDeploymentSpec) {
     let gpu: Requirements = gpu_memory(spec).into_iter().collect();
     match spec.placement.capacity_type {
-        CapacityType::Any => require(pod, vec![gpu]),
-        CapacityType::OnDemand => require(pod, vec![[gpu, on_demand()].concat()]),
+        CapacityType::Any => require(pod, &[gpu]),
+        CapacityType::OnDemand => require(pod, &[[gpu, on_demand()].concat()]),
         CapacityType::Spot => {
-            require(pod, spot().into_iter().map(|one| [gpu.clone(), vec![one]].concat()).collect());
+            let each: Vec<_> = spot().into_iter().map(|one| [gpu.clone(), vec![one]].concat()).collect();
+            require(pod, &each);
         }
         CapacityType::PreferOnDemand => {
-            require(pod, vec![gpu]);
+            require(pod, &[gpu]);
             prefer(pod, vec![on_demand()]);
         }
         CapacityType::PreferSpot => {
-            require(pod, vec![gpu]);
+            require(pod, &[gpu]);
             prefer(pod, spot().into_iter().map(|one| vec![one]).collect());
         }
     }
@@ -64,7 +65,7 @@ fn requirement(key: &str, operator: &str, value: &str) -> NodeSelectorRequiremen
 }
 
 /// Terms are alternatives, so each of the pod's is joined with each of these.
-fn require(pod: &mut PodSpec, alternatives: Vec<Requirements>) {
+fn require(pod: &mut PodSpec, alternatives: &[Requirements]) {
     if alternatives.iter().all(Vec::is_empty) {
         return;
     }

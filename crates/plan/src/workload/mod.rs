@@ -8,6 +8,7 @@ mod preset;
 mod settled;
 
 pub use load_model::{Loader, ModelSource};
+pub use preset::metrics;
 pub use settled::{is_settled, sealed};
 
 use std::collections::BTreeMap;
@@ -39,6 +40,8 @@ pub struct Share<'a> {
     pub replicas: i32,
     /// What the user asked for.
     pub spec: &'a ModelDeploymentSpec,
+    /// The revision it is of, where there is a rollout.
+    pub revision: Option<&'a str>,
     /// Where pods load the model from; `None` when it is in the image.
     pub model: Option<&'a ModelSource>,
     /// What loads it.
@@ -72,8 +75,10 @@ impl Share<'_> {
     /// # Errors
     /// See [`WorkloadError`].
     pub fn deployment(&self) -> Result<Deployment, WorkloadError> {
+        let annotations =
+            self.revision.map(|revision| BTreeMap::from([(labels::REVISION.to_owned(), revision.to_owned())]));
         Ok(Deployment {
-            metadata: self.metadata(),
+            metadata: ObjectMeta { annotations, ..self.metadata() },
             spec: Some(DeploymentSpec {
                 replicas: Some(self.replicas),
                 selector: LabelSelector { match_labels: Some(self.selector()), match_expressions: None },
@@ -157,6 +162,7 @@ pub fn pod_shape(spec: &ModelDeploymentSpec) -> Result<PodShape, WorkloadError> 
         cluster: "",
         replicas: 1,
         spec,
+        revision: None,
         model: spec.model.image.is_none().then_some(&source),
         loader: &loader,
     };

@@ -32,6 +32,7 @@ fn template(spec: &ModelDeploymentSpec, model: Option<&ModelSource>) -> Result<P
         cluster: "aws-1",
         replicas: 2,
         spec,
+        revision: None,
         model,
         loader: &loader,
     };

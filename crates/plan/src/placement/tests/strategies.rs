@@ -11,8 +11,8 @@ fn by(strategy: Strategy, replicas: i32, candidates: Vec<Candidate>) -> Snapshot
     snapshot
 }
 
-fn load(in_flight: f64, first_token: f64, age: i64) -> Option<Load> {
-    Some(Load {
+fn load(in_flight: f64, first_token: f64, age: i64) -> Load {
+    Load {
         observed: at(NOW) - SignedDuration::from_secs(age),
         reporting: 2,
         in_flight: Some(in_flight),
@@ -20,7 +20,7 @@ fn load(in_flight: f64, first_token: f64, age: i64) -> Option<Load> {
         time_to_first_token: Some(first_token),
         requests: None,
         error_ratio: None,
-    })
+    }
 }
 
 fn serving() -> Vec<Candidate> {
@@ -50,7 +50,7 @@ fn weighted_shares_are_in_proportion() {
 fn least_connection_goes_where_the_fewest_are_in_flight_for_the_capacity() {
     let mut fleet = serving();
     for (index, in_flight) in [40.0, 10.0, 20.0].into_iter().enumerate() {
-        fleet[index].load = load(in_flight, 0.1, 5);
+        fleet[index].load = Some(load(in_flight, 0.1, 5));
     }
     // 10 in flight where 4 replicas fit is more than 20 where 102 do.
     room(&mut fleet[1], 2);
@@ -58,7 +58,7 @@ fn least_connection_goes_where_the_fewest_are_in_flight_for_the_capacity() {
     assert_eq!(shares(&fresh), [("aws-1", 2), ("azure-1", 2), ("gcp-1", 4)]);
     assert_eq!(fresh.strategy, "LeastConnection by requests in flight");
     for candidate in &mut fleet {
-        candidate.load = load(1.0, 0.1, 61);
+        candidate.load = Some(load(1.0, 0.1, 61));
     }
     let stale = plan(&by(Strategy::LeastConnection, 8, fleet));
     assert_eq!(shares(&stale), [("aws-1", 3), ("azure-1", 3), ("gcp-1", 2)]);
@@ -75,7 +75,7 @@ fn least_connection_goes_where_the_fewest_are_in_flight_for_the_capacity() {
 fn least_response_time_goes_by_first_token_then_round_trip_then_turn() {
     let mut fleet = serving();
     for (index, (first_token, trip)) in [(0.5, 10), (0.2, 50), (0.2, 20)].into_iter().enumerate() {
-        fleet[index].load = load(1.0, first_token, 5);
+        fleet[index].load = Some(load(1.0, first_token, 5));
         fleet[index].round_trip_milliseconds = Some(trip);
     }
     let measured = plan(&by(Strategy::LeastResponseTime, 8, fleet.clone()));

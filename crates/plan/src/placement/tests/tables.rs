@@ -60,6 +60,8 @@ fn no_cluster_gets_more_than_it_has_room_for_and_the_rest_is_said_to_have_no_pla
     assert!(plan.look_again.is_some(), "room may be found later");
 }
 
+type Change<'a> = &'a dyn Fn(&mut Vec<Candidate>);
+
 #[test]
 fn a_cluster_that_may_not_hold_replicas_gives_them_up_once_others_serve() {
     let gold = |fleet: &mut Vec<Candidate>| {
@@ -75,7 +77,6 @@ fn a_cluster_that_may_not_hold_replicas_gives_them_up_once_others_serve() {
         named(fleet, "azure-1").taints = vec![taint];
     };
     let nothing = |_: &mut Vec<Candidate>| {};
-    type Change<'a> = &'a dyn Fn(&mut Vec<Candidate>);
     let cases: [(Placement, Change<'_>); 4] = [
         (Placement { cluster_selector: Some(selector), ..Placement::default() }, &gold),
         (Placement { residency: Some(residency), ..Placement::default() }, &nothing),

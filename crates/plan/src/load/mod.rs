@@ -1,4 +1,17 @@
-//! What the replicas of a ModelDeployment report of their work.
+//! What the replicas of a ModelDeployment report of their work, by the metrics of the program that serves.
+//!
+//! [`Reading`] says what to look for, [`Report`] is what one pod said, and [`History`] makes the [`Load`] of the reports of
+//! all pods and of what the same pods said before.
+
+mod exposition;
+mod history;
+mod reading;
+mod report;
+
+pub use exposition::Unreadable;
+pub use history::History;
+pub use reading::{Reading, ReadingError};
+pub use report::Report;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -8,6 +21,9 @@ pub const FRESH: SignedDuration = SignedDuration::from_secs(60);
 
 /// What the replicas of one ModelDeployment in one cluster report, taken together. What they don't report is absent, not
 /// zero.
+///
+/// Of very many replicas only some are asked, and some may not answer: whoever wants the load of all takes it
+/// [`scaled_to`](Self::scaled_to) those that are ready.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Load {
@@ -38,4 +54,21 @@ impl Load {
     pub fn is_fresh(&self, now: Timestamp) -> bool {
         now.duration_since(self.observed) <= FRESH
     }
+
+    /// What `ready` replicas would report if all were like those that did: the sums grow by `ready` over `reporting`. Fewer
+    /// ready than reporting changes nothing: what was reported has happened.
+    #[must_use]
+    pub fn scaled_to(&self, ready: i32) -> Self {
+        let factor = f64::from(ready.max(self.reporting)) / f64::from(self.reporting.max(1));
+        let scaled = |sum: Option<f64>| sum.map(|sum| sum * factor);
+        Self {
+            in_flight: scaled(self.in_flight),
+            queued: scaled(self.queued),
+            requests: scaled(self.requests),
+            ..self.clone()
+        }
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,175 @@
+//! Where the pods of each cluster load the model from: the verified copy in the bucket near it, or, where the spec says that one
+//! further away will do, another verified one.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::ByteString;
+use kube::ResourceExt;
+use skyfleet_api::dataset_replica::ReplicaStatus;
+use skyfleet_api::model_deployment::DataLocality;
+use skyfleet_api::{Cluster, DatasetReplica, ModelDeployment};
+use skyfleet_plan::placement::Data;
+use skyfleet_plan::revision::Revision;
+use skyfleet_plan::workload::ModelSource;
+
+use super::dereference::Dataset;
+use crate::buckets;
+
+/// The model near one cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum ModelState {
+    /// Verified: pods can load it.
+    Verified(Box<VerifiedModel>),
+    /// Not verified yet, for this reason.
+    Waiting(String),
+}
+
+/// A verified copy and the credentials to read it.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct VerifiedModel {
+    pub(super) source: ModelSource,
+    pub(super) credentials: BTreeMap<String, ByteString>,
+}
+
+impl VerifiedModel {
+    /// The version of the data that a revision has: of several versions in a bucket the last few manifests are kept.
+    pub(super) fn of(&self, revision: Option<&Revision>) -> Self {
+        let mut verified = self.clone();
+        if let Some(digest) = revision.and_then(|revision| revision.digest.clone()) {
+            verified.source.digest = digest;
+        }
+        verified
+    }
+}
+
+/// Credentials are not for anybody's eyes.
+impl std::fmt::Debug for VerifiedModel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("VerifiedModel").field("source", &self.source).finish_non_exhaustive()
+    }
+}
+
+/// What a cluster's pods load, and how near it is; no state where they load nothing, or where there is nothing to load.
+pub(super) fn model_source(
+    model: &ModelDeployment,
+    dataset: Option<&Dataset>,
+    cluster: &Cluster,
+) -> (Data, Option<ModelState>) {
+    let Some(dataset) = dataset else { return (Data::NotNeeded, None) };
+    let Some(replica) = dataset.replica.as_ref() else { return (Data::NoBucketNear, None) };
+    let covers = |place: &&Place<'_>| {
+        let near = dataset.buckets.get(place.bucket).and_then(|with| with.bucket.spec.near.as_ref());
+        near.is_some_and(|near| near.covers(&cluster.name_any(), &cluster.spec.region))
+    };
+    let places = places(replica);
+    if let Some(place) = places.iter().find(covers) {
+        let failed = place.status.and_then(|status| status.error.clone());
+        let state = state(model, dataset, replica, *place);
+        let data = match (&state, failed) {
+            (ModelState::Waiting(_), Some(error)) => Data::Failed(error),
+            _ => Data::Near,
+        };
+        return (data, Some(state));
+    }
+    if model.spec.placement.data_locality == DataLocality::Required {
+        return (Data::NoBucketNear, None);
+    }
+    let mut states = places.iter().map(|place| state(model, dataset, replica, *place));
+    let verified = states.find(|state| matches!(state, ModelState::Verified(_)));
+    let nowhere = || ModelState::Waiting("no copy of the data is verified yet".to_owned());
+    (Data::NoBucketNear, Some(verified.unwrap_or_else(nowhere)))
+}
+
+/// The copy in one place.
+fn state(model: &ModelDeployment, dataset: &Dataset, replica: &DatasetReplica, place: Place<'_>) -> ModelState {
+    let wanted = model.spec.model.dataset_replica.as_ref();
+    let digest = place.status.and_then(|status| status.manifest_digest.as_deref());
+    let pinned = wanted.and_then(|wanted| wanted.digest.as_deref());
+    let digest = match (digest, pinned) {
+        (None, _) => return ModelState::Waiting(waiting(place)),
+        (Some(digest), Some(pinned)) if digest != pinned => {
+            let message = format!(
+                "the Bucket {:?} holds {digest}, and spec.model.datasetReplica.digest wants {pinned}",
+                place.bucket
+            );
+            return ModelState::Waiting(message);
+        }
+        (Some(digest), _) => digest.to_owned(),
+    };
+    verified(model, dataset, replica, place, digest)
+}
+
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    bucket: &'a str,
+    prefix: &'a str,
+    status: Option<&'a ReplicaStatus>,
+}
+
+/// Source and targets of a dataset with what is known of each.
+fn places(replica: &DatasetReplica) -> Vec<Place<'_>> {
+    let status = replica.status.as_ref();
+    let spec = &replica.spec;
+    let source = Place {
+        bucket: &spec.source.bucket_ref.name,
+        prefix: &spec.source.prefix,
+        status: status.and_then(|status| status.source.as_ref()),
+    };
+    let targets = spec.targets.iter().map(|target| Place {
+        bucket: &target.bucket_ref.name,
+        prefix: &target.prefix,
+        status: status.and_then(|status| {
+            status.targets.iter().find(|of| of.bucket == target.bucket_ref.name && of.prefix == target.prefix)
+        }),
+    });
+    std::iter::once(source).chain(targets).collect()
+}
+
+fn waiting(place: Place<'_>) -> String {
+    let error = place.status.and_then(|status| status.error.as_deref()).map(|error| format!(" ({error})"));
+    format!("the data in the Bucket {:?} is not verified yet{}", place.bucket, error.unwrap_or_default())
+}
+
+fn verified(
+    model: &ModelDeployment,
+    dataset: &Dataset,
+    replica: &DatasetReplica,
+    place: Place<'_>,
+    digest: String,
+) -> ModelState {
+    let Some(with) = dataset.buckets.get(place.bucket) else { return ModelState::Waiting(waiting(place)) };
+    let bucket = &with.bucket.spec;
+    let secret = bucket.credentials_secret_ref.as_ref().map_or("", |reference| reference.name.as_str());
+    let data = with.secret.as_ref().and_then(|secret| secret.data.clone()).unwrap_or_default();
+    let credentials = match buckets::credentials(secret, &data) {
+        Ok(credentials) => environment(&credentials),
+        Err(error) => return ModelState::Waiting(format!("the Bucket {:?}: {error}", place.bucket)),
+    };
+    let source = ModelSource {
+        endpoint: bucket.endpoint.clone(),
+        region: bucket.region.clone(),
+        bucket: bucket.name.clone(),
+        bucket_prefix: bucket.prefix.clone(),
+        dataset_prefix: place.prefix.to_owned(),
+        dataset: format!("{}.{}", replica.namespace().unwrap_or_default(), replica.name_any()),
+        digest,
+        path: model.spec.model.dataset_replica.as_ref().map(|wanted| wanted.path.clone()).unwrap_or_default(),
+    };
+    ModelState::Verified(Box::new(VerifiedModel { source, credentials }))
+}
+
+/// The variables by which the loader in the pod gets its credentials.
+fn environment(credentials: &skyfleet_mirror::Credentials) -> BTreeMap<String, ByteString> {
+    let skyfleet_mirror::Credentials::Static { access_key_id, secret_access_key, session_token } = credentials else {
+        return BTreeMap::new();
+    };
+    let pairs = [
+        ("AWS_ACCESS_KEY_ID", Some(access_key_id)),
+        ("AWS_SECRET_ACCESS_KEY", Some(secret_access_key)),
+        ("AWS_SESSION_TOKEN", session_token.as_ref()),
+    ];
+    pairs
+        .into_iter()
+        .filter_map(|(variable, value)| Some((variable.to_owned(), ByteString(value?.clone().into_bytes()))))
+        .collect()
+}
