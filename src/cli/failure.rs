@@ -73,8 +73,8 @@ pub(super) enum Failure {
         /// What is wrong.
         reason: String,
     },
-    /// Replicas that no cluster may take, where that was to be a failure.
-    #[error("{0} replicas are placed nowhere")]
+    /// Replicas that would serve nowhere, where that was to be a failure.
+    #[error("{0} replicas serve nowhere: they are placed nowhere, or stay with a lost cluster")]
     Unplaced(i32),
 }
 

@@ -15,11 +15,11 @@ mod target;
 mod upload;
 mod words;
 
+use serde::Serialize;
+use skyfleet_mirror::{ConnectOptions, RetryPolicy};
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
-use serde::Serialize;
-use skyfleet_mirror::{ConnectOptions, RetryPolicy};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use explain::ExplainArgs;
@@ -97,7 +97,8 @@ fn say(answer: &str) {
 
 /// An answer for programs.
 fn json(answer: &impl Serialize) -> Result<String, Failure> {
-    serde_json::to_string_pretty(answer).map_err(|error| Failure::Manifest { place: "the answer".to_owned(), reason: error.to_string() })
+    serde_json::to_string_pretty(answer)
+        .map_err(|error| Failure::Manifest { place: "the answer".to_owned(), reason: error.to_string() })
 }
 
 fn until_interrupted() -> CancellationToken {

@@ -4,13 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 /// The words by which kubectl knows the kind.
-const KINDS: [&str; 5] = [
-    "modeldeployment",
-    "modeldeployments",
-    "skm",
-    "modeldeployment.skyfleet.dev",
-    "modeldeployments.skyfleet.dev",
-];
+const KINDS: [&str; 5] =
+    ["modeldeployment", "modeldeployments", "skm", "modeldeployment.skyfleet.dev", "modeldeployments.skyfleet.dev"];
 
 /// `modeldeployment/NAME` in one of kubectl's spellings, or just the name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,8 +31,12 @@ impl FromStr for Target {
     }
 }
 
+/// For a sentence; with `{:#}` as kubectl begins what it reports.
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if f.alternate() {
+            return write!(f, "modeldeployment.skyfleet.dev/{}", self.name);
+        }
         write!(f, "the ModelDeployment {:?}", self.name)
     }
 }

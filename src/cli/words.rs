@@ -37,11 +37,20 @@ impl From<&Verdict> for Finding {
     }
 }
 
+impl Finding {
+    /// Whether the cluster is given up as lost.
+    pub(super) fn is_lost(&self) -> bool {
+        self.reason == Some(LOST)
+    }
+}
+
+const LOST: &str = "Lost";
+
 /// One word for an exclusion.
 pub(super) fn reason(exclusion: &Exclusion) -> &'static str {
     match exclusion {
         Exclusion::Unreachable { .. } => "Unreachable",
-        Exclusion::Lost { .. } => "Lost",
+        Exclusion::Lost { .. } => LOST,
         Exclusion::Refusing => "Refusing",
         Exclusion::Leaving => "Leaving",
         Exclusion::NotSelected => "NotSelected",

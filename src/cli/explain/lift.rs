@@ -93,4 +93,3 @@ fn allow_residence(placement: &mut Placement, candidate: &Candidate, by: &str, f
         residency.regions.push(found.to_owned());
     }
 }
-

@@ -10,13 +10,14 @@ mod tests;
 
 use clap::ValueEnum;
 use jiff::Timestamp;
+use skyfleet_api::conditions::whole_seconds;
 use skyfleet_plan::capacity::ModelKey;
 
 use super::failure::Failure;
 use super::hub::HubArgs;
 use super::target::Target;
 use explanation::Source;
-use operator::OperatorArgs;
+use operator::{NoAnswer, OperatorArgs};
 
 /// Why each replica of a model is where it is, why not elsewhere, and what would change it
 #[derive(Debug, clap::Args)]
@@ -49,9 +50,11 @@ impl ExplainArgs {
         let (namespace, name) = (found.namespace, self.target.name);
         let (source, snapshot) = match operator::ask(&found.client, &self.operator, &namespace, &name).await {
             Ok(snapshot) => (Source::Operator, snapshot),
-            Err(because) => {
+            Err(NoAnswer::NothingDecided(why)) => return Err(Failure::Refused(why)),
+            Err(NoAnswer::NotAsked(because)) => {
+                let now = whole_seconds(Timestamp::now());
                 let key = ModelKey { namespace: namespace.clone(), name: name.clone() };
-                let snapshot = statuses::snapshot(&found.client, &key, &found.model, Timestamp::now()).await?;
+                let snapshot = statuses::snapshot(&found.client, &key, &found.model, now).await?;
                 (Source::Statuses { because }, snapshot)
             }
         };

@@ -70,7 +70,9 @@ fn without(cluster: &ClusterReport, lifted: &IfLifted, asked: i32) -> String {
     let IfLifted { desired, anew, unplaced, then } = lifted;
     let mut said = match (*desired == cluster.desired, anew > desired) {
         (true, true) => {
-            format!("it would have {desired}, since nothing moves that need not, and {anew} of {asked} if all were placed anew")
+            format!(
+                "it would have {desired}, since nothing moves that need not, and {anew} of {asked} if all were placed anew"
+            )
         }
         (true, false) => format!("it would have {desired} all the same"),
         (false, _) => format!("it would have {desired} of {asked}"),

@@ -11,8 +11,8 @@ use skyfleet_plan::placement::Snapshot;
 use skyfleet_plan::question::{Facts, candidate, request};
 use skyfleet_plan::workload::pod_shape;
 
-use super::room::{Basis, Stock, Unknown, stock, without_wishes};
 use super::Fleet;
+use super::room::{Basis, Stock, Unknown, stock, without_wishes};
 
 /// The moment that is asked about.
 #[derive(Clone, Copy, Debug)]

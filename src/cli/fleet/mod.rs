@@ -18,6 +18,8 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::Node;
 use skyfleet_api::{Bucket, Cluster, DatasetReplica, ModelDeployment, UnsupportedFields};
 use skyfleet_plan::capacity::ModelKey;
+use skyfleet_plan::load::Reading;
+use skyfleet_plan::workload::{metrics, pod_shape};
 
 /// An object of the hub by namespace and name.
 pub(super) type Key = (String, String);
@@ -40,7 +42,11 @@ impl Fleet {
         if !fields.is_empty() {
             return Some(format!("this version does not act on {}", fields.join(", ")));
         }
-        skyfleet_plan::workload::pod_shape(&model.spec).err().map(|error| error.to_string())
+        if let Err(error) = pod_shape(&model.spec) {
+            return Some(error.to_string());
+        }
+        let reading = metrics(&model.spec.runtime).map(|metrics| Reading::new(&metrics));
+        reading.and_then(Result::err).map(|error| format!("spec.runtime.metrics: {error}"))
     }
 
     /// The DatasetReplica that a model is in, by its key, whether it is known or not.

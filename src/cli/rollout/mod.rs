@@ -7,19 +7,22 @@ mod revisions;
 mod status;
 
 use k8s_openapi::api::apps::v1::ControllerRevision;
+use kube::ResourceExt;
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams};
-use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use skyfleet_api::{ModelDeployment, labels};
 
 use super::failure::Failure;
 use super::hub::{self, Found, HubArgs};
 use super::target::Target;
-use revisions::{Revision, history, numbered, previous, revisions, undo};
+use revisions::{Revision, Undo, history, is_current, numbered, previous, revisions, undo};
 use status::StatusArgs;
 
 /// Who writes, as the hub's records have it.
 const FIELD_MANAGER: &str = "skyfleet-cli";
+
+/// How often an undo is tried: the operator writes its status into the same object.
+const ATTEMPTS: u32 = 5;
 
 /// How a change goes over the clusters, and how it is held and taken back
 #[derive(Debug, clap::Args)]
@@ -92,79 +95,94 @@ impl TargetArgs {
     }
 
     async fn pause(&self, pause: bool) -> Result<String, Failure> {
-        let Found { client, namespace, model } = self.find().await?;
-        let (name, done) = (&self.target.name, if pause { "paused" } else { "resumed" });
-        if model.spec.rollout.is_some_and(|rollout| rollout.paused == pause) {
+        let (found, target) = (self.find().await?, &self.target);
+        if found.model.spec.rollout.as_ref().is_some_and(|rollout| rollout.paused == pause) {
             let is = if pause { "is already paused" } else { "is not paused" };
-            return Err(Failure::Rollout(format!("modeldeployment {name:?} {is}")));
+            return Err(Failure::Rollout(format!("{target:#} {is}")));
         }
-        let patch = json!({"spec": {"rollout": {"paused": pause}}});
-        change(&client, &namespace, &self.target, &patch).await?;
-        Ok(format!("modeldeployment.skyfleet.dev/{name} {done}"))
+        let patched = change(&found, target, &json!({"spec": {"rollout": {"paused": pause}}})).await;
+        patched.map_err(hub::failure(&target.to_string()))?;
+        Ok(format!("{target:#} {}", if pause { "paused" } else { "resumed" }))
     }
 
     /// The revisions that are kept of it.
-    async fn revisions(&self, client: &Client, namespace: &str) -> Result<Vec<Revision>, Failure> {
+    async fn revisions(&self, found: &Found) -> Result<Vec<Revision>, Failure> {
         let of_model = format!("{}={}", labels::MODEL_DEPLOYMENT, self.target.name);
-        let api = Api::<ControllerRevision>::namespaced(client.clone(), namespace);
+        let api = Api::<ControllerRevision>::namespaced(found.client.clone(), &found.namespace);
         let kept = api.list(&ListParams::default().labels(&of_model)).await;
-        Ok(revisions(kept.map_err(hub::failure(&format!("the revisions of {}", self.target)))?.items))
+        let kept = kept.map_err(hub::failure(&format!("the revisions of {}", self.target)))?;
+        revisions(kept.items, &found.model)
     }
 }
 
 impl HistoryArgs {
     async fn run(self) -> Result<String, Failure> {
-        let Found { client, namespace, model } = self.of.find().await?;
-        let all = self.of.revisions(&client, &namespace).await?;
+        let found = self.of.find().await?;
+        let all = self.of.revisions(&found).await?;
         if let Some(number) = self.revision {
             return super::json(&numbered(&all, number)?.data);
         }
         if all.is_empty() {
             return Ok(format!("no revision of modeldeployment {:?} is kept yet", self.of.target.name));
         }
-        Ok(history(&all, model.status.as_ref().and_then(|status| status.rollout.as_ref())))
+        Ok(history(&all, found.model.status.as_ref().and_then(|status| status.rollout.as_ref())))
     }
 }
 
 impl UndoArgs {
     async fn run(self) -> Result<String, Failure> {
-        let Found { client, namespace, .. } = self.of.find().await?;
-        let all = self.of.revisions(&client, &namespace).await?;
+        for _ in 0..ATTEMPTS {
+            if let Some(said) = self.attempt().await? {
+                return Ok(said);
+            }
+        }
+        Err(Failure::Rollout(format!("{:#} is being changed all the time: try again later", self.of.target)))
+    }
+
+    /// What was done; `None` when the object was changed between the look and the change.
+    async fn attempt(&self) -> Result<Option<String>, Failure> {
+        let found = self.of.find().await?;
+        let all = self.of.revisions(&found).await?;
         let target = &self.of.target;
-        // As it is stored, with fields that only a newer version knows: they go too when the revision lacks them.
-        let stored = dynamic(&client, &namespace).get(&target.name).await.map_err(hub::failure(&target.to_string()))?;
-        let spec = stored.data.get("spec").cloned().unwrap_or(Value::Null);
         let revision = match self.to_revision {
             Some(number) => numbered(&all, number)?,
-            None => previous(&all, &spec)?,
+            None => previous(&all, &found.model)?,
         };
-        let (name, number) = (&target.name, revision.number);
-        let Some(mut patch) = undo(&spec, revision) else {
-            return Ok(format!(
-                "modeldeployment.skyfleet.dev/{name} skipped rollback (the spec already matches revision {number})"
-            ));
-        };
-        // What was compared must be what is patched.
-        patch["metadata"] = json!({"resourceVersion": stored.resource_version()});
-        change(&client, &namespace, target, &patch).await?;
-        let paused = spec.pointer("/rollout/paused") == Some(&Value::Bool(true));
-        let hint = if paused { "; it is paused: `rollout resume` has it go on" } else { "" };
-        Ok(format!("modeldeployment.skyfleet.dev/{name} rolled back to revision {number}{hint}"))
-    }
-}
-
-fn dynamic(client: &Client, namespace: &str) -> Api<DynamicObject> {
-    Api::namespaced_with(client.clone(), namespace, &ApiResource::erase::<ModelDeployment>(&()))
-}
-
-async fn change(client: &Client, namespace: &str, target: &Target, patch: &Value) -> Result<(), Failure> {
-    let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-    let patched = dynamic(client, namespace).patch(&target.name, &params, &Patch::Merge(patch)).await;
-    let conflict = |error: &kube::Error| matches!(error, kube::Error::Api(status) if status.code == 409);
-    match patched {
-        Err(error) if conflict(&error) => {
-            Err(Failure::Rollout(format!("{target} was changed by somebody else meanwhile: look, and try again")))
+        let number = revision.number;
+        if is_current(&all, revision, &found.model) {
+            return Ok(Some(format!("{target:#} skipped rollback (the spec already matches revision {number})")));
         }
-        outcome => outcome.map(|_| ()).map_err(hub::failure(&target.to_string())),
+        // As it is stored, with fields that only a newer version knows: they go too when the revision lacks them.
+        let stored = dynamic(&found).get(&target.name).await.map_err(hub::failure(&target.to_string()))?;
+        let spec = stored.data.get("spec").cloned().unwrap_or_default();
+        let Undo { mut patch, pinned } = undo(&all, revision, &found.model, &spec);
+        // What was compared must be what is patched.
+        patch["metadata"] = json!({"resourceVersion": found.model.resource_version()});
+        match change(&found, target, &patch).await {
+            Err(kube::Error::Api(status)) if status.code == 409 => return Ok(None),
+            outcome => outcome.map_err(hub::failure(&target.to_string()))?,
+        }
+        let paused = found.model.spec.rollout.as_ref().is_some_and(|rollout| rollout.paused);
+        Ok(Some(undone(target, number, pinned.as_deref(), paused)))
     }
+}
+
+fn undone(target: &Target, number: i64, pinned: Option<&str>, paused: bool) -> String {
+    let mut lines = vec![format!("{target:#} rolled back to revision {number}")];
+    lines.extend(pinned.map(|digest| {
+        format!(
+            "it stays on the data of that revision, {digest}: remove spec.model.datasetReplica.digest to follow the newest again"
+        )
+    }));
+    lines.extend(paused.then(|| "it is paused: `rollout resume` has it go on".to_owned()));
+    lines.join("\n")
+}
+
+fn dynamic(found: &Found) -> Api<DynamicObject> {
+    Api::namespaced_with(found.client.clone(), &found.namespace, &ApiResource::erase::<ModelDeployment>(&()))
+}
+
+async fn change(found: &Found, target: &Target, patch: &Value) -> Result<(), kube::Error> {
+    let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    dynamic(found).patch(&target.name, &params, &Patch::Merge(patch)).await.map(|_| ())
 }

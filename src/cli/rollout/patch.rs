@@ -67,7 +67,11 @@ mod tests {
     fn a_patch_makes_the_one_the_other_and_names_no_more_than_it_must() {
         for (from, to, wanted) in [
             (json!({"a": 1}), json!({"a": 1}), None),
-            (json!({"a": 1, "b": {"c": 1, "d": 2}}), json!({"b": {"c": 1}}), Some(json!({"a": null, "b": {"d": null}}))),
+            (
+                json!({"a": 1, "b": {"c": 1, "d": 2}}),
+                json!({"b": {"c": 1}}),
+                Some(json!({"a": null, "b": {"d": null}})),
+            ),
             (json!({"args": ["x"]}), json!({"args": ["x", "y"]}), Some(json!({"args": ["x", "y"]}))),
             (json!({"a": "text"}), json!({"a": {"b": 1}}), Some(json!({"a": {"b": 1}}))),
             (json!({"a": {"b": 1}}), json!({"a": "text"}), Some(json!({"a": "text"}))),

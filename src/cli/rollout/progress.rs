@@ -39,9 +39,10 @@ pub(super) fn progress(model: &ModelDeployment) -> Result<Progress, String> {
             "modeldeployment {name:?} rollout is paused at {}{because}; `rollout resume` goes on",
             wave(status)
         )),
-        RolloutPhase::Progressing => {
-            Progress::Waiting(format!("Waiting for modeldeployment {name:?} rollout to finish: {}{because}", wave(status)))
-        }
+        RolloutPhase::Progressing => Progress::Waiting(format!(
+            "Waiting for modeldeployment {name:?} rollout to finish: {}{because}",
+            wave(status)
+        )),
     })
 }
 

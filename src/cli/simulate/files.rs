@@ -43,9 +43,10 @@ impl Search {
         if !std::fs::metadata(path).map_err(failure(path))?.is_dir() {
             return self.file(path);
         }
-        let before = self.files.len();
+        let before = self.seen.len();
         self.folder(path)?;
-        if self.files.len() == before {
+        // A folder that was read as a part of another adds nothing, and lacks nothing.
+        if self.seen.len() == before + 1 {
             let reason = format!("no file in this folder ends with .{}", EXTENSIONS.join(", ."));
             return Err(Failure::Manifest { place: path.display().to_string(), reason });
         }
@@ -63,7 +64,8 @@ impl Search {
             let extension = entry.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
             if hidden {
                 continue;
-            } else if std::fs::metadata(&entry).map_err(failure(&entry))?.is_dir() {
+            }
+            if std::fs::metadata(&entry).map_err(failure(&entry))?.is_dir() {
                 self.folder(&entry)?;
             } else if EXTENSIONS.contains(&extension) {
                 self.file(&entry)?;
@@ -112,9 +114,10 @@ mod tests {
         }
         std::os::unix::fs::symlink(folder.path(), folder.path().join("b/loop")).unwrap();
         assert_eq!(names(folder.path(), &[""]), ["a.json", "n.yaml", "m.yml", "z.yaml"]);
-        assert_eq!(names(folder.path(), &["b/README.md", "z.yaml", "", "z.yaml"]), [
-            "README.md", "z.yaml", "a.json", "n.yaml", "m.yml"
-        ]);
+        assert_eq!(
+            names(folder.path(), &["b/README.md", "z.yaml", "", "z.yaml"]),
+            ["README.md", "z.yaml", "a.json", "n.yaml", "m.yml"]
+        );
     }
 
     #[test]

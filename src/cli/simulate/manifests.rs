@@ -36,7 +36,7 @@ impl Manifests {
             for (index, document) in documents(file)?.into_iter().enumerate() {
                 let line = document.referenced.line();
                 let place = format!("{}: document {} (line {line})", file.name, index + 1);
-                manifests.add(document.value, &place)?;
+                manifests.add(&document.value, &place)?;
             }
         }
         for (kind, count) in std::mem::take(&mut manifests.ignored) {
@@ -46,7 +46,7 @@ impl Manifests {
         Ok(manifests)
     }
 
-    fn add(&mut self, value: Value, place: &str) -> Result<(), Failure> {
+    fn add(&mut self, value: &Value, place: &str) -> Result<(), Failure> {
         let text = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
         let (version, kind) = (text("apiVersion"), text("kind"));
         if version.is_empty() || kind.is_empty() {
@@ -61,10 +61,10 @@ impl Manifests {
                 Err(wrong(place, &format!("{GROUP}/{version} is not known: this program knows {VERSION}")))
             }
             (Some(_), _, "Cluster" | "ModelDeployment" | "DatasetReplica" | "Bucket") => {
-                self.add_ours(&kind, &value, place)
+                self.add_ours(&kind, value, place)
             }
             (Some(_), ..) => Err(wrong(place, &format!("{GROUP} has no kind {kind:?}"))),
-            (None, "v1", "Node") => self.add_node(&value, place),
+            (None, "v1", "Node") => self.add_node(value, place),
             _ => {
                 *self.ignored.entry(kind).or_default() += 1;
                 Ok(())
@@ -80,7 +80,7 @@ impl Manifests {
                 fields.entry("apiVersion").or_insert_with(|| version.into());
                 fields.entry("kind").or_insert_with(|| kind.into());
             }
-            self.add(item, &format!("{place}, item {}", index + 1))?;
+            self.add(&item, &format!("{place}, item {}", index + 1))?;
         }
         Ok(())
     }
@@ -117,8 +117,8 @@ impl Manifests {
         let node: Node = typed(value, place, false)?;
         let Some(cluster) = node.labels().get(labels::MEMBER_CLUSTER).cloned() else {
             let name = node.name_any();
-            let note = format!("{place}: the Node {name:?} is left out: its label {} names no Cluster", labels::MEMBER_CLUSTER);
-            self.notes.push(note);
+            let label = labels::MEMBER_CLUSTER;
+            self.notes.push(format!("{place}: the Node {name:?} is left out: its label {label} names no Cluster"));
             return Ok(());
         };
         self.once("Node", (cluster.clone(), node.name_any()), place)?;
@@ -129,7 +129,9 @@ impl Manifests {
     fn once(&mut self, kind: &str, key: Key, place: &str) -> Result<(), Failure> {
         let name = key.1.clone();
         match self.places.insert((kind.to_owned(), key), place.to_owned()) {
-            Some(before) => Err(wrong(place, &format!("{kind} {name:?} is told a second time; the first is in {before}"))),
+            Some(before) => {
+                Err(wrong(place, &format!("{kind} {name:?} is told a second time; the first is in {before}")))
+            }
             None => Ok(()),
         }
     }
@@ -158,9 +160,12 @@ fn documents(file: &File) -> Result<Vec<Spanned<Value>>, Failure> {
 
 /// The object; with `strict` a field of the spec that the kind does not have is a mistake, as it is to an API server.
 fn typed<K: DeserializeOwned>(value: &Value, place: &str, strict: bool) -> Result<K, Failure> {
-    let name = value.pointer("/metadata/name").and_then(Value::as_str);
     let kind = value.get("kind").and_then(Value::as_str).unwrap_or_default();
-    let Some(name) = name else { return Err(wrong(place, &format!("{kind}: metadata.name is missing"))) };
+    let name = match value.pointer("/metadata/name") {
+        Some(Value::String(name)) => name,
+        Some(_) => return Err(wrong(place, &format!("{kind}: metadata.name is no text to YAML: put it in quotes"))),
+        None => return Err(wrong(place, &format!("{kind}: metadata.name is missing"))),
+    };
     let mut unknown = Vec::new();
     let mut note = |path: serde_ignored::Path<'_>| unknown.push(path.to_string());
     let ignoring = serde_ignored::Deserializer::new(value, &mut note);

@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use skyfleet_api::conditions::whole_seconds;
 
 use super::failure::Failure;
-use super::fleet::{Basis, Fleet, Moment};
+use super::fleet::{Basis, Fleet, Moment, replicas};
 use manifests::Manifests;
 use report::{Report, Stage, stage};
 use wishes::{Scale, check_clusters, scales};
@@ -28,7 +28,7 @@ Exit statuses:
   0  it was decided, whether all replicas are placed or not
   1  another failure
   2  wrong usage, such as a cluster that is not there
-  3  with --strict: replicas are placed nowhere
+  3  with --strict: replicas are placed nowhere, or stay with a lost cluster
   4  a file is missing, cannot be read, or is no manifest";
 
 /// Decide with no cluster at all: where replicas would go, and what a failure or another number would change
@@ -51,13 +51,14 @@ pub(crate) struct SimulateArgs {
     /// The moment, which matters to what a status tells [default: now]
     #[arg(long, value_name = "RFC3339")]
     now: Option<Timestamp>,
-    /// The share of the fleet that may vanish at once before the hub suspects itself, 0 to 1
-    #[arg(long, value_name = "SHARE", default_value_t = 0.5, value_parser = share)]
-    max_lost_share: f64,
+    /// As the operator's flag: the share of all clusters that may fall silent at once, in percent, before the hub suspects
+    /// its own network
+    #[arg(long, value_name = "PERCENT", default_value_t = 50, value_parser = clap::value_parser!(u8).range(1..=100))]
+    max_lost_percent: u8,
     /// The form of the answer
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
     output: Output,
-    /// Fail if a replica is placed nowhere at the end
+    /// Fail if a replica is placed nowhere at the end, or stays with a lost cluster
     #[arg(long)]
     strict: bool,
 }
@@ -101,7 +102,8 @@ impl SimulateArgs {
         check_clusters(&fleet, "--return", &self.back)?;
         let scales = scales(&fleet, &self.scale)?;
         let now = whole_seconds(self.now.unwrap_or_else(Timestamp::now));
-        let (mut world, refused) = World::new(fleet, Moment { now, max_lost_share: self.max_lost_share });
+        let moment = Moment { now, max_lost_share: f64::from(self.max_lost_percent) / 100.0 };
+        let (mut world, refused) = World::new(fleet, moment);
         notes.extend(refused);
         notes.extend(assumptions(&world));
         world.settle();
@@ -123,8 +125,9 @@ impl SimulateArgs {
 }
 
 impl Stage {
+    /// Replicas that serve nowhere.
     fn unplaced(&self) -> i32 {
-        self.models.iter().map(|model| model.unplaced.max(0)).sum()
+        self.models.iter().map(|model| model.unplaced.max(0) + model.stranded).sum()
     }
 }
 
@@ -141,19 +144,22 @@ fn assumptions(world: &World) -> Vec<String> {
         let name = format!("ModelDeployment {}/{}", key.namespace, key.name);
         if let Some((_, dataset)) = Fleet::dataset_key(key, model).filter(|key| !world.fleet.datasets.contains_key(key))
         {
-            notes.push(format!("{name}: its DatasetReplica {dataset:?} is not told: its data is taken to be everywhere"));
+            notes.push(format!(
+                "{name}: its DatasetReplica {dataset:?} is not told: its data is taken to be everywhere"
+            ));
+        }
+        if model.spec.autoscaling.is_some() {
+            let number = replicas(model);
+            notes.push(format!("{name}: load decides its number of replicas; without load it is taken to be {number}"));
         }
         for bucket in world.fleet.missing_buckets(key, model) {
-            notes.push(format!("{name}: the Bucket {bucket:?} of its dataset is not told: it is taken to be near nothing"));
+            notes.push(format!(
+                "{name}: the Bucket {bucket:?} of its dataset is not told: it is taken to be near nothing"
+            ));
         }
         if world.books.wishes_are_unchecked(key) {
             notes.push(format!("{name}: what it wants of nodes' labels is not checked where there are no Nodes"));
         }
     }
     notes
-}
-
-fn share(text: &str) -> Result<f64, String> {
-    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
-    share.ok_or_else(|| "give a number from 0 to 1".to_owned())
 }

@@ -6,17 +6,17 @@ use crate::cli::table::{table, wide_table};
 /// The text, without a line break at its end.
 pub(super) fn text(report: &Report) -> String {
     let Some(last) = report.stages.last() else { return String::new() };
-    let mut text = fleet(last);
+    let mut parts = vec![fleet(last)];
     for index in 0..last.models.len() {
         let stages: Vec<(&Stage, &ModelReport)> =
             report.stages.iter().filter_map(|stage| Some((stage, stage.models.get(index)?))).collect();
-        text.push('\n');
-        text.push_str(&model(&stages));
+        parts.push(model(&stages));
     }
-    for stage in report.stages.iter().filter(|stage| !stage.settled) {
-        text.push_str(&format!("\n{}: decisions did not come to rest; this is the last one\n", stage.name));
-    }
-    text.trim_end().to_owned()
+    let restless = report.stages.iter().filter(|stage| !stage.settled);
+    parts.extend(
+        restless.map(|stage| format!("{}: decisions did not come to rest; these are the last ones\n", stage.name)),
+    );
+    parts.join("\n").trim_end().to_owned()
 }
 
 fn fleet(stage: &Stage) -> String {
@@ -47,7 +47,7 @@ fn model(stages: &[(&Stage, &ModelReport)]) -> String {
     text.push_str(&placements(stages, last));
     for (stage, model) in stages {
         let prefix = if stages.len() > 1 { format!("{}: ", stage.name) } else { String::new() };
-        facts(model).into_iter().for_each(|line| text.push_str(&format!("{prefix}{line}\n")));
+        text.extend(facts(model).into_iter().map(|line| format!("{prefix}{line}\n")));
     }
     text
 }
@@ -78,17 +78,22 @@ fn facts(model: &ModelReport) -> Vec<String> {
     if model.unplaced > 0 {
         lines.push(format!("{} of {} replicas are placed nowhere", model.unplaced, model.asked));
     }
+    if model.stranded > 0 {
+        lines.push(format!(
+            "{} of {} replicas stay with a lost cluster: no other has room",
+            model.stranded, model.asked
+        ));
+    }
     lines.extend(model.unmet.iter().map(|wish| format!("not met: {wish}")));
     lines.extend(model.suspicion.iter().map(|why| format!("suspicion: {why}")));
     lines
 }
 
-fn changes(moves: &Moves) -> String {
-    let each: Vec<String> = moves.by_cluster.iter().map(|(cluster, change)| format!("{cluster} {change:+}")).collect();
-    let moved = moves.started.min(moves.stopped);
-    let (started, stopped) = (moves.started - moved, moves.stopped - moved);
+fn changes(of: &Moves) -> String {
+    let each: Vec<String> = of.by_cluster.iter().map(|(cluster, change)| format!("{cluster} {change:+}")).collect();
+    let moved = of.started.min(of.stopped);
     let mut said = Vec::new();
-    for (number, verb) in [(moved, "moved"), (started, "added"), (stopped, "removed")] {
+    for (number, verb) in [(moved, "moved"), (of.started - moved, "added"), (of.stopped - moved, "removed")] {
         if number > 0 {
             said.push(format!("{number} {verb}"));
         }

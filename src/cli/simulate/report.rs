@@ -59,6 +59,8 @@ pub(super) struct ModelReport {
     pub(super) asked: i32,
     pub(super) placed: i32,
     pub(super) unplaced: i32,
+    /// Of those placed, the ones that stay with a lost cluster since no other has room for them.
+    pub(super) stranded: i32,
     pub(super) strategy: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) suspicion: Option<String>,
@@ -119,6 +121,7 @@ fn model(key: &ModelKey, plan: &Plan, world: &World, before: Option<&Stage>) -> 
         asked,
         placed: asked - plan.unplaced,
         unplaced: plan.unplaced,
+        stranded: placements.iter().filter(|placement| placement.finding.is_lost()).map(|lost| lost.desired).sum(),
         strategy: plan.strategy.clone(),
         suspicion: plan.suspicion.clone(),
         unmet: plan.unmet.clone(),
@@ -140,9 +143,9 @@ fn placement(cluster: &str, plan: &Plan, world: &World) -> Placement {
     let mut why = why(verdict, assignment);
     if let (true, Some(exclusion)) = (world.failed.contains(cluster), verdict.exclusion()) {
         // The times of a simulated loss say nothing.
-        finding.message = Some(lost(exclusion).to_owned());
+        why = lost(exclusion, assignment.map_or(0, |assignment| assignment.desired));
+        finding.message = Some(why.clone());
         finding.remedy = None;
-        lost(exclusion).clone_into(&mut why);
     }
     Placement {
         cluster: cluster.to_owned(),
@@ -153,10 +156,13 @@ fn placement(cluster: &str, plan: &Plan, world: &World) -> Placement {
     }
 }
 
-fn lost(exclusion: &Exclusion) -> &'static str {
+fn lost(exclusion: &Exclusion, desired: i32) -> String {
     match exclusion {
-        Exclusion::Lost { .. } => "lost (--fail): its replicas are made elsewhere, and stay counted until it is back",
-        _ => "not heard (--fail): what it has is left as it is",
+        Exclusion::Lost { .. } if desired > 0 => {
+            format!("lost (--fail), and no other cluster has room for {desired} of its replicas")
+        }
+        Exclusion::Lost { .. } => "lost (--fail): its replicas are made elsewhere".to_owned(),
+        _ => "not heard (--fail): what it has is left as it is".to_owned(),
     }
 }
 
@@ -174,9 +180,10 @@ fn moves(before: &[Placement], after: &[Placement]) -> Moves {
 }
 
 fn room(basis: Basis) -> String {
+    let s = |count: i64| if count == 1 { "" } else { "s" };
     match basis {
-        Basis::Nodes(count) => format!("{count} Nodes"),
-        Basis::Status(count) => format!("{count} nodes alike, by its status"),
+        Basis::Nodes(count) => format!("{count} Node{}", s(i64::try_from(count).unwrap_or_default())),
+        Basis::Status(count) => format!("{count} node{}, by its status", s(count.into())),
         Basis::Elastic => "elastic: only its limits bound it".to_owned(),
         Basis::Nothing => "not told: only its limits bound it".to_owned(),
     }

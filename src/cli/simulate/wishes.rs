@@ -47,7 +47,11 @@ pub(super) fn scales(fleet: &Fleet, wishes: &[Scale]) -> Result<BTreeMap<ModelKe
                 let known = listed(fleet.models.keys().map(|key| format!("{}/{}", key.namespace, key.name)));
                 return Err(Failure::Usage(format!("--scale: no ModelDeployment {name:?}; there are {known}")));
             }
-            _ => return Err(Failure::Usage(format!("--scale: several namespaces have {name:?}: give NAMESPACE/{name}"))),
+            _ => {
+                return Err(Failure::Usage(format!(
+                    "--scale: several namespaces have {name:?}: give NAMESPACE/{name}"
+                )));
+            }
         };
     }
     Ok(all)

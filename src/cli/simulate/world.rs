@@ -68,7 +68,9 @@ impl World {
             // A number that a person asks for is not load's.
             model.spec.autoscaling = None;
         }
-        lost.iter().for_each(|name| self.lose(name));
+        for name in lost {
+            self.lose(name);
+        }
         self.settle();
         if !lost.is_empty() {
             self.wait(self.longest(|model| model.spec.failover.grace_period_seconds));
