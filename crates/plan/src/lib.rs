@@ -1,5 +1,6 @@
 //! What decides: pure functions from what is known to what shall be. No client, no async, no clock.
 //!
+//! * [`autoscaling`]: how many replicas the load asks for.
 //! * [`capacity`]: how much room there is, node by node, less what was decided.
 //! * [`failover`]: when contact counts as lost, and when the hub had better doubt itself.
 //! * [`load`]: what replicas report of their work.
@@ -9,6 +10,7 @@
 //! * [`rollout`]: in which order a change reaches the clusters.
 //! * [`workload`]: the objects a member cluster shall hold for its share of a ModelDeployment.
 
+pub mod autoscaling;
 pub mod capacity;
 pub mod failover;
 pub mod load;

@@ -18,7 +18,7 @@ const HUB: &str = "system:serviceaccount:skyfleet-system:skyfleet-hub";
 /// Who, verb, `RESOURCE[.GROUP][/SUBRESOURCE]`, namespace (empty: the whole cluster), allowed or not.
 type Right = (&'static str, &'static str, &'static str, &'static str, bool);
 
-const RIGHTS: [Right; 27] = [
+const RIGHTS: [Right; 30] = [
     (OPERATOR, "patch", "modeldeployments.skyfleet.dev/status", "team-a", true),
     (OPERATOR, "update", "datasetreplicas.skyfleet.dev/finalizers", "team-a", true),
     (OPERATOR, "watch", "clusters.skyfleet.dev", "", true),
@@ -29,6 +29,9 @@ const RIGHTS: [Right; 27] = [
     (OPERATOR, "patch", "leases.coordination.k8s.io", "skyfleet-system", true),
     (OPERATOR, "patch", "leases.coordination.k8s.io", "kube-system", false),
     (OPERATOR, "create", "deployments.apps", "skyfleet-system", false),
+    (OPERATOR, "create", "controllerrevisions.apps", "team-a", true),
+    (OPERATOR, "delete", "controllerrevisions.apps", "team-a", true),
+    (OPERATOR, "get", "pods/proxy", "skyfleet-system", false),
     (HUB, "create", "namespaces", "", true),
     (HUB, "delete", "namespaces", "", false),
     (HUB, "delete", "deployments.apps", "team-a", true),

@@ -5,9 +5,11 @@ use k8s_openapi::api::apps::v1::Deployment;
 use kube::ResourceExt;
 use kube::core::ParseExpressionError;
 use kube::runtime::reflector::ObjectRef;
-use skyfleet_api::ModelDeployment;
+use skyfleet_api::{ModelDeployment, labels};
+use skyfleet_plan::autoscaling;
 use skyfleet_plan::capacity::Ledger;
 use skyfleet_plan::failover::ContactState;
+use skyfleet_plan::load::Load;
 use skyfleet_plan::placement::{Candidate, Data, Plan, Snapshot as Question, place};
 use skyfleet_plan::question::{Facts, candidate, contact, request, terms};
 
@@ -15,6 +17,12 @@ use super::dereference::{FleetCluster, Snapshot};
 use super::validate::Request;
 use crate::operator::books::key;
 use crate::operator::context::Context;
+
+/// What was asked, and what load made of the number of replicas.
+pub(super) struct Asked {
+    pub(super) question: Question,
+    pub(super) scaling: Option<autoscaling::Answer>,
+}
 
 /// Decides, and enters the decision.
 ///
@@ -26,25 +34,58 @@ pub(super) fn decide(
     snapshot: &Snapshot,
     wanted: &Request,
     now: Timestamp,
-) -> Result<Plan, ParseExpressionError> {
+) -> Result<(Plan, Asked), ParseExpressionError> {
     let mut ledger = context.books.lock();
-    let question = question(context, &mut ledger, model, snapshot, wanted, now);
-    let plan = place(&question)?;
+    let asked = ask(context, &mut ledger, model, snapshot, wanted, now)?;
+    let plan = place(&asked.question)?;
     ledger.enter(&key(model), &wanted.shape, &plan.in_force());
-    Ok(plan)
+    Ok((plan, asked))
 }
 
 /// What a decision now would depend on.
-pub(super) fn question(
+///
+/// # Errors
+/// The cluster selector is not one.
+pub(super) fn ask(
     context: &Context,
     ledger: &mut Ledger,
     model: &ModelDeployment,
     snapshot: &Snapshot,
     wanted: &Request,
     now: Timestamp,
-) -> Question {
+) -> Result<Asked, ParseExpressionError> {
     let candidates = snapshot.clusters.iter().map(|fleet| asked(ledger, model, fleet, wanted, now)).collect();
-    Question { request: request(model, wanted.replicas), candidates, max_lost_share: context.max_lost_share, now }
+    let mut question = Question {
+        request: request(model, model.spec.replicas),
+        candidates,
+        max_lost_share: context.max_lost_share,
+        now,
+    };
+    let scaling = scale(model, &question)?;
+    if let Some(scaling) = &scaling {
+        question.request.replicas = scaling.status.replicas;
+    }
+    Ok(Asked { question, scaling })
+}
+
+/// What load makes of the number of replicas, where the spec lets it.
+fn scale(model: &ModelDeployment, question: &Question) -> Result<Option<autoscaling::Answer>, ParseExpressionError> {
+    let Some(spec) = &model.spec.autoscaling else { return Ok(None) };
+    let mut most = question.clone();
+    most.request.replicas = spec.max_replicas;
+    let placeable = spec.max_replicas - place(&most)?.unplaced;
+    let loads: Vec<&Load> = question.candidates.iter().filter_map(|candidate| candidate.load.as_ref()).collect();
+    let requested = model.annotations().get(labels::REQUESTED_AT).and_then(|text| text.parse().ok());
+    Ok(Some(autoscaling::decide(&autoscaling::Question {
+        spec,
+        status: model.status.as_ref().and_then(|status| status.autoscaling.as_ref()),
+        start: model.spec.replicas,
+        ready: question.candidates.iter().map(|candidate| candidate.held.serving()).sum(),
+        loads: &loads,
+        placeable: Some(placeable),
+        requested,
+        now: question.now,
+    })))
 }
 
 fn asked(

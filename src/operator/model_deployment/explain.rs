@@ -41,8 +41,11 @@ pub(crate) async fn explain(context: &Context, namespace: &str, name: &str) -> R
     match validate(&model, &snapshot) {
         Verdict::Place(request) => {
             let mut ledger = context.books.lock();
-            let question = decide::question(context, &mut ledger, &model, &snapshot, &request, Timestamp::now());
-            Ok(Explanation { snapshot: question })
+            let asked = decide::ask(context, &mut ledger, &model, &snapshot, &request, Timestamp::now());
+            match asked {
+                Ok(asked) => Ok(Explanation { snapshot: asked.question }),
+                Err(error) => Err(NotExplained::NothingDecided(error.to_string())),
+            }
         }
         Verdict::Refused(findings) | Verdict::Unknown(findings) => {
             let why = findings.first().map(|finding| finding.message.clone()).unwrap_or_default();

@@ -24,6 +24,7 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::{Controller, watcher};
 use kube::{Client, ResourceExt};
 use skyfleet_api::{Bucket, Cluster, DatasetReplica, ModelDeployment, ModelDeploymentStatus, labels};
+use skyfleet_plan::autoscaling;
 use skyfleet_plan::placement::{News, Plan};
 
 use super::context::Context;
@@ -108,8 +109,8 @@ async fn keep(
         Verdict::Place(request) => request,
     };
     dereference::watch_loads(model, &snapshot.clusters);
-    let plan = match decide::decide(context, model, &snapshot, &request, now) {
-        Ok(plan) => plan,
+    let (plan, asked) = match decide::decide(context, model, &snapshot, &request, now) {
+        Ok(decided) => decided,
         Err(error) => {
             let findings = validate::bad_selector(&error);
             write_status(context, api, model, status::without_plan(model, &findings, now)).await?;
@@ -124,7 +125,8 @@ async fn keep(
         }
     };
     // Decisions are kept on the hub before members change: a crash from here on resumes with the same ones.
-    let decisions = Decisions { plan, request, rollout };
+    let replicas = asked.question.request.replicas;
+    let decisions = Decisions { replicas, plan, scaling: asked.scaling, request, rollout };
     let model = match status::reserve(model, &decisions, now) {
         Some(reservation) => &reserve(context, api, model, reservation).await?,
         None => model,
@@ -139,7 +141,10 @@ async fn keep(
 
 /// Everything that a pass has decided.
 struct Decisions {
+    /// Replicas over the whole fleet, by the spec or by load.
+    replicas: i32,
     plan: Plan,
+    scaling: Option<autoscaling::Answer>,
     request: Request,
     rollout: Rollout,
 }
@@ -175,7 +180,11 @@ async fn tell(context: &Context, model: &ModelDeployment, decisions: &Decisions)
 
 /// When to look again although nothing changes.
 fn next_look(decisions: &Decisions, failed: bool) -> Action {
-    let times = [decisions.plan.look_again, decisions.rollout.look_again()];
+    let times = [
+        decisions.plan.look_again,
+        decisions.rollout.look_again(),
+        decisions.scaling.as_ref().and_then(|scaling| scaling.look_again),
+    ];
     let due = times.into_iter().flatten().min().map(|at| at.duration_since(jiff::Timestamp::now()));
     let due = due.map(|due| Duration::try_from(due).unwrap_or_default() + Duration::from_secs(1));
     match (due, failed) {

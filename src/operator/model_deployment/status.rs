@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::ResourceExt;
 use skyfleet_api::conditions::{Finding, Reason, conditions};
-use skyfleet_api::model_deployment::{PlacementStatus, RolloutPhase, RolloutStatus, ServiceType};
+use skyfleet_api::model_deployment::{AutoscalingStatus, PlacementStatus, RolloutPhase, RolloutStatus, ServiceType};
 use skyfleet_api::{ModelDeployment, ModelDeploymentStatus};
 use skyfleet_plan::failover::shortfall;
 use skyfleet_plan::placement::{Assignment, Exclusion, Plan, Verdict};
@@ -32,15 +32,21 @@ pub(super) fn reserve(model: &ModelDeployment, decisions: &Decisions, now: Times
     let rollout = decisions.rollout.status();
     let changed = decided(&placements) != decided(&earlier.placements)
         || plan.rebalanced != earlier.rebalance
-        || rollout != earlier.rollout.as_ref();
+        || rollout != earlier.rollout.as_ref()
+        || scaling(decisions) != earlier.autoscaling;
     changed.then(|| ModelDeploymentStatus {
         placements,
         rebalance: plan.rebalanced.clone(),
         rollout: rollout.cloned(),
+        autoscaling: scaling(decisions),
         strategy: plan.strategy.clone(),
         selector: pod_selector(&model.name_any()),
         ..earlier
     })
+}
+
+fn scaling(decisions: &Decisions) -> Option<AutoscalingStatus> {
+    decisions.scaling.as_ref().map(|scaling| scaling.status.clone())
 }
 
 /// What is decided for each cluster, by name, with what was last seen there.
@@ -135,8 +141,8 @@ pub(super) fn status(
         strategy: plan.strategy.clone(),
         rebalance: plan.rebalanced.clone(),
         rollout: decisions.rollout.status().cloned(),
+        autoscaling: scaling(decisions),
         placements,
-        ..earlier
     }
 }
 
@@ -195,7 +201,7 @@ fn findings(
     outcomes: &BTreeMap<String, Outcome>,
     placements: &[PlacementStatus],
 ) -> Vec<Finding> {
-    let (plan, request) = (&decisions.plan, &decisions.request);
+    let (plan, request, wanted) = (&decisions.plan, &decisions.request, decisions.replicas);
     let refused: Vec<String> = outcomes
         .iter()
         .filter_map(|(cluster, outcome)| Some(format!("{cluster}: {}", outcome.error.as_ref()?)))
@@ -239,7 +245,6 @@ fn findings(
         let deployment = outcomes.get(&placement.cluster).and_then(|outcome| outcome.deployment.as_ref());
         placement.retained == 0 && is_rolled_out(placement, deployment)
     });
-    let wanted = request.replicas;
     if settled {
         let serving = placements.iter().filter(|placement| placement.desired > 0).count();
         let left = left_behind(placements.iter().filter(unreachable));

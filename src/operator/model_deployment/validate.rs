@@ -28,8 +28,6 @@ pub(super) enum Verdict {
 
 /// What the pods are and load.
 pub(super) struct Request {
-    /// Replicas over the whole fleet.
-    pub(super) replicas: i32,
     /// What one replica needs of a node.
     pub(super) shape: Arc<PodShape>,
     /// How near the data is, by cluster.
@@ -62,7 +60,7 @@ pub(super) fn validate(model: &ModelDeployment, snapshot: &Snapshot) -> Verdict 
     if let Some(missing) = missing_dataset(model, snapshot) {
         return Verdict::Refused(Finding::stalled(Reason::ReferenceNotFound, missing));
     }
-    let mut request = Request { replicas: model.spec.replicas, shape, data: BTreeMap::new(), models: BTreeMap::new() };
+    let mut request = Request { shape, data: BTreeMap::new(), models: BTreeMap::new() };
     for fleet in &snapshot.clusters {
         let (data, state) = model_source(model, snapshot.dataset.as_ref(), &fleet.cluster);
         request.data.insert(fleet.cluster.name_any(), data);

@@ -2,6 +2,7 @@
 //!
 //! One fleet serves all steps, one after another: it is four real clusters, and each step stands on the one before.
 
+mod autoscaling;
 mod fleet_state;
 mod leadership;
 mod lost_member;
@@ -34,6 +35,7 @@ async fn the_main_job() {
     settled::nothing_is_written_for_a_minute(&fleet).await;
     members_follow_kubectl_scale(&fleet).await;
     members_follow_a_changed_argument(&fleet).await;
+    autoscaling::replicas_follow_the_load(&fleet).await;
     leadership::a_rollout_survives_killed_operators(&fleet).await;
     lost_member::a_lost_member_is_left_alone_and_adopted_on_return(&fleet).await;
     nothing_is_left_after_delete(&fleet).await;

@@ -149,9 +149,26 @@ fn what_the_old_revision_failed_is_not_held_against_its_cure() {
 
 #[test]
 fn a_failing_revision_does_not_slip_through_a_short_soak() {
-    let spec = Rollout { max_error_percent: Some(5), soak_seconds: 0, ..canary() };
+    for report_every in [5, 40] {
+        let spec = Rollout { max_error_percent: Some(5), soak_seconds: 0, ..canary() };
+        let mut fleet = Fleet::changing(&FLEET, spec, "faulty");
+        fleet.report_every = report_every;
+        fleet.pass();
+        fleet.run(200);
+        assert_eq!((fleet.phase(), fleet.status.as_ref().unwrap().wave), (RolloutPhase::RolledBack, 1));
+    }
+}
+
+#[test]
+fn a_failure_in_a_pause_of_the_spec_stops_nothing_more() {
+    let spec = Rollout { max_error_percent: Some(5), on_failure: FailurePolicy::Pause, ..canary() };
     let mut fleet = Fleet::changing(&FLEET, spec, "faulty");
     fleet.pass();
+    fleet.spec.paused = true;
     fleet.run(200);
-    assert_eq!((fleet.phase(), fleet.status.as_ref().unwrap().wave), (RolloutPhase::RolledBack, 1));
+    assert_eq!((fleet.phase(), fleet.message()), (RolloutPhase::Paused, "paused; wave 1 of 3 does not pass its gates"));
+    assert_eq!(fleet.news, [News::Began, News::Paused]);
+    fleet.spec.paused = false;
+    fleet.run(10);
+    assert_eq!(fleet.message(), "wave 1 of 3 failed: 50.0 % of the requests in c failed, 5 % may");
 }

@@ -1,3 +1,4 @@
+mod events;
 mod failures;
 mod order;
 mod properties;

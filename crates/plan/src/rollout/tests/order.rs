@@ -164,10 +164,23 @@ fn who_has_begun_does_not_go_back_because_another_came() {
     fleet.member("a").replicas = 1;
     fleet.run(5);
     assert_eq!(fleet.with("new"), ["b", "c"]);
-    fleet.member("d").replicas = 0;
-    fleet.member("e").replicas = 0;
+    // Of two clusters, 40 % is one.
+    for gone in ["a", "d", "e"] {
+        fleet.member(gone).replicas = 0;
+    }
     fleet.run(5);
     assert_eq!(fleet.with("new"), ["b", "c"]);
+}
+
+#[test]
+fn a_wave_without_clusters_asks_for_no_soak() {
+    let mut fleet = Fleet::changing(&FLEET, rollout(vec![named(&["z"]), named(&["c"]), named(&["z"])]), "new");
+    fleet.pass();
+    fleet.run(50);
+    assert_eq!(fleet.with("new"), ["c"]);
+    fleet.run(5);
+    assert_eq!((fleet.with("new").len(), fleet.status.as_ref().unwrap().wave), (4, 4));
+    assert_eq!(fleet.news, [News::Began, News::WaveDone(3)]);
 }
 
 #[test]

@@ -33,6 +33,8 @@ pub(super) struct Fleet {
     pub target: String,
     pub status: Option<RolloutStatus>,
     pub members: Vec<Member>,
+    /// Members report their requests every so many seconds.
+    pub report_every: i64,
     pub now: Timestamp,
     pub news: Vec<News>,
 }
@@ -72,7 +74,15 @@ impl Fleet {
             ready_at: now,
             load: None,
         });
-        Self { spec, target: target.to_owned(), status: None, members: members.collect(), now, news: vec![] }
+        Self {
+            spec,
+            target: target.to_owned(),
+            status: None,
+            members: members.collect(),
+            report_every: 1,
+            now,
+            news: vec![],
+        }
     }
 
     /// One on which `old` is complete and of which `target` is asked now.
@@ -136,6 +146,7 @@ impl Fleet {
     /// Lets time pass: members that are reached take up what they were told.
     pub fn tick(&mut self, seconds: i64) {
         self.now += SignedDuration::from_secs(seconds);
+        let reports = self.now.as_second() % self.report_every == 0;
         for member in &mut self.members {
             member.told |= member.reachable;
             if member.reachable && member.running != member.assigned {
@@ -143,7 +154,7 @@ impl Fleet {
                 member.ready_at = self.now + SignedDuration::from_secs(STARTUP);
             }
             let fails = member.running.as_ref().is_some_and(|revision| revision.starts_with("faulty"));
-            member.load = Some(Load {
+            let load = Load {
                 observed: self.now,
                 reporting: member.replicas,
                 in_flight: None,
@@ -151,7 +162,8 @@ impl Fleet {
                 time_to_first_token: None,
                 requests: Some(100.0),
                 error_ratio: Some(if fails { 0.5 } else { 0.0 }),
-            });
+            };
+            member.load = if reports { Some(load) } else { member.load.take() };
         }
     }
 
