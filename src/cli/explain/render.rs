@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use skyfleet_api::conditions::whole_seconds;
+
 use super::explanation::{ClusterReport, Explanation, IfLifted, Source};
 use crate::cli::table::table;
 
@@ -30,7 +32,7 @@ fn head(explained: &Explanation) -> String {
     ));
     lines.extend(plan.suspicion.iter().map(|why| format!("suspicion: {why}")));
     lines.extend(plan.unmet.iter().map(|wish| format!("not met: {wish}")));
-    lines.extend(plan.look_again.iter().map(|at| format!("looked at again at {at}")));
+    lines.extend(plan.look_again.iter().map(|at| format!("looked at again at {}", whole_seconds(*at))));
     let moving = explained.clusters.iter().filter(|cluster| cluster.desired != cluster.decided);
     let moving: Vec<String> =
         moving.map(|cluster| format!("{} {} -> {}", cluster.cluster, cluster.decided, cluster.desired)).collect();

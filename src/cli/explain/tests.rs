@@ -1,5 +1,6 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use skyfleet_plan::capacity::Shortage;
 use skyfleet_plan::placement::Snapshot;
 
 use super::explanation::{Explanation, Placeable, Source, explain};
@@ -17,7 +18,7 @@ fn candidate(name: &str, more: &Value) -> Value {
 }
 
 /// Explains a request for so many replicas with this placement, over these clusters.
-fn explained(replicas: i32, placement: Value, candidates: &[Value]) -> Explanation {
+fn explained(replicas: i32, placement: &Value, candidates: &[Value]) -> Explanation {
     let snapshot: Snapshot = serde_json::from_value(json!({
         "request": {"replicas": replicas, "placement": placement}, "candidates": candidates, "maxLostShare": 0.5,
         "now": "2026-01-09T00:00:00Z",
@@ -68,13 +69,13 @@ fn each_exclusion_is_lifted_the_way_its_remedy_says() {
     ] {
         let labels = json!({"labels": {"gpu": "yes", "tier": "gold"}});
         let explained =
-            explained(6, placement, &[candidate("a", &labels), candidate("b", &labels), candidate("c", &more)]);
+            explained(6, &placement, &[candidate("a", &labels), candidate("b", &labels), candidate("c", &more)]);
         let report = &explained.clusters[2];
         assert_eq!(report.finding.reason, Some(why), "{report:?}");
         assert!(report.finding.remedy.is_some());
         assert_eq!(lifted(&explained, "c"), (2, 2, None), "{why}: {more}");
     }
-    let explained = explained(4, json!({}), &[candidate("a", &json!({"held": held(2)})), candidate("b", &in_use)]);
+    let explained = explained(4, &json!({}), &[candidate("a", &json!({"held": held(2)})), candidate("b", &in_use)]);
     assert_eq!(lifted(&explained, "b"), (2, 2, None), "what it holds it keeps");
 }
 
@@ -83,12 +84,12 @@ fn what_runs_does_not_move_and_the_next_exclusion_comes_to_light() {
     let more = json!({"taints": [{"key": "k", "effect": "NoExecute"}], "data": "noBucketNear"});
     let explained = explained(
         6,
-        json!({}),
+        &json!({}),
         &[candidate("a", &json!({"held": held(6)})), candidate("b", &json!({})), candidate("c", &more)],
     );
     assert_eq!(lifted(&explained, "c"), (0, 0, Some("NoBucketNear")));
     let only = json!({"data": "noBucketNear"});
-    let explained = self::explained(6, json!({}), &[candidate("a", &json!({"held": held(6)})), candidate("c", &only)]);
+    let explained = self::explained(6, &json!({}), &[candidate("a", &json!({"held": held(6)})), candidate("c", &only)]);
     assert_eq!(lifted(&explained, "c"), (0, 3, None));
     let text = text(&explained);
     assert!(
@@ -103,26 +104,27 @@ fn the_most_that_can_be_placed_is_found() {
         let room = json!({"room": {"replicas": room, "preferred": room}});
         [candidate("a", &room), candidate("b", &room)]
     };
-    let placeable = |replicas, placement, candidates: &[Value]| explained(replicas, placement, candidates).placeable;
-    assert_eq!(placeable(3, json!({}), &two(7)), Placeable { replicas: 14, at_least: false });
-    assert_eq!(placeable(30, json!({}), &two(7)), Placeable { replicas: 14, at_least: false });
+    let placeable =
+        |replicas, placement: &Value, candidates: &[Value]| explained(replicas, placement, candidates).placeable;
+    assert_eq!(placeable(3, &json!({}), &two(7)), Placeable { replicas: 14, at_least: false });
+    assert_eq!(placeable(30, &json!({}), &two(7)), Placeable { replicas: 14, at_least: false });
     let bounds = json!({"spread": [{"by": "cluster", "maxReplicas": 4}]});
-    assert_eq!(placeable(3, bounds, &two(7)), Placeable { replicas: 8, at_least: false });
-    assert_eq!(placeable(3, json!({"gang": {"groupSize": 4}}), &two(7)), Placeable { replicas: 8, at_least: false });
+    assert_eq!(placeable(3, &bounds, &two(7)), Placeable { replicas: 8, at_least: false });
+    assert_eq!(placeable(3, &json!({"gang": {"groupSize": 4}}), &two(7)), Placeable { replicas: 8, at_least: false });
     let together = json!({"gang": {"groupSize": 1, "allOrNothing": true}});
-    assert_eq!(placeable(3, together, &two(7)), Placeable { replicas: 14, at_least: false });
-    assert_eq!(placeable(3, json!({}), &two(i64::MAX)), Placeable { replicas: 1003, at_least: true });
-    assert_eq!(placeable(3, json!({}), &[]), Placeable { replicas: 0, at_least: false });
+    assert_eq!(placeable(3, &together, &two(7)), Placeable { replicas: 14, at_least: false });
+    assert_eq!(placeable(3, &json!({}), &two(i64::MAX)), Placeable { replicas: 1003, at_least: true });
+    assert_eq!(placeable(3, &json!({}), &[]), Placeable { replicas: 0, at_least: false });
 }
 
 #[test]
 fn the_text_says_what_is_where_and_why_and_what_would_change_it() {
-    let full = json!({"held": held(2), "room": {"replicas": 0, "preferred": 0,
-        "shortage": {"resource": {"resource": "cpu", "needed": 1000, "most_free": 250}}}});
+    let shortage = Shortage::Resource { resource: "cpu".to_owned(), needed: 1000, most_free: 250 };
+    let full = json!({"held": held(2), "room": {"replicas": 0, "preferred": 0, "shortage": shortage}});
     let taint = json!({"taints": [{"key": "team", "value": "ml", "effect": "NoSchedule"}]});
     let mut explained = explained(
         5,
-        json!({}),
+        &json!({}),
         &[candidate("aws-1", &full), candidate("azure-1", &taint), candidate("gcp-1", &json!({"held": held(2)}))],
     );
     explained.source = Source::Statuses { because: "leases are forbidden".to_owned() };
@@ -151,7 +153,7 @@ fn the_text_says_what_is_where_and_why_and_what_would_change_it() {
 
 #[test]
 fn the_words_of_json_stay() {
-    let explained = explained(2, json!({}), &[candidate("a", &json!({})), candidate("b", &json!({"leaving": true}))]);
+    let explained = explained(2, &json!({}), &[candidate("a", &json!({})), candidate("b", &json!({"leaving": true}))]);
     let value = serde_json::to_value(&explained).expect("plain data");
     let fields: Vec<&str> = value.as_object().expect("an object").keys().map(String::as_str).collect();
     let wanted = [

@@ -12,7 +12,7 @@ use skyfleet_plan::question::{Facts, candidate, request};
 use skyfleet_plan::workload::pod_shape;
 
 use super::Fleet;
-use super::room::{Basis, Stock, Unknown, stock, without_wishes};
+use super::room::{Basis, Decided, Stock, Unknown, stock, without_wishes};
 
 /// The moment that is asked about.
 #[derive(Clone, Copy, Debug)]
@@ -39,10 +39,9 @@ impl Books {
         let mut books = Self { ledger: Ledger::default(), bases: BTreeMap::new(), shapes };
         for (name, cluster) in &fleet.clusters {
             let nodes = fleet.nodes.get(name).map(Vec::as_slice);
-            let mut stock = stock(cluster, nodes, unknown);
-            books.bases.insert(name.clone(), stock.basis);
-            count_bound(&mut stock, name, fleet);
-            books.ledger.count(name, stock.inventory, stock.terms);
+            let Stock { basis, terms, inventory } = stock(cluster, nodes, &books.decided(name, fleet), unknown);
+            books.bases.insert(name.clone(), basis);
+            books.ledger.count(name, inventory, terms);
         }
         for (key, model) in &fleet.models {
             books.enter(key, &in_force(model));
@@ -97,6 +96,18 @@ impl Books {
         Some(Snapshot { request, candidates, max_lost_share: moment.max_lost_share, now: moment.now })
     }
 
+    /// What the statuses say was decided for a cluster.
+    fn decided(&self, cluster: &str, fleet: &Fleet) -> Decided {
+        let mut decided = Decided::default();
+        for (key, shape) in &self.shapes {
+            let replicas = fleet.models.get(key).and_then(|model| in_force(model).get(cluster).copied());
+            let replicas = i64::from(replicas.unwrap_or_default());
+            decided.requests.take(&shape.requests, -replicas);
+            decided.replicas.insert(key.clone(), replicas);
+        }
+        decided
+    }
+
     fn room(&mut self, cluster: &str, shape: &PodShape) -> Room {
         match self.bases.get(cluster) {
             Some(Basis::Status(_)) => self.ledger.room(cluster, &without_wishes(shape)),
@@ -105,28 +116,15 @@ impl Books {
     }
 }
 
-/// Replicas that a ModelDeployment asks for. Where load decides, it is what it has decided, or the least until then.
+/// Replicas that a ModelDeployment asks for. Where load decides, it is what it has decided, or what it starts with.
 pub(in crate::cli) fn replicas(model: &ModelDeployment) -> i32 {
     let Some(scaling) = &model.spec.autoscaling else { return model.spec.replicas };
     let decided = model.status.as_ref().and_then(|status| status.autoscaling.as_ref()).map(|status| status.replicas);
-    decided.unwrap_or(scaling.min_replicas)
+    decided.unwrap_or(model.spec.replicas).min(scaling.max_replicas).max(scaling.min_replicas)
 }
 
 /// What runs, or shall, by the status.
 fn in_force(model: &ModelDeployment) -> BTreeMap<String, i32> {
     let placements = model.status.iter().flat_map(|status| &status.placements);
     placements.map(|placement| (placement.cluster.clone(), placement.desired + placement.retained)).collect()
-}
-
-/// The sums of a status have the pods in them that run already: they must not be taken off again.
-fn count_bound(stock: &mut Stock, cluster: &str, fleet: &Fleet) {
-    let (Basis::Status(_), Some(inventory)) = (stock.basis, stock.inventory.as_mut().and_then(Arc::get_mut)) else {
-        return;
-    };
-    for (key, model) in &fleet.models {
-        let placements = model.status.iter().flat_map(|status| &status.placements);
-        for placement in placements.filter(|placement| placement.cluster == cluster) {
-            inventory.bound.insert(key.clone(), i64::from(placement.replicas));
-        }
-    }
 }

@@ -36,8 +36,11 @@ pub(super) struct Fleet {
 }
 
 impl Fleet {
-    /// Why the operator would refuse a ModelDeployment as it stands.
+    /// Why the operator would place nothing of a ModelDeployment as it stands.
     pub(super) fn refusal(model: &ModelDeployment) -> Option<String> {
+        if model.metadata.deletion_timestamp.is_some() {
+            return Some("it is being deleted".to_owned());
+        }
         let fields = model.spec.unsupported_fields();
         if !fields.is_empty() {
             return Some(format!("this version does not act on {}", fields.join(", ")));

@@ -1,12 +1,13 @@
 //! How much room a cluster has, by its Nodes or by its Cluster's status.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Node as KubeNode, NodeCondition};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use skyfleet_api::cluster::CapacityPolicy;
 use skyfleet_api::{Cluster, ClusterStatus};
-use skyfleet_plan::capacity::{Inventory, Node, PodShape, Resources, Terms};
+use skyfleet_plan::capacity::{Inventory, ModelKey, Node, PodShape, Resources, Terms};
 use skyfleet_plan::question::terms;
 
 /// The pods that a kubelet takes unless it is told otherwise, for a Node that does not say.
@@ -43,7 +44,15 @@ pub(super) struct Stock {
     pub(super) inventory: Option<Arc<Inventory>>,
 }
 
-pub(super) fn stock(cluster: &Cluster, nodes: Option<&[KubeNode]>, unknown: Unknown) -> Stock {
+/// What was decided for a cluster, by the statuses of the ModelDeployments.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Decided {
+    pub(super) replicas: BTreeMap<ModelKey, i64>,
+    /// What all of these request.
+    pub(super) requests: Resources,
+}
+
+pub(super) fn stock(cluster: &Cluster, nodes: Option<&[KubeNode]>, decided: &Decided, unknown: Unknown) -> Stock {
     let mut terms = terms(&cluster.spec);
     let status = cluster.status.as_ref();
     let (basis, inventory) = match (nodes, status.and_then(|status| Some((status, status.nodes?)))) {
@@ -54,8 +63,9 @@ pub(super) fn stock(cluster: &Cluster, nodes: Option<&[KubeNode]>, unknown: Unkn
             (Basis::Nodes(nodes.len()), Some(Inventory::of(&nodes, &[], "")))
         }
         (None, Some((status, count))) => {
-            let nodes = alike(status, count);
-            (Basis::Status(count), Some(Inventory { nodes, ..Inventory::default() }))
+            // What is decided is in the sums already: it must not be taken off again.
+            let (nodes, bound) = (alike(status, count, decided), decided.replicas.clone());
+            (Basis::Status(count), Some(Inventory { nodes, bound, ..Inventory::default() }))
         }
         (None, None) => {
             terms.elastic = unknown == Unknown::Unbounded;
@@ -87,9 +97,12 @@ fn completed(node: &KubeNode) -> KubeNode {
 }
 
 /// So many nodes that share evenly what is left by the sums of a status.
-fn alike(status: &ClusterStatus, count: i32) -> Vec<Node> {
+fn alike(status: &ClusterStatus, count: i32, decided: &Decided) -> Vec<Node> {
     let mut left = Resources::from_quantities(&status.allocatable);
-    left.take(&Resources::from_quantities(&status.allocated), 1);
+    let mut taken = Resources::from_quantities(&status.allocated);
+    // Pods are counted twice a minute: what was decided since is missing in the sum.
+    taken.raise_to(&decided.requests);
+    left.take(&taken, 1);
     let share = |amount: i64| amount.max(0) / i64::from(count.max(1));
     let pods = if status.allocatable.contains_key("pods") { share(left.pods) } else { MANY_PODS };
     let free = Resources {
@@ -128,9 +141,13 @@ mod tests {
         let cluster = cluster(&json!({"status": {
             "nodes": 2, "allocatable": {"cpu": "8", "memory": "8Gi"}, "allocated": {"cpu": "3", "memory": "9Gi"},
         }}));
-        let stock = stock(&cluster, None, Unknown::Unbounded);
+        let stock = stock(&cluster, None, &Decided::default(), Unknown::Unbounded);
         assert_eq!((stock.basis, stock.terms.elastic), (Basis::Status(2), false));
         assert_eq!(free(&stock), [(2500, 0, MANY_PODS); 2]);
+        let decided =
+            Decided { requests: Resources { cpu_millis: 4000, ..Resources::default() }, ..Decided::default() };
+        let stock = self::stock(&cluster, None, &decided, Unknown::Unbounded);
+        assert_eq!(free(&stock), [(2000, 0, MANY_PODS); 2], "what was decided is taken before it is counted");
     }
 
     #[test]
@@ -142,14 +159,14 @@ mod tests {
             {"metadata": {"name": "d"}, "spec": {"unschedulable": true}},
         ]))
         .expect("Nodes");
-        let stock = stock(&cluster(&json!({})), Some(&nodes), Unknown::Unbounded);
+        let stock = stock(&cluster(&json!({})), Some(&nodes), &Decided::default(), Unknown::Unbounded);
         assert_eq!((stock.basis, free(&stock)), (Basis::Nodes(4), vec![(4000, 1024, 110), (2000, 0, 9)]));
     }
 
     #[test]
     fn without_anything_told_a_cluster_is_without_bound_or_not_counted() {
         for (unknown, elastic) in [(Unknown::Unbounded, true), (Unknown::NotCounted, false)] {
-            let stock = stock(&cluster(&json!({})), None, unknown);
+            let stock = stock(&cluster(&json!({})), None, &Decided::default(), unknown);
             assert_eq!((stock.basis, stock.terms.elastic), (Basis::Nothing, elastic));
         }
     }

@@ -64,9 +64,9 @@ mod tests {
 
     use super::*;
 
-    fn model(rollout: Value, status: Value) -> ModelDeployment {
+    fn model(rollout: &Value, status: &Value) -> ModelDeployment {
         let mut spec = json!({"model": {"name": "m", "image": {}}, "runtime": {"image": "i", "port": 80}});
-        spec["rollout"] = rollout;
+        spec["rollout"] = rollout.clone();
         let manifest = json!({"metadata": {"name": "minilm", "generation": 4}, "spec": spec, "status": status});
         serde_json::from_value(manifest).expect("a ModelDeployment")
     }
@@ -74,7 +74,7 @@ mod tests {
     fn at(phase: &str, paused: bool, message: &str) -> Progress {
         let rollout = json!({"phase": phase, "targetRevision": "b", "wave": 1, "waves": 3, "message": message});
         let status = json!({"observedGeneration": 4, "rollout": rollout});
-        progress(&model(json!({"paused": paused}), status)).expect("it has a rollout")
+        progress(&model(&json!({"paused": paused}), &status)).expect("it has a rollout")
     }
 
     #[test]
@@ -93,9 +93,9 @@ mod tests {
     #[test]
     fn an_answer_to_an_older_spec_is_waited_out() {
         let rollout = json!({"phase": "Complete", "targetRevision": "a"});
-        let old = model(json!({}), json!({"observedGeneration": 3, "rollout": rollout}));
+        let old = model(&json!({}), &json!({"observedGeneration": 3, "rollout": rollout}));
         assert!(matches!(progress(&old), Ok(Progress::Waiting(said)) if said.contains("to be observed")));
-        assert!(matches!(progress(&model(json!({}), json!({"observedGeneration": 4}))), Ok(Progress::Waiting(_))));
-        assert!(progress(&model(Value::Null, json!({}))).unwrap_err().contains("no spec.rollout"));
+        assert!(matches!(progress(&model(&json!({}), &json!({"observedGeneration": 4}))), Ok(Progress::Waiting(_))));
+        assert!(progress(&model(&Value::Null, &json!({}))).unwrap_err().contains("no spec.rollout"));
     }
 }

@@ -129,16 +129,16 @@ fn a_status_is_where_it_starts() {
 fn a_list_is_read_item_by_item_and_what_says_nothing_is_noted() {
     let text = "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: skyfleet.dev/v1alpha1, kind: Cluster, metadata: {name: a}, \
                 spec: {provider: aws, region: r, connection: {}}}\n- {apiVersion: v1, kind: Service, metadata: {name: s}}\n";
-    let nodes = "---\napiVersion: v1\nkind: NodeList\nitems:\n- metadata: {name: node-1, labels: {skyfleet.dev/member-cluster: a}}\n\
+    let more = "---\napiVersion: v1\nkind: NodeList\nitems:\n- metadata: {name: node-1, labels: {skyfleet.dev/member-cluster: a}}\n\
                  - metadata: {name: stray}\n- metadata: {name: far, labels: {skyfleet.dev/member-cluster: z}}\n";
-    let manifests = read(&format!("{text}{nodes}")).unwrap();
+    let manifests = read(&format!("{text}{more}")).unwrap();
     assert_eq!(
         (manifests.fleet.clusters.len(), manifests.fleet.nodes["a"].len(), manifests.fleet.nodes.len()),
         (1, 1, 1)
     );
-    let notes = manifests.notes.join("\n");
+    let noted = manifests.notes.join("\n");
     for said in ["1 of kind Service ignored", "item 2: the Node \"stray\" is left out", "there is no Cluster \"z\""] {
-        assert!(notes.contains(said), "{notes}");
+        assert!(noted.contains(said), "{noted}");
     }
 }
 
@@ -175,7 +175,7 @@ fn what_cannot_be_placed_at_all_is_refused_and_the_others_are_placed() {
     let (mut world, refused) = World::new(manifests.fleet, moment);
     world.settle();
     assert!(
-        refused[0].starts_with("ModelDeployment default/bad is refused: spec.placement.clusterSelector"),
+        refused[0].starts_with("ModelDeployment default/bad is left as it is: spec.placement.clusterSelector"),
         "{refused:?}"
     );
     assert_eq!((world.plans.len(), shares(&world, "good")), (1, vec![2]));

@@ -120,7 +120,9 @@ impl World {
                 Ok(plan) => {
                     self.plans.insert(key, plan);
                 }
-                Err(why) => refused.push(format!("ModelDeployment {}/{} is refused: {why}", key.namespace, key.name)),
+                Err(why) => {
+                    refused.push(format!("ModelDeployment {}/{} is left as it is: {why}", key.namespace, key.name))
+                }
             }
         }
         refused
