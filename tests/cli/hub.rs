@@ -85,8 +85,7 @@ async fn answer(State(answers): State<Arc<Mutex<Answers>>>, method: Method, uri:
         if let Some(status) = answers.refusals.pop_front() {
             return failure(status, "the object has been modified");
         }
-        let patch: Value = serde_json::from_slice(&body).unwrap();
-        answers.changes.push((path.clone(), patch));
+        answers.changes.push((path.clone(), serde_json::from_slice(&body).unwrap()));
     }
     match answers.objects.get(&path) {
         Some((status, text)) => {
