@@ -54,8 +54,11 @@ fn reservations(earlier: &ModelDeploymentStatus, decisions: &Decisions, now: Tim
     let assignments = decisions.plan.assignments.iter();
     let mut placements: Vec<PlacementStatus> =
         assignments.map(|assignment| reservation(earlier, assignment, decisions, now)).collect();
-    // What a cluster still holds of an earlier decision stays in sight until it is seen to be gone.
-    let forgotten = |placement: &&PlacementStatus| decisions.plan.assignment(&placement.cluster).is_none();
+    // What a cluster still holds of an earlier decision stays in sight until it, or the cluster, is seen to be gone.
+    let forgotten = |placement: &&PlacementStatus| {
+        let cluster = &placement.cluster;
+        decisions.plan.assignment(cluster).is_none() && decisions.plan.verdicts.contains_key(cluster)
+    };
     placements.extend(earlier.placements.iter().filter(forgotten).map(|placement| PlacementStatus {
         desired: 0,
         retained: 0,
@@ -316,3 +319,7 @@ pub(super) fn is_rolled_out(placement: &PlacementStatus, deployment: Option<&Dep
         && status.replicas.unwrap_or(0) == wanted
         && status.ready_replicas.unwrap_or(0) == wanted
 }
+
+#[cfg(test)]
+#[path = "status_tests.rs"]
+mod tests;
