@@ -264,6 +264,8 @@ fn rollout_findings(rollout: &RolloutStatus) -> Option<Vec<Finding>> {
         RolloutPhase::Complete => None,
         // The first revision of all has no waves: its pods are waited for as ever.
         RolloutPhase::Progressing if rollout.stable_revision.is_none() => None,
+        // No cluster holds replicas, so nothing is under way: a model that was scaled to zero is as it should be.
+        RolloutPhase::Progressing if *waves == 0 => None,
         RolloutPhase::Progressing => Some(Finding::reconciling(Reason::Progressing, at)),
         RolloutPhase::Paused if rollout.wave_started.is_some() => Some(Finding::reconciling(Reason::Suspended, at)),
         RolloutPhase::Paused | RolloutPhase::RolledBack => Some(Finding::stalled(Reason::RolloutFailed, at)),
