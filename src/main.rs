@@ -6,7 +6,7 @@ mod operator;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 #[derive(Debug, Parser)]
@@ -26,7 +26,7 @@ enum Role {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match Arguments::parse().role {
+    match arguments().role {
         Role::Verb(verb) => verb.run().await,
         Role::Operator(args) => {
             log(args.log_format);
@@ -39,6 +39,13 @@ async fn main() -> ExitCode {
             }
         }
     }
+}
+
+/// The arguments; wrong ones, and `--help`, end the program.
+fn arguments() -> Arguments {
+    let name = cli::name(std::env::args_os().next().as_deref());
+    let command = Arguments::command().bin_name(name);
+    Arguments::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
 }
 
 /// What libraries log of failures that the operator handles, and says in a condition or a message of its own.

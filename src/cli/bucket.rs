@@ -1,17 +1,13 @@
 //! Which bucket a person means.
 
-use std::time::Duration;
-
 use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, Client};
+use kube::Api;
 use skyfleet_api::Bucket;
 use skyfleet_mirror::{Credentials, S3Location};
 
 use super::failure::Failure;
+use super::hub;
 use crate::buckets;
-
-/// The hub answers a read of one object well within this.
-const HUB_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A bucket in a store, or a Bucket on the hub.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,33 +40,22 @@ impl BucketName {
 
 /// Reads a Bucket and its Secret on the hub, with the kubeconfig's current context. Without a namespace it is the context's.
 pub(super) async fn resolve_bucket(namespace: Option<&str>, name: &str) -> Result<(S3Location, Credentials), Failure> {
-    let client = hub(name).await?;
+    let what = format!("the Bucket {name:?}");
+    let client = hub::infer(&what).await?;
     let namespace = namespace.unwrap_or(client.default_namespace()).to_owned();
     let bucket = Api::<Bucket>::namespaced(client.clone(), &namespace).get_opt(name).await;
-    let bucket = bucket.map_err(hub_failure(name))?;
+    let bucket = bucket.map_err(hub::failure(&what))?;
     let spec =
         bucket.ok_or_else(|| Failure::NoBucketResource { name: name.to_owned(), namespace: namespace.clone() })?.spec;
     let unusable = |source| Failure::Bucket { name: name.to_owned(), source };
     let location = buckets::location(&spec).map_err(unusable)?;
     let Some(reference) = spec.credentials_secret_ref else { return Ok((location, Credentials::DefaultChain)) };
     let secret = Api::<Secret>::namespaced(client, &namespace).get_opt(&reference.name).await;
-    let secret = secret.map_err(hub_failure(name))?;
+    let secret = secret.map_err(hub::failure(&what))?;
     let missing = || Failure::NoSecret { secret: reference.name.clone(), bucket: name.to_owned() };
     let data = secret.ok_or_else(missing)?.data.unwrap_or_default();
     let credentials = buckets::credentials(&reference.name, &data).map_err(unusable)?;
     Ok((location, credentials))
-}
-
-async fn hub(name: &str) -> Result<Client, Failure> {
-    let failed = |reason: String| Failure::Hub { name: name.to_owned(), reason };
-    let mut config = kube::Config::infer().await.map_err(|error| failed(error.to_string()))?;
-    config.connect_timeout = Some(HUB_TIMEOUT);
-    config.read_timeout = Some(HUB_TIMEOUT);
-    Client::try_from(config).map_err(|error| failed(error.to_string()))
-}
-
-fn hub_failure(name: &str) -> impl FnOnce(kube::Error) -> Failure {
-    move |error| Failure::Hub { name: name.to_owned(), reason: error.to_string() }
 }
 
 #[cfg(test)]

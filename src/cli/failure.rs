@@ -42,13 +42,40 @@ pub(super) enum Failure {
         source: BucketError,
     },
     /// The hub cannot be asked.
-    #[error("cannot ask the hub for the Bucket {name:?}: {reason}")]
+    #[error("cannot ask the hub for {what}: {reason}")]
     Hub {
-        /// The Bucket.
-        name: String,
+        /// What was asked for.
+        what: String,
         /// What the client said.
         reason: String,
     },
+    /// The hub has no such ModelDeployment.
+    #[error(
+        "there is no ModelDeployment {name:?} in the namespace {namespace:?} of the hub: see `kubectl get modeldeployments -A`"
+    )]
+    NoModelDeployment {
+        /// The name asked for.
+        name: String,
+        /// The namespace looked in.
+        namespace: String,
+    },
+    /// The operator refuses the ModelDeployment, or would.
+    #[error("nothing is placed: {0}")]
+    Refused(String),
+    /// A rollout that failed, or cannot be asked for.
+    #[error("{0}")]
+    Rollout(String),
+    /// A manifest cannot be read, or is none.
+    #[error("{place}: {reason}")]
+    Manifest {
+        /// The file, and where in it.
+        place: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Replicas that would serve nowhere, where that was to be a failure.
+    #[error("{0} replicas serve nowhere: they are placed nowhere, or stay with a lost cluster")]
+    Unplaced(i32),
 }
 
 impl Failure {
@@ -57,14 +84,22 @@ impl Failure {
         match self {
             Self::Usage(_) => 2,
             Self::Upload(UploadError::File { .. } | UploadError::NotAFile(_))
-            | Self::Fetch(FetchError::File { .. }) => 3,
-            Self::NoSecret { .. } | Self::Bucket { source: BucketError::MissingKey { .. }, .. } => 4,
-            Self::NoBucketResource { .. } => 6,
+            | Self::Fetch(FetchError::File { .. })
+            | Self::Unplaced(_) => 3,
+            Self::NoSecret { .. }
+            | Self::Bucket { source: BucketError::MissingKey { .. }, .. }
+            | Self::Manifest { .. } => 4,
+            Self::NoBucketResource { .. } | Self::NoModelDeployment { .. } => 6,
             Self::Fetch(FetchError::Mismatch { .. } | FetchError::DamagedManifest { .. }) => 8,
             Self::Store(error) | Self::Upload(UploadError::Store(error)) | Self::Fetch(FetchError::Store(error)) => {
                 of_store(&error.kind)
             }
-            Self::Upload(_) | Self::Fetch(_) | Self::Bucket { .. } | Self::Hub { .. } => 1,
+            Self::Upload(_)
+            | Self::Fetch(_)
+            | Self::Bucket { .. }
+            | Self::Hub { .. }
+            | Self::Refused(_)
+            | Self::Rollout(_) => 1,
         }
     }
 }

@@ -1,19 +1,35 @@
 //! The verbs of the command line.
 
 mod bucket;
+mod explain;
 mod failure;
 mod fetch;
+mod fleet;
+mod hub;
+mod name;
 mod progress;
+mod rollout;
+mod simulate;
+mod table;
+mod target;
 mod upload;
+mod words;
 
+use serde::Serialize;
+use skyfleet_mirror::{ConnectOptions, RetryPolicy};
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
-
-use skyfleet_mirror::{ConnectOptions, RetryPolicy};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use explain::ExplainArgs;
 pub(crate) use fetch::FetchArgs;
+pub(crate) use name::name;
+pub(crate) use rollout::RolloutArgs;
+pub(crate) use simulate::SimulateArgs;
 pub(crate) use upload::UploadArgs;
+
+use failure::Failure;
 
 /// What `--help` says of exit statuses.
 const EXIT_STATUSES: &str = "\
@@ -28,6 +44,14 @@ Exit statuses:
   7  the store is unreachable
   8  the content is not what it should be";
 
+/// What `--help` says of exit statuses of verbs that ask the hub.
+const HUB_EXIT_STATUSES: &str = "\
+Exit statuses:
+  0  done
+  1  a rollout has failed, the hub refuses or cannot be reached, or another failure
+  2  wrong usage
+  6  there is no such ModelDeployment";
+
 /// A verb of the command line.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Verb {
@@ -35,24 +59,27 @@ pub(crate) enum Verb {
     Upload(UploadArgs),
     /// Bring a verified dataset to a directory
     Fetch(FetchArgs),
+    /// Why each replica of a model is where it is, why not elsewhere, and what would change it
+    Explain(ExplainArgs),
+    /// Decide with no cluster at all: where replicas would go, and what a failure or another number would change
+    Simulate(SimulateArgs),
+    /// How a change goes over the clusters, and how it is held and taken back
+    Rollout(RolloutArgs),
 }
 
 impl Verb {
-    /// Runs the verb; an interrupt ends it in order.
+    /// Runs the verb. An interrupt ends a transfer in order, and anything else at once.
     pub(crate) async fn run(self) -> ExitCode {
-        let cancel = CancellationToken::new();
-        let interrupted = cancel.clone();
-        tokio::spawn(async move {
-            interruption().await;
-            interrupted.cancel();
-        });
         let outcome = match self {
-            Self::Upload(arguments) => arguments.run(&cancel).await,
-            Self::Fetch(arguments) => arguments.run(&cancel).await,
+            Self::Upload(arguments) => arguments.run(&until_interrupted()).await,
+            Self::Fetch(arguments) => arguments.run(&until_interrupted()).await,
+            Self::Explain(arguments) => arguments.run().await,
+            Self::Simulate(arguments) => arguments.run(),
+            Self::Rollout(arguments) => arguments.run().await,
         };
         match outcome {
-            Ok(line) => {
-                println!("{line}");
+            Ok(answer) => {
+                say(&answer);
                 ExitCode::SUCCESS
             }
             Err(failure) => {
@@ -61,6 +88,27 @@ impl Verb {
             }
         }
     }
+}
+
+/// Says it on standard output. Who stops listening, as `head` does, has heard enough.
+fn say(answer: &str) {
+    let _closed = writeln!(std::io::stdout(), "{answer}");
+}
+
+/// An answer for programs.
+fn json(answer: &impl Serialize) -> Result<String, Failure> {
+    serde_json::to_string_pretty(answer)
+        .map_err(|error| Failure::Manifest { place: "the answer".to_owned(), reason: error.to_string() })
+}
+
+fn until_interrupted() -> CancellationToken {
+    let cancel = CancellationToken::new();
+    let interrupted = cancel.clone();
+    tokio::spawn(async move {
+        interruption().await;
+        interrupted.cancel();
+    });
+    cancel
 }
 
 fn connect_options(retry_seconds: u64) -> ConnectOptions {

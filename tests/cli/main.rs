@@ -1,5 +1,10 @@
-//! The verbs as a person and a pod run them, against a real S3 server: messages, exit statuses, results.
+//! The verbs as a person and a pod run them: messages, exit statuses, results. Those that move data run against a real S3
+//! server.
 #![allow(clippy::unwrap_used)]
+
+mod hub;
+mod plugin;
+mod simulate;
 
 use std::path::Path;
 use std::process::{Command, Output};
