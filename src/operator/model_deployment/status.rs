@@ -54,8 +54,11 @@ fn reservations(earlier: &ModelDeploymentStatus, decisions: &Decisions, now: Tim
     let assignments = decisions.plan.assignments.iter();
     let mut placements: Vec<PlacementStatus> =
         assignments.map(|assignment| reservation(earlier, assignment, decisions, now)).collect();
-    // What a cluster still holds of an earlier decision stays in sight until it is seen to be gone.
-    let forgotten = |placement: &&PlacementStatus| decisions.plan.assignment(&placement.cluster).is_none();
+    // What a cluster still holds of an earlier decision stays in sight until it, or the cluster, is seen to be gone.
+    let forgotten = |placement: &&PlacementStatus| {
+        let cluster = &placement.cluster;
+        decisions.plan.assignment(cluster).is_none() && decisions.plan.verdicts.contains_key(cluster)
+    };
     placements.extend(earlier.placements.iter().filter(forgotten).map(|placement| PlacementStatus {
         desired: 0,
         retained: 0,
@@ -261,6 +264,8 @@ fn rollout_findings(rollout: &RolloutStatus) -> Option<Vec<Finding>> {
         RolloutPhase::Complete => None,
         // The first revision of all has no waves: its pods are waited for as ever.
         RolloutPhase::Progressing if rollout.stable_revision.is_none() => None,
+        // No cluster holds replicas, so nothing is under way: a model that was scaled to zero is as it should be.
+        RolloutPhase::Progressing if *waves == 0 => None,
         RolloutPhase::Progressing => Some(Finding::reconciling(Reason::Progressing, at)),
         RolloutPhase::Paused if rollout.wave_started.is_some() => Some(Finding::reconciling(Reason::Suspended, at)),
         RolloutPhase::Paused | RolloutPhase::RolledBack => Some(Finding::stalled(Reason::RolloutFailed, at)),
@@ -316,3 +321,7 @@ pub(super) fn is_rolled_out(placement: &PlacementStatus, deployment: Option<&Dep
         && status.replicas.unwrap_or(0) == wanted
         && status.ready_replicas.unwrap_or(0) == wanted
 }
+
+#[cfg(test)]
+#[path = "status_tests.rs"]
+mod tests;

@@ -19,11 +19,12 @@ pub struct Rollout {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub waves: Vec<Wave>,
-    /// Gate: all replicas of the wave are ready, with the new revision, for so many seconds without a break.
+    /// Gate: all replicas of the wave, and of those before it, are ready with the new revision for so many seconds without a
+    /// break.
     #[serde(default = "soak")]
     #[schemars(range(min = 0, max = 86_400))]
     pub soak_seconds: i32,
-    /// Gate: a wave that has not got through so many seconds after it began has failed.
+    /// Gate: a wave that has not got through so many seconds after it began has failed. A soak that is under way may end.
     #[serde(default = "progress_deadline")]
     #[schemars(range(min = 10, max = 604_800))]
     pub progress_deadline_seconds: i32,

@@ -152,6 +152,4 @@ impl Question<'_> {
 }
 
 #[cfg(test)]
-mod properties;
-#[cfg(test)]
 mod tests;

@@ -36,10 +36,12 @@ struct Need {
 }
 
 impl Metric {
+    /// What is no number, or none that can be, was not reported.
     fn of<'a>(loads: impl Iterator<Item = &'a Load>, value: impl Fn(&Load) -> Option<f64>) -> Self {
-        let reported = loads.filter_map(|load| Some((value(load).filter(|value| value.is_finite())?, load.reporting)));
+        let reported = loads
+            .filter_map(|load| Some((value(load).filter(|value| value.is_finite() && *value >= 0.0)?, load.reporting)));
         reported.fold(Self::default(), |all, (value, reporting)| Self {
-            sum: all.sum + value.max(0.0),
+            sum: all.sum + value,
             reporting: all.reporting.saturating_add(reporting),
         })
     }
@@ -59,7 +61,7 @@ impl Need {
         if self.replicas > f64::from(current) * (1.0 + TOLERANCE) {
             whole(self.replicas)
         } else if all_busy < f64::from(current.min(self.serving)) * (1.0 - TOLERANCE) {
-            whole(all_busy).min(current)
+            whole(all_busy)
         } else {
             current
         }
@@ -83,8 +85,8 @@ impl Reading {
     /// replica stays while something may be going on; where it is on its way out, it comes back if something is.
     pub fn wanted(&self, current: i32) -> Option<i32> {
         let wanted = self.needs.iter().flatten().map(|need| need.wanted(current)).max()?;
-        let kept = if current > 0 { !self.idle } else { self.busy };
-        let least = if self.lacks_a_target() { current } else { i32::from(kept) };
+        let one_stays = if current > 0 { !self.idle } else { self.busy };
+        let least = if self.lacks_a_target() { current } else { i32::from(one_stays) };
         Some(wanted.max(least))
     }
 

@@ -8,9 +8,7 @@ use super::{Decision, Question};
 pub(super) fn why(question: &Question, reading: &Reading, decision: Decision) -> String {
     let reason = reason(question, reading, decision);
     let before = question.status.filter(|status| {
-        status.replicas == decision.replicas
-            && status.fewer == decision.fewer.map(|(_, most)| most)
-            && (status.why == reason || status.why.ends_with(&format!(": {reason}")))
+        status.replicas == decision.replicas && (status.why == reason || status.why.ends_with(&format!(": {reason}")))
     });
     match (before, reported(reading)) {
         (Some(before), _) => before.why.clone(),

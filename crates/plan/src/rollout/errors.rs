@@ -6,7 +6,7 @@
 //!   longer above, and fails by the deadline if that does not come;
 //! * one that is above it beyond chance **fails** the wave at once: by the lower end of Wilson's interval of [`SURE`]
 //!   standard deviations. With at most 5 % that is 5 failures of 20 requests, or 14 of 100. A service that fails as many as
-//!   it may is failed by one of some 400 reports of 20 requests, and of 2000 of 100; one that fails half as many, never.
+//!   it may is failed by one of some 400 reports of 20 requests, and of 2000 of 100; one that fails half as many, hardly ever.
 //!
 //! What a cluster answered before all had the change says nothing of it: the old revision may be why there is a change.
 //! So only reports measured since `readySince` count, and because one may reach back as far as [`FRESH`], it takes so much

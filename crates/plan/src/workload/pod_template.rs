@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::DeepMerge;
 use k8s_openapi::api::core::v1::{
-    Container, ContainerPort, EmptyDirVolumeSource, PodSpec, PodTemplateSpec, Volume, VolumeMount,
+    Container, ContainerPort, EmptyDirVolumeSource, LifecycleHandler, PodSpec, PodTemplateSpec, SleepAction, Volume,
+    VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use skyfleet_api::labels;
@@ -13,6 +14,10 @@ use super::{Share, WorkloadError, affinity, load_model, preset};
 
 /// The name of the container that serves.
 const RUNTIME: &str = "runtime";
+/// How long a server goes on after its pod was told to end.
+const DRAIN_SECONDS: i64 = 5;
+/// Kubernetes' own grace period for a pod that gives none.
+const GRACE_SECONDS: i64 = 30;
 /// On pods: the digest of the model they loaded, so that a new version of the dataset is a new template.
 const MODEL_DIGEST: &str = "skyfleet.dev/model-digest";
 
@@ -42,8 +47,21 @@ pub(super) fn pod_template(share: &Share<'_>) -> Result<PodTemplateSpec, Workloa
     }
     if let Some(pod) = &mut template.spec {
         affinity::constrain(pod, share.spec);
+        drain(pod);
     }
     Ok(template)
+}
+
+/// A pod that ends is taken out of its Service and told to stop at the same moment, and requests still come for a moment after:
+/// the server goes on until they no longer do. Where the overlay has its own way to stop, that is it.
+fn drain(pod: &mut PodSpec) {
+    let seconds = DRAIN_SECONDS.min(pod.termination_grace_period_seconds.unwrap_or(GRACE_SECONDS) / 2);
+    let Some(runtime) = pod.containers.iter_mut().find(|container| container.name == RUNTIME) else { return };
+    let lifecycle = runtime.lifecycle.get_or_insert_default();
+    if seconds > 0 && lifecycle.pre_stop.is_none() {
+        let sleep = Some(SleepAction { seconds });
+        lifecycle.pre_stop = Some(LifecycleHandler { sleep, ..LifecycleHandler::default() });
+    }
 }
 
 /// `containers` is required in a pod, but an overlay may well have nothing to say about them.

@@ -161,3 +161,20 @@ fn what_is_asked_of_nodes_is_joined_with_what_the_overlay_asks() {
     };
     assert!(node("40960").admits(&shape) && !node("40959").admits(&shape));
 }
+
+#[test]
+fn a_server_goes_on_for_a_moment_when_its_pod_ends_unless_the_overlay_knows_better() {
+    let own = json!({"containers": [{"name": "runtime", "lifecycle": {"preStop": {"exec": {"command": ["/drain"]}}}}]});
+    for (overlay, seconds) in [
+        (json!({}), Some(5)),
+        (json!({"terminationGracePeriodSeconds": 4}), Some(2)),
+        (json!({"terminationGracePeriodSeconds": 0}), None),
+        (own, None),
+    ] {
+        let spec = spec(&json!({"image": "mine:1", "port": 9000, "podTemplate": {"spec": overlay}}));
+        let pod = pod(&spec, None);
+        let pre_stop = runtime(&pod).lifecycle.clone().and_then(|lifecycle| lifecycle.pre_stop);
+        let sleep = pre_stop.as_ref().and_then(|pre_stop| pre_stop.sleep.as_ref()).map(|sleep| sleep.seconds);
+        assert_eq!(sleep, seconds, "{overlay}");
+    }
+}

@@ -1,92 +1,10 @@
-use jiff::Timestamp;
-use skyfleet_api::model_deployment::{Autoscaling, AutoscalingStatus};
+//! How many replicas a load asks for.
 
-use super::{Answer, Question, decide};
+use skyfleet_api::model_deployment::Autoscaling;
+
+use super::{Model, at, load, spec};
+use crate::autoscaling::{Question, decide};
 use crate::load::Load;
-
-pub(super) fn at(second: i64) -> Timestamp {
-    Timestamp::from_second(1_000_000 + second).unwrap()
-}
-
-/// Ten in flight for each replica, one to a hundred of them.
-pub(super) fn spec() -> Autoscaling {
-    Autoscaling {
-        min_replicas: 1,
-        max_replicas: 100,
-        target_in_flight: Some(10),
-        target_queued: None,
-        scale_down_seconds: 300,
-        idle_seconds: 900,
-    }
-}
-
-pub(super) fn load(second: i64, reporting: i32, in_flight: f64, queued: f64) -> Load {
-    Load {
-        observed: at(second),
-        reporting,
-        in_flight: Some(in_flight),
-        queued: Some(queued),
-        time_to_first_token: None,
-        requests: Some(0.0),
-        error_ratio: None,
-    }
-}
-
-/// A model over time: what is decided is ready at once, unless a test says otherwise.
-struct Model {
-    spec: Autoscaling,
-    status: Option<AutoscalingStatus>,
-    ready: i32,
-    placeable: Option<i32>,
-    requested: Option<i64>,
-    second: i64,
-}
-
-impl Model {
-    fn of(replicas: i32) -> Self {
-        let status = AutoscalingStatus { replicas, ..AutoscalingStatus::default() };
-        Self { spec: spec(), status: Some(status), ready: replicas, placeable: None, requested: None, second: 0 }
-    }
-
-    fn ask(&self, loads: &[&Load]) -> Answer {
-        decide(&Question {
-            spec: &self.spec,
-            status: self.status.as_ref(),
-            start: 3,
-            ready: self.ready,
-            loads,
-            placeable: self.placeable,
-            requested: self.requested.map(at),
-            now: at(self.second),
-        })
-    }
-
-    /// Decides with these reports, and again, which must change nothing.
-    fn pass(&mut self, loads: &[&Load]) -> i32 {
-        let answer = self.ask(loads);
-        self.status = Some(answer.status.clone());
-        assert_eq!(self.ask(loads), answer, "a second pass at the same time");
-        answer.status.replicas
-    }
-
-    /// Decides with so many in flight, reported by all that are ready.
-    fn with(&mut self, in_flight: f64) -> i32 {
-        self.pass(&[&load(self.second, self.ready, in_flight, 0.0)])
-    }
-
-    /// The same for a while, every ten seconds, each time ready at once.
-    fn over(&mut self, seconds: i64, in_flight: f64) -> i32 {
-        for _ in 0..seconds / 10 {
-            self.second += 10;
-            self.ready = self.with(in_flight);
-        }
-        self.ready
-    }
-
-    fn why(&self) -> &str {
-        &self.status.as_ref().unwrap().why
-    }
-}
 
 #[test]
 fn the_formula() {
@@ -96,6 +14,7 @@ fn the_formula() {
         (4, 4, 4, 44.0, 4, "44 in flight and 0 queued on 4 replicas: 4 needed"),
         (4, 4, 4, 44.1, 5, "44 in flight and 0 queued on 4 replicas: 5 needed"),
         (4, 4, 4, 36.0, 4, "36 in flight and 0 queued on 4 replicas: 4 needed"),
+        (20, 20, 20, 181.0, 20, "181 in flight and 0 queued on 20 replicas: 20 needed"),
         (4, 4, 4, 80.0, 8, "80 in flight and 0 queued on 4 replicas: 8 needed"),
         // At most double, or four more; then the new ones must be ready.
         (
@@ -237,97 +156,29 @@ fn replicas_that_do_not_report_are_as_busy_as_they_shall_be() {
 }
 
 #[test]
-fn without_a_window_they_go_at_once_but_for_the_last() {
-    let mut model = Model::of(10);
-    model.spec = Autoscaling { min_replicas: 0, scale_down_seconds: 0, ..spec() };
-    assert_eq!(model.with(20.0), 2);
-    model.ready = 2;
-    assert_eq!(model.with(0.0), 1);
-    assert_eq!(model.over(890, 0.0), 1);
-    assert_eq!(model.over(10, 0.0), 0);
-}
-
-#[test]
-fn a_shortened_window_does_not_make_the_past_idle() {
-    let mut model = Model::of(10);
-    model.spec = Autoscaling { min_replicas: 0, scale_down_seconds: 86_400, ..spec() };
-    model.over(5000, 50.0);
-    model.spec.scale_down_seconds = 0;
-    assert_eq!(model.over(10, 0.0), 1);
-    assert_eq!(model.over(890, 0.0), 1);
-    assert_eq!(model.over(10, 0.0), 0);
-}
-
-#[test]
-fn the_last_goes_after_idleness_and_comes_back_with_a_request() {
-    let mut model = Model::of(1);
-    model.spec.min_replicas = 0;
-    model.with(0.0);
-    assert_eq!(model.why(), "0 in flight and 0 queued on 1 replica: nothing to do, the last goes after 900 s of that");
-    assert_eq!(model.over(890, 0.0), 1);
-    assert_eq!(model.over(10, 0.0), 0);
-    assert_eq!(model.why(), "0 in flight and 0 queued on 1 replica: idle, until a request comes");
-    let before = model.status.clone();
-    for _ in 0..100 {
-        model.second += 3600;
-        let answer = model.ask(&[]);
-        assert_eq!((Some(answer.status), answer.look_again), (before.clone(), None));
-    }
-    model.requested = Some(model.second - 901);
-    assert_eq!(model.pass(&[]), 0, "that one was given up");
-    model.requested = Some(model.second - 2);
-    assert_eq!(model.pass(&[]), 1);
-    assert_eq!(model.why(), "requested");
-    // However long it takes to start.
-    model.second += 5000;
-    assert_eq!(model.pass(&[]), 1);
-    assert_eq!(model.why(), "no fresh report of the load, so the number stays");
-    model.ready = 1;
-    model.with(0.0);
-    assert_eq!(model.over(890, 0.0), 1);
-    assert_eq!(model.over(10, 0.0), 0);
-}
-
-#[test]
-fn a_request_while_the_last_was_idle_keeps_it() {
-    let mut model = Model::of(1);
-    model.spec.min_replicas = 0;
-    model.with(0.0);
-    model.requested = Some(500);
-    assert_eq!(model.over(1390, 0.0), 1);
-    assert_eq!(model.over(10, 0.0), 0);
-}
-
-#[test]
-fn only_what_is_surely_idle_goes_to_zero() {
-    type Change = fn(&mut Load);
-    let changes: [(&str, Change, i32); 6] = [
-        ("nothing", |_| {}, 0),
-        ("its queue is not reported", |load| load.queued = None, 0),
-        ("something is in flight", |load| load.in_flight = Some(0.1), 1),
-        ("something is queued", |load| load.queued = Some(1.0), 1),
-        ("something was answered", |load| load.requests = Some(1.0), 1),
-        ("one does not report", |load| load.reporting = 1, 1),
-    ];
-    for (what, change, wanted) in changes {
-        let mut model = Model::of(2);
-        model.spec.min_replicas = 0;
-        for _ in 0..200 {
-            let mut load = load(model.second, model.ready, 0.0, 0.0);
-            change(&mut load);
-            model.pass(&[&load]);
-            model.second += 10;
-        }
-        assert_eq!(model.status.unwrap().replicas, wanted, "{what}");
+fn it_looks_again_when_something_may_go() {
+    for (replicas, in_flight, idle, requested, wanted) in [
+        (5, 20.0, 900, None, 300),
+        (5, 0.0, 900, None, 300),
+        (1, 0.0, 900, None, 900),
+        (1, 0.0, 10, None, 300),
+        (1, 0.0, 900, Some(-1), 900),
+        (1, 0.0, 900, Some(100), 1000),
+    ] {
+        let mut model = Model { requested, ..Model::of(replicas) };
+        model.spec = Autoscaling { min_replicas: 0, idle_seconds: idle, ..spec() };
+        let answer = model.ask(&[&load(0, replicas, in_flight, 0.0)]);
+        assert_eq!(answer.look_again, Some(at(wanted)), "{replicas} replicas, {requested:?}");
     }
 }
 
 #[test]
-fn the_last_comes_back_when_it_is_asked_on_its_way_out() {
-    let mut model = Model { ready: 1, ..Model::of(0) };
-    model.spec = Autoscaling { min_replicas: 0, target_in_flight: None, target_queued: Some(5), ..spec() };
-    assert_eq!(model.with(0.0), 0);
-    assert_eq!(model.with(1.0), 1);
+fn what_is_no_number_was_not_reported() {
+    for in_flight in [f64::NAN, f64::INFINITY, -1.0] {
+        let mut model = Model::of(4);
+        assert_eq!(model.with(in_flight), 4);
+        assert_eq!(model.why(), "0 queued on 4 replicas: no fresh report of the load, so the number stays");
+    }
 }
 
 #[test]
