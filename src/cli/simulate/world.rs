@@ -121,7 +121,7 @@ impl World {
                     self.plans.insert(key, plan);
                 }
                 Err(why) => {
-                    refused.push(format!("ModelDeployment {}/{} is left as it is: {why}", key.namespace, key.name))
+                    refused.push(format!("ModelDeployment {}/{} is left as it is: {why}", key.namespace, key.name));
                 }
             }
         }
