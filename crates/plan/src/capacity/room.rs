@@ -27,7 +27,7 @@ impl Room {
 
 /// What a cluster lacks for one more replica.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Shortage {
     /// Its nodes were not counted yet.
     NotCounted,

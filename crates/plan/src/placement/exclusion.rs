@@ -11,7 +11,7 @@ use crate::capacity::Shortage;
 
 /// Why a cluster gets no new replica.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Exclusion {
     /// Its API server does not answer; what it holds is counted and left.
     Unreachable {
