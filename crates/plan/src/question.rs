@@ -93,6 +93,7 @@ pub fn contact(status: Option<&ClusterStatus>, state: ContactState, now: Timesta
     Contact {
         state,
         since,
+        doubted: false,
         last_loss: last_loss.or((state == ContactState::Silent).then_some(since)),
         flap_penalty: status.and_then(|status| status.flap_penalty).unwrap_or_default(),
     }

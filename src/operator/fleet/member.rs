@@ -27,6 +27,8 @@ use super::{Metrics, Triggers};
 const PROBE_INTERVAL: Duration = Duration::from_secs(5);
 /// For one small request.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Two probes are late by then. It is less than it takes to call a member silent.
+const DOUBT: Duration = Duration::from_secs(12);
 /// For a new member to answer and to show its objects, before the fleet goes on without it.
 const SETTLE_LIMIT: Duration = Duration::from_secs(20);
 /// Between two counts of nodes and pods.
@@ -45,6 +47,7 @@ pub(crate) struct Member {
     started: Instant,
     report: watch::Receiver<Report>,
     capacity: watch::Receiver<Option<Arc<Capacity>>>,
+    answered: watch::Receiver<Instant>,
     synced: watch::Receiver<bool>,
 }
 
@@ -52,6 +55,7 @@ pub(crate) struct Member {
 struct Telling {
     report: watch::Sender<Report>,
     capacity: watch::Sender<Option<Arc<Capacity>>>,
+    answered: watch::Sender<Instant>,
     triggers: Triggers,
     metrics: Metrics,
 }
@@ -81,8 +85,15 @@ impl Member {
             pace: Pace::default(),
         });
         let (name, started) = (name.to_owned(), Instant::now());
-        let member = Arc::new(Self { name, client, objects, loads, started, report, capacity, synced });
-        let telling = Telling { report: report_sender, capacity: capacity_sender, triggers: triggers.clone(), metrics };
+        let (answered_sender, answered) = watch::channel(started);
+        let member = Arc::new(Self { name, client, objects, loads, started, report, capacity, answered, synced });
+        let telling = Telling {
+            report: report_sender,
+            capacity: capacity_sender,
+            answered: answered_sender,
+            triggers: triggers.clone(),
+            metrics,
+        };
         let probes = member.clone().probe_forever(hub_id.to_owned(), telling);
         let sync = member.clone().wait_for_sync(synced_sender, triggers);
         let tasks = tokio::spawn(async move {
@@ -99,6 +110,11 @@ impl Member {
     /// Its nodes and what runs there, as they were last counted; `None` until then.
     pub(crate) fn capacity(&self) -> Option<Arc<Capacity>> {
         self.capacity.borrow().clone()
+    }
+
+    /// Whether it has not been heard for longer than it should.
+    pub(crate) fn doubted(&self) -> bool {
+        self.answered.borrow().elapsed() > DOUBT
     }
 
     /// Whether its objects are known and can be changed.
@@ -143,7 +159,11 @@ impl Member {
         let mut contact = Contact::default();
         let mut counted_at: Option<Instant> = None;
         loop {
-            contact.observe(self.probe().await, Timestamp::now());
+            let probe = self.probe().await;
+            if !matches!(probe, Probe::Failed { .. }) {
+                telling.answered.send_replace(Instant::now());
+            }
+            contact.observe(probe, Timestamp::now());
             let due = counted_at.is_none_or(|at| at.elapsed() >= INVENTORY_INTERVAL);
             if due && contact.report().usable() {
                 match self.count(&hub_id).await {

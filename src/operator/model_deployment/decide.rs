@@ -8,7 +8,7 @@ use kube::runtime::reflector::ObjectRef;
 use skyfleet_api::{ModelDeployment, labels};
 use skyfleet_plan::autoscaling;
 use skyfleet_plan::capacity::Ledger;
-use skyfleet_plan::failover::ContactState;
+use skyfleet_plan::failover::{Contact, ContactState};
 use skyfleet_plan::load::Load;
 use skyfleet_plan::placement::{Candidate, Data, Plan, Snapshot as Question, place};
 use skyfleet_plan::question::{Facts, candidate, contact, request, terms};
@@ -98,8 +98,9 @@ fn asked(
     let name = fleet.cluster.name_any();
     let capacity = fleet.member.as_ref().and_then(|member| member.capacity());
     ledger.count(&name, capacity, terms(&fleet.cluster.spec));
+    let doubted = fleet.member.as_ref().is_some_and(|member| member.doubted());
     let facts = Facts {
-        contact: contact(fleet.cluster.status.as_ref(), heard(fleet), now),
+        contact: Contact { doubted, ..contact(fleet.cluster.status.as_ref(), heard(fleet), now) },
         data: wanted.data.get(&name).cloned().unwrap_or(Data::NotNeeded),
         room: ledger.room(&name, &wanted.shape),
         load: fleet.load(model),

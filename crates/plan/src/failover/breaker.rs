@@ -13,8 +13,10 @@ const TOGETHER: SignedDuration = SignedDuration::from_mins(2);
 /// Why the hub suspects itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Suspicion {
-    /// Clusters that fell silent together.
+    /// Clusters that fell silent together, those included of which that is still to be seen.
     pub lost: usize,
+    /// How many of these are still to be seen: that ends by itself, soon.
+    pub doubted: usize,
     /// Clusters that had answered just before.
     pub of: usize,
 }
@@ -30,7 +32,9 @@ impl fmt::Display for Suspicion {
 }
 
 /// Whether the loss of this cluster was one of so many at once that the hub suspects itself: more than `max_share` of those
-/// that had answered just before. Clusters that have long been lost count on neither side.
+/// that had answered just before. Clusters that have long been lost count on neither side. Those that are doubted count as
+/// lost: losses at one moment are noticed one after the other, and what is noticed first must not be acted on as if it were
+/// all.
 #[must_use]
 pub fn suspicion<'a>(
     cluster: &Contact,
@@ -40,13 +44,13 @@ pub fn suspicion<'a>(
     if cluster.state != ContactState::Silent {
         return None;
     }
-    let lost =
-        fleet.clone().filter(|other| other.state == ContactState::Silent && together(other.since, cluster.since));
-    let lost = lost.count();
-    let of = lost + fleet.filter(|other| other.state != ContactState::Silent).count();
+    let silent = |other: &&Contact| other.state == ContactState::Silent;
+    let doubted = fleet.clone().filter(|other| !silent(other) && other.doubted).count();
+    let lost = fleet.clone().filter(|other| silent(other) && together(other.since, cluster.since)).count() + doubted;
+    let of = lost + fleet.filter(|other| !silent(other) && !other.doubted).count();
     #[allow(clippy::cast_precision_loss, reason = "no fleet has 2^52 clusters")]
     let exceeds = lost as f64 > max_share * of as f64;
-    exceeds.then_some(Suspicion { lost, of })
+    exceeds.then_some(Suspicion { lost, doubted, of })
 }
 
 /// From when the silence of a cluster counts. When clusters that were lost with it have returned, the network has just

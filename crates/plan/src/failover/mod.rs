@@ -23,6 +23,9 @@ pub struct Contact {
     pub state: ContactState,
     /// Since when.
     pub since: Timestamp,
+    /// It has not been heard for longer than it should, though not for long enough to call it silent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub doubted: bool,
     /// When contact was lost last, if ever.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_loss: Option<Timestamp>,
@@ -47,7 +50,7 @@ impl Contact {
     /// Contact that has been good since `since` and was never lost.
     #[must_use]
     pub fn answering(since: Timestamp) -> Self {
-        Self { state: ContactState::Answering, since, last_loss: None, flap_penalty: 0 }
+        Self { state: ContactState::Answering, since, doubted: false, last_loss: None, flap_penalty: 0 }
     }
 
     /// Whether changes reach it now.

@@ -18,14 +18,17 @@ fn returned(lost: i64, since: i64) -> Contact {
 #[test]
 fn losses_at_once_make_the_hub_suspect_itself_and_losses_over_time_do_not() {
     let here = Contact::answering(at(0));
+    let doubted = Contact { doubted: true, ..here.clone() };
     for (fleet, suspected) in [
         (vec![silent(1000), here.clone(), here.clone(), here.clone()], None),
-        (vec![silent(1000), silent(1030), silent(1100), here.clone()], Some(Suspicion { lost: 3, of: 4 })),
+        (vec![silent(1000), silent(1030), silent(1100), here.clone()], Some(Suspicion { lost: 3, doubted: 0, of: 4 })),
+        // The third is gone too, only that nobody has noticed yet.
+        (vec![silent(1000), silent(1030), doubted, here.clone()], Some(Suspicion { lost: 3, doubted: 1, of: 4 })),
         (vec![silent(1000), silent(1030), here.clone(), here.clone()], None),
         // Two have long been gone: of the two that were left one is lost now, which is no more than half.
         (vec![silent(9000), silent(1000), silent(2000), here.clone()], None),
         // The only cluster there is.
-        (vec![silent(1000)], Some(Suspicion { lost: 1, of: 1 })),
+        (vec![silent(1000)], Some(Suspicion { lost: 1, doubted: 0, of: 1 })),
         (vec![here.clone()], None),
     ] {
         assert_eq!(suspicion(&fleet[0], fleet.iter(), 0.5), suspected, "{fleet:?}");

@@ -20,6 +20,9 @@ use crate::failover::flapping::damped_until;
 /// How soon room is looked for again while replicas have none: nodes are counted twice a minute.
 const ROOM_INTERVAL: SignedDuration = SignedDuration::from_secs(30);
 
+/// How soon it is looked whether clusters that are doubted were heard again.
+const DOUBT_INTERVAL: SignedDuration = SignedDuration::from_secs(5);
+
 /// Replicas decided for one cluster.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -217,6 +220,8 @@ fn look_again(snapshot: &Snapshot, board: &Board<'_>, plan: &Plan, rebalance: Op
         |seat: &Seat<'_>| damped_until(&seat.candidate.contact, snapshot.now).filter(|_| plan.unplaced > 0);
     let times = board.seats.iter().flat_map(|seat| [grace_ends(seat), patience_ends(seat), damping_ends(seat)]);
     let room = (plan.unplaced > 0).then(|| snapshot.now + ROOM_INTERVAL);
-    let others = [next_fail_back(board, snapshot), rebalance, room];
+    let doubts = board.seats.iter().any(|seat| seat.standing.suspicion.is_some_and(|suspicion| suspicion.doubted > 0));
+    let doubts = doubts.then(|| snapshot.now + DOUBT_INTERVAL);
+    let others = [next_fail_back(board, snapshot), rebalance, room, doubts];
     times.chain(others).flatten().filter(|at| *at > snapshot.now).min()
 }
