@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::fleet::{MEMBERS, MODEL, Members};
-use crate::support::get;
+use crate::support::{eventually, get};
 
 /// Between two requests to one member.
 const PACE: Duration = Duration::from_millis(50);
@@ -51,6 +51,8 @@ impl Load {
         for placement in status["placements"].as_array().unwrap() {
             let text = |value: &Value| value.as_str().unwrap().to_owned();
             let (member, endpoint) = (text(&placement["cluster"]), text(&placement["endpoint"]));
+            // A pod is ready a moment before its node's rules lead to it.
+            eventually(&endpoint, || get(&endpoint, "/static/hello")).await;
             tasks.spawn(ask_for_ever(member, endpoint, seen.clone()));
         }
         let mut counted = Vec::new();
