@@ -128,7 +128,10 @@ impl Fleet {
     /// When it fails; with what it said.
     pub async fn kubectl(&self, cluster: &str, arguments: &[&str], input: &str) -> Result<String, LabError> {
         let mut command = tokio::process::Command::new(self.artifacts.kubernetes.join("kubectl"));
-        command.arg("--kubeconfig").arg(self.lab.cluster(cluster)?.kubeconfig()).args(arguments);
+        let kubeconfig = self.lab.cluster(cluster)?.kubeconfig();
+        // What kubectl remembers of a server is by its address, and another lab's cluster may just have had the same one.
+        let cache = kubeconfig.with_file_name("kubectl-cache");
+        command.arg("--kubeconfig").arg(&kubeconfig).arg("--cache-dir").arg(cache).args(arguments);
         output_of(command, input).await
     }
 

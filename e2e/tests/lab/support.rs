@@ -72,7 +72,10 @@ pub(crate) async fn get(address: &str, path: &str) -> Result<String, String> {
 pub(crate) async fn kubectl(kubeconfig: &Path, arguments: &[&str]) -> Result<String, String> {
     let binary = binaries().await.join("kubectl");
     let mut command = tokio::process::Command::new(binary);
-    let output = command.arg("--kubeconfig").arg(kubeconfig).args(arguments).output().await.unwrap();
+    // What kubectl remembers of a server is by its address, and another lab's cluster may just have had the same one.
+    let cache = kubeconfig.with_file_name("kubectl-cache");
+    command.arg("--kubeconfig").arg(kubeconfig).arg("--cache-dir").arg(cache);
+    let output = command.args(arguments).output().await.unwrap();
     if output.status.success() {
         return Ok(String::from_utf8(output.stdout).unwrap());
     }
