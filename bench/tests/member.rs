@@ -1,4 +1,5 @@
 //! A simulated member as the operator's own client library sees it, over TLS.
+#![allow(clippy::unwrap_used)]
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -93,9 +94,10 @@ async fn a_deployment_is_applied_watched_and_deleted() {
     let api = Api::<Deployment>::namespaced(client.clone(), "default");
     let first = apply(&api, 2).await;
     assert_eq!((first.metadata.generation, first.spec.as_ref().unwrap().replicas), (Some(1), Some(2)));
-    watch_until(&api, |event| {
-        matches!(event, Event::InitApply(found) | Event::Apply(found) if ready(found) == Some(2))
-    })
+    watch_until(
+        &api,
+        |event| matches!(event, Event::InitApply(found) | Event::Apply(found) if ready(found) == Some(2)),
+    )
     .await;
 
     let pods = Api::<Pod>::all(client.clone());
@@ -105,9 +107,10 @@ async fn a_deployment_is_applied_watched_and_deleted() {
 
     assert_eq!(apply(&api, 2).await.metadata.generation, Some(1), "the same again changes nothing");
     assert_eq!(apply(&api, 1).await.metadata.generation, Some(2));
-    watch_until(&api, |event| {
-        matches!(event, Event::InitApply(found) | Event::Apply(found) if ready(found) == Some(1))
-    })
+    watch_until(
+        &api,
+        |event| matches!(event, Event::InitApply(found) | Event::Apply(found) if ready(found) == Some(1)),
+    )
     .await;
     assert_eq!(pods.list(&ListParams::default()).await.unwrap().items.len(), 1);
 

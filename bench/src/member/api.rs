@@ -34,15 +34,16 @@ pub(super) async fn answer(shared: &Arc<Shared>, request: Request) -> Response {
 
 fn dispatch(shared: &Arc<Shared>, head: &Parts, body: &[u8], arrived: Instant) -> Result<Response, Refusal> {
     authorise(head)?;
-    let path = head.uri.path();
-    if path == "/version" {
+    let address = head.uri.path();
+    if address == "/version" {
         let version = json!({
             "major": "1", "minor": "34", "gitVersion": "v1.34.0", "gitCommit": "0", "gitTreeState": "clean",
             "buildDate": "2025-08-27T10:00:00Z", "goVersion": "go1.24", "compiler": "gc", "platform": "linux/amd64",
         });
         return Ok(respond(StatusCode::OK, &version));
     }
-    let target = Target::parse(path).filter(|target| !target.is_misplaced()).ok_or_else(|| Refusal::not_found(path))?;
+    let target = Target::parse(address).filter(|target| !target.is_misplaced());
+    let target = target.ok_or_else(|| Refusal::not_found(address))?;
     let query = Query::parse(head.uri.query());
     let form = Form::of(&head.headers);
     match (&head.method, &target.name) {

@@ -35,10 +35,7 @@ impl Authority {
             .with_safe_default_protocol_versions()
             .map_err(io::Error::other)?
             .with_no_client_auth()
-            .with_single_cert(
-                vec![certificate.der().clone()],
-                PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
-            )
+            .with_single_cert(vec![certificate.der().clone()], PrivatePkcs8KeyDer::from(key.serialize_der()).into())
             .map_err(io::Error::other)?;
         Ok(Self { pem: issuer.pem(), server: Arc::new(server) })
     }

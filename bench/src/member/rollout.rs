@@ -119,9 +119,9 @@ fn pod(key: &Key, deployment: &Value, revision: &str, node: &str, ready: bool) -
     }]);
     let mut spec = template["spec"].clone();
     spec["nodeName"] = json!(node);
-    let conditions = ["Ready", "ContainersReady"].map(|type_| {
-        json!({"type": type_, "status": if ready { "True" } else { "False" }, "lastTransitionTime": now()})
-    });
+    let conditions = ["Ready", "ContainersReady"].map(
+        |type_| json!({"type": type_, "status": if ready { "True" } else { "False" }, "lastTransitionTime": now()}),
+    );
     let containers: Vec<Value> = spec["containers"]
         .as_array()
         .into_iter()

@@ -154,16 +154,13 @@ impl State {
             metadata["namespace"] = json!(key.namespace);
         }
         metadata["resourceVersion"] = json!(self.version.to_string());
-        match before {
-            Some(before) => {
-                for field in ["uid", "creationTimestamp"] {
-                    metadata[field] = before["metadata"][field].clone();
-                }
+        if let Some(before) = before {
+            for field in ["uid", "creationTimestamp"] {
+                metadata[field] = before["metadata"][field].clone();
             }
-            None => {
-                metadata["uid"] = json!(uid());
-                metadata["creationTimestamp"] = now();
-            }
+        } else {
+            metadata["uid"] = json!(uid());
+            metadata["creationTimestamp"] = now();
         }
         let object = Arc::new(object);
         self.objects.insert(key.clone(), object.clone());
@@ -196,7 +193,14 @@ pub(super) fn now() -> Value {
 
 fn uid() -> String {
     let [a, b] = [fastrand::u64(..), fastrand::u64(..)];
-    format!("{:08x}-{:04x}-4{:03x}-8{:03x}-{:012x}", a >> 32, a & 0xffff, (a >> 16) & 0xfff, b >> 52, b & 0xffff_ffff_ffff)
+    format!(
+        "{:08x}-{:04x}-4{:03x}-8{:03x}-{:012x}",
+        a >> 32,
+        a & 0xffff,
+        (a >> 16) & 0xfff,
+        b >> 52,
+        b & 0xffff_ffff_ffff
+    )
 }
 
 #[cfg(test)]

@@ -29,10 +29,7 @@ impl Target {
     /// other path, subresources among them.
     pub(super) fn parse(path: &str) -> Option<Self> {
         let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
-        let rest = match parts.as_slice() {
-            ["api", _version, rest @ ..] | ["apis", _, _version, rest @ ..] => rest,
-            _ => return None,
-        };
+        let (["api", _, rest @ ..] | ["apis", _, _, rest @ ..]) = parts.as_slice() else { return None };
         let (namespace, resource, name) = match rest {
             ["namespaces", namespace, resource] => (Some(*namespace), *resource, None),
             ["namespaces", namespace, resource, name] => (Some(*namespace), *resource, Some(*name)),

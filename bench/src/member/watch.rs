@@ -68,7 +68,7 @@ impl Watch {
             if self.over {
                 return None;
             }
-            let lines = if self.initial { self.all() } else { self.new() };
+            let lines = if self.initial { self.what_there_is() } else { self.what_is_new() };
             if !lines.is_empty() {
                 return Some(lines);
             }
@@ -85,7 +85,7 @@ impl Watch {
         }
     }
 
-    fn all(&mut self) -> String {
+    fn what_there_is(&mut self) -> String {
         self.initial = false;
         let page = self.shared.store.list(&self.target.resource, |key, object| self.wants(key, object), None, None);
         self.version = page.version;
@@ -96,7 +96,7 @@ impl Watch {
         lines
     }
 
-    fn new(&mut self) -> String {
+    fn what_is_new(&mut self) -> String {
         self.versions.mark_unchanged();
         let Some((events, version)) = self.shared.store.events_after(&self.target.resource, self.version) else {
             self.over = true;
