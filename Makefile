@@ -59,6 +59,13 @@ test-workspace: ## Run all tests of the workspace; those on real clusters need r
 	$(announce)
 	cargo test --workspace --locked --config "target.'cfg(unix)'.runner = ['$(AS_ROOT)']"
 
+.PHONY: bench-fleet
+bench-fleet: packages ## Measure the operator with 100 simulated members: changes, restarts, black holes
+	$(announce)
+	$(PROGRAMS)/artifacts kubernetes
+	cargo build --package skyfleet --package skyfleet-bench --bins --locked --profile bench-fleet
+	$(AS_ROOT) $(CARGO_TARGET_DIR)/bench-fleet/fleet-bench $(BENCH_ARGS)
+
 .PHONY: packages
 packages: programs ## Install the Debian packages that the lab needs, asking first
 	$(announce)
