@@ -15,7 +15,7 @@ const KINDS: [TopologyKey; 3] = [TopologyKey::Cluster, TopologyKey::Region, Topo
 pub(super) struct Seat<'a> {
     pub(super) candidate: &'a Candidate,
     pub(super) standing: &'a Standing,
-    /// What counted of its replicas at the start.
+    /// What counted of its replicas before any were given out.
     pub(super) counted: i32,
     /// Its replicas now.
     pub(super) share: i32,
@@ -45,6 +45,8 @@ struct Bounds {
 struct Place<'a> {
     name: &'a str,
     replicas: i32,
+    /// Replicas that were decided for it before.
+    held: i32,
     /// It counts when places are compared: it may hold replicas, or does.
     compared: bool,
     /// It takes no new replica: others of its kind were selected.
@@ -96,6 +98,7 @@ impl<'a> Board<'a> {
                 });
                 let place = &mut all[places[kind]];
                 place.replicas += standing.counted;
+                place.held += candidate.held.desired;
                 place.compared |= standing.counted > 0 || may_hold(&standing.verdict);
             }
             let counted = standing.counted;
@@ -132,23 +135,46 @@ impl<'a> Board<'a> {
     pub(super) fn room(&self, seat: usize) -> i64 {
         let Seat { candidate, counted, share, .. } = &self.seats[seat];
         let held = i64::from(candidate.held.in_force() - counted).max(0);
-        candidate.room.replicas.max(0).saturating_add(held) - i64::from(share - counted)
+        candidate.room.replicas.max(0).saturating_add(held).saturating_sub(i64::from(share - counted))
     }
 
     /// Whether a cluster may take so many more without passing an upper bound.
     pub(super) fn permits(&self, seat: usize, more: i32) -> bool {
-        self.seats[seat].standing.verdict == Verdict::Eligible
-            && self.room(seat) >= i64::from(more)
-            && (0..3).all(|kind| self.permits_place(kind, self.seats[seat].places[kind], more))
+        self.permits_but_skew(seat, more) && self.permits_skew(seat, more)
     }
 
-    fn permits_place(&self, kind: usize, place: usize, more: i32) -> bool {
-        let (bounds, place) = (&self.bounds[kind], &self.places[kind][place]);
-        let after = place.replicas + more;
-        !place.closed
-            && bounds.max_replicas.is_none_or(|most| after <= most)
-            && bounds.max_places.is_none_or(|most| place.replicas > 0 || self.used(kind) < most)
-            && bounds.max_skew.is_none_or(|most| after - self.least(kind) <= most)
+    /// The same, whatever the skew.
+    pub(super) fn permits_but_skew(&self, seat: usize, more: i32) -> bool {
+        self.seats[seat].standing.verdict == Verdict::Eligible
+            && self.room(seat) >= i64::from(more)
+            && (0..3).all(|kind| {
+                let (bounds, place) = (&self.bounds[kind], &self.places[kind][self.seats[seat].places[kind]]);
+                !place.closed
+                    && bounds.max_replicas.is_none_or(|most| place.replicas + more <= most)
+                    && bounds.max_places.is_none_or(|most| place.replicas > 0 || self.used(kind) < most)
+            })
+    }
+
+    /// Whether places differ by no more than they may when a cluster has so many more.
+    pub(super) fn permits_skew(&self, seat: usize, more: i32) -> bool {
+        (0..3).all(|kind| {
+            let after = self.places[kind][self.seats[seat].places[kind]].replicas + more;
+            self.bounds[kind].max_skew.is_none_or(|most| after - self.least(kind) <= most)
+        })
+    }
+
+    /// Whether so many of a cluster's replicas may go on counting there: no upper bound is passed that was not passed before.
+    pub(super) fn may_stay(&self, seat: usize, more: i32) -> bool {
+        (0..3).all(|kind| {
+            let (bounds, place) = (&self.bounds[kind], &self.places[kind][self.seats[seat].places[kind]]);
+            let after = place.replicas + more;
+            let used_before = count(self.places[kind].iter().filter(|place| place.held > 0));
+            let grows = after > place.held;
+            let passes = bounds.max_replicas.is_some_and(|most| after > most)
+                || bounds.max_skew.is_some_and(|most| after - self.least(kind) > most);
+            !(grows && passes)
+                && bounds.max_places.is_none_or(|most| place.replicas > 0 || self.used(kind) < most.max(used_before))
+        })
     }
 
     /// Gives a cluster so many more, or takes as many with a negative number.
@@ -195,15 +221,33 @@ impl<'a> Board<'a> {
                 unmet.push(format!("replicas are in {used} {name}s, of at least {least}"));
             }
             let Some(least) = bounds.min_replicas else { continue };
-            let places = &self.places[kind];
-            let wanted: i32 = places.iter().filter(|place| place.compared).map(|_| least).sum();
-            if let Some(short) = places.iter().find(|place| place.compared && place.replicas < least)
+            let wanted: i32 = self.compared(kind).map(|_| least).sum();
+            if let Some(short) = self.compared(kind).find(|place| place.replicas < least)
                 && total >= wanted
             {
                 unmet.push(format!("the {name} {:?} has {} replicas, of at least {least}", short.name, short.replicas));
             }
         }
         unmet
+    }
+
+    /// By how many places and replicas lower bounds are missed, beyond what too few replicas cannot help.
+    pub(super) fn floors_missed(&self) -> i32 {
+        let total = self.total();
+        let missed = |kind: usize| {
+            let (bounds, used) = (&self.bounds[kind], self.used(kind));
+            let places = bounds.min_places.map_or(0, |least| (least.min(total / self.group) - used).max(0));
+            let replicas = bounds.min_replicas.map_or(0, |least| {
+                let (mut wanted, mut short) = (0, 0);
+                for place in self.compared(kind) {
+                    wanted += least;
+                    short += (least - place.replicas).max(0);
+                }
+                short - (wanted - total).max(0)
+            });
+            places + replicas.max(0)
+        };
+        (0..3).map(missed).sum()
     }
 
     /// Numbers of replicas of all places of one kind, for strategies that even them out.
@@ -229,7 +273,8 @@ impl<'a> Board<'a> {
             let Some(most) = self.bounds[kind].max_places else { continue };
             let mut open: BTreeMap<usize, i64> = BTreeMap::new();
             for (index, seat) in self.seats.iter().enumerate() {
-                if seat.standing.verdict == Verdict::Eligible && self.places[kind][seat.places[kind]].replicas == 0 {
+                let place = &self.places[kind][seat.places[kind]];
+                if seat.standing.verdict == Verdict::Eligible && place.replicas == 0 && !place.closed {
                     let room = open.entry(seat.places[kind]).or_default();
                     *room = room.saturating_add(self.room(index));
                 }
@@ -252,6 +297,12 @@ impl<'a> Board<'a> {
         }
     }
 
+    /// Has a cluster take no new replica, or lets it again.
+    pub(super) fn close(&mut self, seat: usize, closed: bool) {
+        let place = self.seats[seat].places[0];
+        self.places[0][place].closed = closed;
+    }
+
     /// By how many replicas places differ more than they may, over all kinds.
     pub(super) fn excess_skew(&self) -> i32 {
         let excess = |kind: usize| {
@@ -261,20 +312,26 @@ impl<'a> Board<'a> {
     }
 
     fn used(&self, kind: usize) -> i32 {
-        i32::try_from(self.places[kind].iter().filter(|place| place.replicas > 0).count()).unwrap_or(i32::MAX)
+        count(self.places[kind].iter().filter(|place| place.replicas > 0))
     }
 
-    fn compared(&self, kind: usize) -> impl Iterator<Item = i32> {
-        self.places[kind].iter().filter(|place| place.compared).map(|place| place.replicas)
+    /// The places of one kind that are compared. Once as many are in use as may be, the others are out of it.
+    fn compared(&self, kind: usize) -> impl Iterator<Item = &Place<'a>> {
+        let full = self.bounds[kind].max_places.is_some_and(|most| self.used(kind) >= most);
+        self.places[kind].iter().filter(move |place| place.compared && (place.replicas > 0 || !full))
     }
 
     fn least(&self, kind: usize) -> i32 {
-        self.compared(kind).min().unwrap_or_default()
+        self.compared(kind).map(|place| place.replicas).min().unwrap_or_default()
     }
 
     fn most(&self, kind: usize) -> i32 {
-        self.compared(kind).max().unwrap_or_default()
+        self.compared(kind).map(|place| place.replicas).max().unwrap_or_default()
     }
+}
+
+fn count<T>(all: impl Iterator<Item = T>) -> i32 {
+    i32::try_from(all.count()).unwrap_or(i32::MAX)
 }
 
 /// Whether a cluster may hold replicas by what the spec says of it; being full or unheard is no matter of the spec.

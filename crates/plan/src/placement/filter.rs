@@ -5,7 +5,7 @@ use kube::core::{ParseExpressionError, Selector, SelectorExt};
 use serde::{Deserialize, Serialize};
 use skyfleet_api::cluster::{Taint, TaintEffect};
 use skyfleet_api::model_deployment::{
-    ClusterField, DataLocality, FieldOperator, FieldRequirement, MovePolicy, Placement, Residency, Strategy,
+    ClusterField, DataLocality, Displaced, FieldOperator, FieldRequirement, MovePolicy, Placement, Residency, Strategy,
     Toleration, TolerationOperator,
 };
 
@@ -206,12 +206,10 @@ fn tolerated(taint: &Taint, tolerations: &[Toleration]) -> bool {
 /// Whether a cluster that has lost replicas to others is still to prove that it stays: so long it takes new ones only where
 /// no other can.
 pub(super) fn is_recovering(candidate: &Candidate, after: SignedDuration, now: Timestamp) -> bool {
-    candidate.held.displaced.is_some() && now < steady_from(candidate, after)
+    candidate.held.displaced.as_ref().is_some_and(|displaced| now < steady_from(&candidate.contact, displaced, after))
 }
 
 /// From when a cluster that has lost replicas to others counts as steady.
-pub(super) fn steady_from(candidate: &Candidate, after: SignedDuration) -> Timestamp {
-    let displaced = candidate.held.displaced.as_ref().map_or(Timestamp::MIN, |displaced| displaced.since.0);
-    let Contact { since, .. } = candidate.contact;
-    since.max(displaced).saturating_add(after).unwrap_or(Timestamp::MAX)
+pub(super) fn steady_from(contact: &Contact, displaced: &Displaced, after: SignedDuration) -> Timestamp {
+    contact.since.max(displaced.since.0).saturating_add(after).unwrap_or(Timestamp::MAX)
 }

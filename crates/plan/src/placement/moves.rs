@@ -9,11 +9,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use skyfleet_api::conditions::whole_seconds;
 use skyfleet_api::model_deployment::{MovePolicy, RebalanceStatus};
 
-use super::assign::{compare, take_back};
+use super::assign::take_back;
 use super::board::Board;
 use super::exclusion::Exclusion;
 use super::filter::{Verdict, steady_from};
-use super::score::{Rank, Scale};
+use super::score::{Rank, Scale, compare};
 use super::snapshot::Snapshot;
 use crate::failover::flapping::damped_until;
 
@@ -47,51 +47,70 @@ pub(super) fn take_back_surge(board: &mut Board<'_>, snapshot: &Snapshot) -> Ret
             };
             let Some(other) = (0..board.seats.len()).rev().find(loads) else { break };
             board.give(other, -step);
+            if !board.may_stay(seat, step) {
+                board.give(other, step);
+                break;
+            }
             board.give(seat, step);
             *returned.entry(seat).or_default() += step;
             owed -= step;
         }
     }
+    // What is given out from here on comes on top.
+    board.seats.iter_mut().for_each(|seat| seat.counted = seat.share);
     returned
 }
 
 /// Gives clusters that have proved steady back what was made elsewhere for them.
-pub(super) fn fail_back(board: &mut Board<'_>, scale: &Scale, snapshot: &Snapshot) -> Returned {
+pub(super) fn fail_back(board: &mut Board<'_>, scale: &Scale, snapshot: &Snapshot, returned: &mut Returned) {
     let failback = &snapshot.request.failover.failback;
     let after = SignedDuration::from_secs(failback.after_seconds.into());
-    let mut returned = Returned::new();
     if failback.policy == MovePolicy::Never {
-        return returned;
+        return;
     }
     for seat in 0..board.seats.len() {
         let candidate = board.seats[seat].candidate;
         let Some(displaced) = &candidate.held.displaced else { continue };
-        if board.seats[seat].standing.verdict != Verdict::Eligible || snapshot.now < steady_from(candidate, after) {
+        let steady = snapshot.now >= steady_from(&candidate.contact, displaced, after);
+        if board.seats[seat].standing.verdict != Verdict::Eligible || !steady {
             continue;
         }
-        let mut left = displaced.replicas;
-        while left > 0 {
-            let before = board.clone();
-            let step = board.step_up(seat);
-            take_back(board, scale, step, Some(seat));
-            if before.total() - board.total() != step || !board.permits(seat, step) {
-                *board = before;
+        loop {
+            let back = returned.get(&seat).copied().unwrap_or_default();
+            let owed = displaced.replicas - back;
+            let step = if owed > 0 { give_back(board, scale, seat, owed) } else { 0 };
+            if step == 0 {
                 break;
             }
-            board.give(seat, step);
-            *returned.entry(seat).or_default() += step;
-            left -= step;
+            returned.insert(seat, back + step);
         }
     }
-    returned
 }
 
-/// When the next cluster has proved steady; `None` when none is waited for.
-pub(super) fn next_fail_back(board: &Board<'_>, snapshot: &Snapshot) -> Option<Timestamp> {
-    let after = SignedDuration::from_secs(snapshot.request.failover.failback.after_seconds.into());
-    let waiting =
-        board.seats.iter().filter(|seat| seat.candidate.held.displaced.is_some() && seat.candidate.contact.is_usable());
-    waiting.map(|seat| steady_from(seat.candidate, after)).filter(|at| *at > snapshot.now).min()
+/// Moves one step to a cluster from where it is best missed; or, where only so many places may be used, all that another
+/// cluster has, so that its place is free. Gives how many.
+fn give_back(board: &mut Board<'_>, scale: &Scale, seat: usize, owed: i32) -> i32 {
+    let before = board.clone();
+    let step = board.step_up(seat);
+    take_back(board, scale, step, Some(seat));
+    if before.total() - board.total() == step && board.permits(seat, step) {
+        board.give(seat, step);
+        return step;
+    }
+    *board = before;
+    for other in (0..board.seats.len()).rev().filter(|other| *other != seat) {
+        let all = board.seats[other].share;
+        if all == 0 || all > owed || all % board.group != step % board.group {
+            continue;
+        }
+        board.give(other, -all);
+        if board.permits(seat, all) {
+            board.give(seat, all);
+            return all;
+        }
+        board.give(other, all);
+    }
+    0
 }
 
 /// What a rebalancing pass did.

@@ -11,7 +11,7 @@ use skyfleet_api::model_deployment::{Displaced, MovePolicy, RebalanceStatus};
 use super::board::{Board, Seat};
 use super::exclusion::Exclusion;
 use super::filter::{Verdict, steady_from};
-use super::moves::{Rebalanced, Returned, next_fail_back};
+use super::moves::{Rebalanced, Returned};
 use super::score::Scale;
 use super::snapshot::Snapshot;
 use crate::failover::Patience;
@@ -22,6 +22,8 @@ const ROOM_INTERVAL: SignedDuration = SignedDuration::from_secs(30);
 
 /// How soon it is looked whether clusters that are doubted were heard again.
 const DOUBT_INTERVAL: SignedDuration = SignedDuration::from_secs(5);
+/// Kubernetes keeps times in these.
+const SECOND: SignedDuration = SignedDuration::from_secs(1);
 
 /// Replicas decided for one cluster.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -95,8 +97,16 @@ pub(super) struct Outcome {
     pub(super) asked: i32,
     pub(super) wanted: i32,
     pub(super) retained: Vec<i32>,
+    /// Replicas that are made elsewhere now because a cluster was lost or they don't serve there, by seat.
+    pub(super) made: Vec<i32>,
     pub(super) returned: Returned,
     pub(super) rebalanced: Rebalanced,
+}
+
+impl Outcome {
+    fn returned(&self, seat: usize) -> i32 {
+        self.returned.get(&seat).copied().unwrap_or_default()
+    }
 }
 
 pub(super) fn plan(snapshot: &Snapshot, board: &Board<'_>, scale: &Scale, outcome: Outcome) -> Plan {
@@ -141,13 +151,10 @@ fn assignment(
     let cluster = seat.candidate.name.clone();
     let desired = seat.share;
     let retained = outcome.retained[index];
-    let returned = outcome.returned.get(&index).copied().unwrap_or_default();
-    let displaced = displaced(snapshot, seat, returned);
-    if let (Some(exclusion), true) = (seat.standing.verdict.exclusion(), displaced_now(seat) > 0) {
-        news.push(News::FailedOver(format!(
-            "{} of {cluster}'s replicas are made elsewhere: {exclusion}",
-            displaced_now(seat)
-        )));
+    let (made, returned) = (outcome.made[index], outcome.returned(index));
+    let displaced = displaced(snapshot, seat, index, outcome);
+    if let (Some(exclusion), true) = (seat.standing.verdict.exclusion(), made > 0) {
+        news.push(News::FailedOver(format!("{made} of {cluster}'s replicas are made elsewhere: {exclusion}")));
     }
     if returned > 0 {
         news.push(News::FailedBack(format!("{cluster} is back, and gets back {returned} of its replicas")));
@@ -159,37 +166,29 @@ fn assignment(
     Assignment { cluster, desired, retained, displaced, why }
 }
 
-/// Replicas that this plan makes elsewhere because the cluster was lost or they don't serve.
-fn displaced_now(seat: &Seat<'_>) -> i32 {
-    match seat.standing.verdict.exclusion() {
-        Some(Exclusion::Lost { .. } | Exclusion::NotServing { .. }) => {
-            (seat.candidate.held.desired - seat.share).max(0)
-        }
-        _ => 0,
-    }
-}
-
 /// What the cluster is still owed, less what it gets back now. It is forgotten when the cluster proved steady and nothing goes
-/// back by itself, and when replicas must not be there any more.
-fn displaced(snapshot: &Snapshot, seat: &Seat<'_>, returned: i32) -> Option<Displaced> {
+/// back by itself, and when replicas must not be there any more. No cluster is owed what others don't have.
+fn displaced(snapshot: &Snapshot, seat: &Seat<'_>, index: usize, outcome: &Outcome) -> Option<Displaced> {
+    let (made, returned) = (outcome.made[index], outcome.returned(index));
     let earlier = seat.candidate.held.displaced.clone();
-    let now = displaced_now(seat);
-    if now > 0 {
-        let before = earlier.map_or(0, |earlier| earlier.replicas);
-        return Some(Displaced { replicas: before + now, since: Time(whole_seconds(snapshot.now)) });
+    let others = outcome.wanted - seat.share;
+    if made > 0 {
+        let replicas = (earlier.map_or(0, |earlier| earlier.replicas) + made).min(others);
+        return Some(Displaced { replicas, since: Time(whole_seconds(snapshot.now)) });
     }
     let failback = &snapshot.request.failover.failback;
-    let steady = || {
+    let steady = |earlier: &Displaced| {
         let after = SignedDuration::from_secs(failback.after_seconds.into());
-        seat.candidate.contact.is_usable() && snapshot.now >= steady_from(seat.candidate, after)
+        let contact = &seat.candidate.contact;
+        contact.is_usable() && snapshot.now >= steady_from(contact, earlier, after)
     };
-    let forgotten = match &seat.standing.verdict {
+    let forgotten = |earlier: &Displaced| match &seat.standing.verdict {
         Verdict::GivesUp(Exclusion::Lost { .. } | Exclusion::NotServing { .. }) => false,
         Verdict::GivesUp(_) => true,
-        _ => failback.policy == MovePolicy::Never && steady(),
+        _ => failback.policy == MovePolicy::Never && steady(earlier),
     };
-    let owed = earlier.filter(|_| !forgotten && snapshot.request.replicas > 0)?;
-    let replicas = (owed.replicas - returned).min(snapshot.request.replicas);
+    let owed = earlier.filter(|earlier| !forgotten(earlier))?;
+    let replicas = (owed.replicas - returned).min(others);
     (replicas > 0).then_some(Displaced { replicas, ..owed })
 }
 
@@ -218,10 +217,22 @@ fn look_again(snapshot: &Snapshot, board: &Board<'_>, plan: &Plan, rebalance: Op
         |seat: &Seat<'_>| seat.candidate.held.shortfall.as_ref().map(|shortfall| patience.ends(shortfall));
     let damping_ends =
         |seat: &Seat<'_>| damped_until(&seat.candidate.contact, snapshot.now).filter(|_| plan.unplaced > 0);
-    let times = board.seats.iter().flat_map(|seat| [grace_ends(seat), patience_ends(seat), damping_ends(seat)]);
+    let steady =
+        |seat: &Seat<'_>| plan.assignment(&seat.candidate.name).and_then(|of| proves_steady(snapshot, seat, of));
+    let times =
+        board.seats.iter().flat_map(|seat| [grace_ends(seat), patience_ends(seat), damping_ends(seat), steady(seat)]);
     let room = (plan.unplaced > 0).then(|| snapshot.now + ROOM_INTERVAL);
     let doubts = board.seats.iter().any(|seat| seat.standing.suspicion.is_some_and(|suspicion| suspicion.doubted > 0));
     let doubts = doubts.then(|| snapshot.now + DOUBT_INTERVAL);
-    let others = [next_fail_back(board, snapshot), rebalance, room, doubts];
-    times.chain(others).flatten().filter(|at| *at > snapshot.now).min()
+    times.chain([rebalance, room, doubts]).flatten().filter(|at| *at > snapshot.now).min()
+}
+
+/// When a cluster that is owed replicas has proved steady.
+fn proves_steady(snapshot: &Snapshot, seat: &Seat<'_>, assignment: &Assignment) -> Option<Timestamp> {
+    let displaced = assignment.displaced.as_ref().filter(|_| seat.candidate.contact.is_usable())?;
+    let after = SignedDuration::from_secs(snapshot.request.failover.failback.after_seconds.into());
+    let at = steady_from(&seat.candidate.contact, displaced, after);
+    // What is owed only now is looked at only by the next plan.
+    let is_new = seat.candidate.held.displaced.as_ref() != Some(displaced);
+    if is_new { Some(at.max(snapshot.now + SECOND)) } else { Some(at) }
 }

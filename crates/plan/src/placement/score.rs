@@ -4,7 +4,9 @@
 //! method of Webster and Sainte-Laguë ((2n+1)/weight), `Spread` by the replicas of provider, region and cluster, the others
 //! by what they are named for. Where a signal is missing the fallback is part of [`Scale::used`].
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::ops::Range;
 
 use jiff::{SignedDuration, Timestamp};
 use skyfleet_api::model_deployment::{DataLocality, Strategy};
@@ -16,6 +18,12 @@ use crate::failover::flapping::damped_until;
 
 /// How good a place is: tier, then what the strategy looks at, the most important first.
 pub(super) type Rank = [f64; 4];
+
+/// The lower is the better, by the first number that differs.
+pub(super) fn compare(a: &Rank, b: &Rank) -> Ordering {
+    let pairs = a.iter().zip(b).map(|(a, b)| a.total_cmp(b));
+    pairs.fold(Ordering::Equal, Ordering::then)
+}
 
 /// What a strategy looks at, for each cluster in the order of the board.
 #[derive(Clone, Debug)]
@@ -82,16 +90,26 @@ impl Scale {
         matches!(self.signal, Signal::InFlight | Signal::TimeToFirstToken | Signal::RoundTrip)
     }
 
-    /// The rank of a cluster for its next replica.
+    /// The rank of a cluster for its next step.
     pub(super) fn next(&self, board: &Board<'_>, seat: usize) -> Rank {
-        let place = &board.seats[seat];
-        self.rank(board, seat, place.share)
+        let share = board.seats[seat].share;
+        self.mean(board, seat, share..share + board.step_up(seat))
     }
 
-    /// The rank that the last replica of a cluster had, were it given now.
+    /// The rank that the last step of a cluster had, were it given now.
     pub(super) fn last(&self, board: &Board<'_>, seat: usize) -> Rank {
-        let place = &board.seats[seat];
-        self.rank(board, seat, place.share - board.step_down(seat))
+        let share = board.seats[seat].share;
+        self.mean(board, seat, share - board.step_down(seat)..share)
+    }
+
+    /// The rank of replicas that go together: a group may be larger than what is best of a cluster.
+    fn mean(&self, board: &Board<'_>, seat: usize, shares: Range<i32>) -> Rank {
+        if shares.len() == 1 {
+            return self.rank(board, seat, shares.start);
+        }
+        let count = f64::from(shares.end - shares.start);
+        let ranks = shares.map(|share| self.rank(board, seat, share));
+        ranks.fold([0.0; 4], |sum, rank| [0, 1, 2, 3].map(|index| sum[index] + rank[index] / count))
     }
 
     /// The rank of the replica that makes `share` one more.
@@ -121,7 +139,11 @@ impl Scale {
     /// that is left, or else the largest.
     #[allow(clippy::cast_precision_loss, reason = "only the order matters")]
     fn binpack(&self, board: &Board<'_>, seat: usize, share: i32, tier: f64) -> Rank {
-        let room = board.room(seat).min(1 << 40) as f64;
+        let (place, measure) = (&board.seats[seat], &self.seats[seat]);
+        // Of a cluster with nodes that are preferred these count, as long as there are any left.
+        let preferred = measure.preferred.saturating_sub(i64::from(share - place.counted));
+        let room = if preferred > 0 { board.room(seat).min(preferred) } else { board.room(seat) };
+        let room = room.min(1 << 40) as f64;
         let left = (self.wanted - i64::from(board.total())).max(1) as f64;
         if share > 0 {
             return [tier, 0.0, room, 0.0];

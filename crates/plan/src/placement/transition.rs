@@ -1,6 +1,6 @@
 //! Load before drain: what a cluster gives up it keeps until others serve in its place.
 
-use super::board::Board;
+use super::board::{Board, Seat};
 use super::exclusion::Exclusion;
 use super::filter::Verdict;
 
@@ -8,6 +8,12 @@ use super::filter::Verdict;
 /// at every moment, as far as so many served before: what is known to serve may fall by what is more than wanted, and
 /// replicas that don't serve go at once. What lies in a cluster that cannot be reached stays, whatever is wanted.
 pub(super) fn retained(board: &Board<'_>, wanted: i32) -> Vec<i32> {
+    // Only those that are to have none wait for places that may never be found. Where nobody must go, more than was placed is
+    // more than the bounds allow.
+    let goes = |seat: &Seat<'_>| {
+        matches!(seat.standing.verdict, Verdict::GivesUp(_)) && seat.candidate.held.in_force() > seat.share
+    };
+    let wanted = if board.seats.iter().any(goes) { wanted } else { board.total() };
     let usable = |seat: usize| board.seats[seat].candidate.contact.is_usable();
     let serving = |seat: usize| board.seats[seat].candidate.held.serving();
     let seats = 0..board.seats.len();

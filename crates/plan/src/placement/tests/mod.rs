@@ -2,7 +2,11 @@
 
 mod brute_force;
 mod failures;
+mod objective;
 mod properties;
+mod random;
+mod rules;
+mod sequences;
 mod simulation;
 mod strategies;
 mod tables;

@@ -5,6 +5,7 @@ use jiff::SignedDuration;
 use skyfleet_api::model_deployment::Shortfall;
 
 use super::*;
+use crate::capacity::Shortage;
 use crate::failover::{flapping, shortfall};
 
 /// A cluster as it really is, whatever the hub knows.
@@ -20,12 +21,17 @@ pub(super) struct Member {
     pods: Vec<Timestamp>,
 }
 
+#[derive(Clone, Debug)]
 pub(super) struct World {
     pub(super) snapshot: Snapshot,
     pub(super) members: Vec<Member>,
     /// How long a pod takes to be ready.
     pub(super) start: SignedDuration,
     pub(super) last: Plan,
+    /// What the last plan was made of.
+    pub(super) question: Snapshot,
+    /// Pods that served, in truth, when it was made.
+    pub(super) served: i32,
     shortfalls: Vec<Option<Shortfall>>,
 }
 
@@ -35,7 +41,8 @@ impl World {
             candidates.iter().map(|_| Member { cut_off: false, dead: false, told: 0, pods: vec![] }).collect();
         let shortfalls = vec![None; candidates.len()];
         let snapshot = snapshot(replicas, candidates);
-        Self { snapshot, members, start: SignedDuration::from_secs(20), last: Plan::default(), shortfalls }
+        let start = SignedDuration::from_secs(20);
+        Self { question: snapshot.clone(), snapshot, members, start, last: Plan::default(), served: 0, shortfalls }
     }
 
     /// Pods that serve now, in truth.
@@ -59,6 +66,8 @@ impl World {
         for index in 0..self.members.len() {
             self.look(index);
         }
+        self.question = self.snapshot.clone();
+        self.served = self.serving();
         let plan = plan(&self.snapshot);
         for (index, candidate) in self.snapshot.candidates.iter_mut().enumerate() {
             let assignment = plan.assignment(&candidate.name);
@@ -68,8 +77,9 @@ impl World {
             held.retained = assignment.map_or(0, |assignment| assignment.retained);
             held.displaced = assignment.and_then(|assignment| assignment.displaced.clone());
             let more = i64::from(held.in_force() - before);
-            candidate.room.replicas -= more;
-            candidate.room.preferred -= more;
+            candidate.room.replicas = candidate.room.replicas.saturating_sub(more);
+            candidate.room.preferred = candidate.room.preferred.saturating_sub(more);
+            candidate.room.shortage = (candidate.room.replicas <= 0).then_some(Shortage::NotOnOneNode);
             let member = &mut self.members[index];
             if candidate.contact.is_usable() && !member.dead && !member.cut_off {
                 obey(member, held.in_force(), self.snapshot.now + self.start, self.snapshot.now);
@@ -105,6 +115,12 @@ impl World {
             self.shortfalls[index].clone_from(&found);
             candidate.held.shortfall = found;
         }
+    }
+
+    /// When something happens by itself next: a pod is ready, or the plan is to be looked at again.
+    pub(super) fn next(&self) -> Option<Timestamp> {
+        let pods = self.members.iter().flat_map(|member| &member.pods).copied();
+        pods.chain(self.last.look_again).filter(|at| *at > self.snapshot.now).min()
     }
 
     /// Kills a member: its pods are gone, and start anew when it returns.
