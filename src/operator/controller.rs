@@ -70,7 +70,8 @@ pub(crate) async fn run<K, Reconcile, Outcome>(
         }
     };
     let on_error = move |object: Arc<DeserializeGuard<K>>, error: &ReconcileError, _: Arc<Context>| {
-        let delay = backoff.next((object.namespace(), object.name_any()));
+        let key = (object.namespace(), object.name_any());
+        let delay = if error.is_conflict() { delay(0, noise()) } else { backoff.next(key) };
         if error.is_ordinary() {
             tracing::debug!(kind, name = object.name_any(), %error, "looking again");
         } else {
@@ -123,10 +124,15 @@ impl Backoff {
     fn next(&self, key: (Option<String>, String)) -> Duration {
         let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = failures.entry(key).or_default();
-        let delay = delay(*count, Timestamp::now().subsec_nanosecond().unsigned_abs());
+        let delay = delay(*count, noise());
         *count += 1;
         delay
     }
+}
+
+/// Enough of chance to part those that failed together.
+fn noise() -> u32 {
+    Timestamp::now().subsec_nanosecond().unsigned_abs()
 }
 
 /// Doubles with each failure; the upper half of it is left to chance, so that objects that failed together part.

@@ -47,10 +47,15 @@ impl ReconcileError {
         }
     }
 
+    /// Somebody else changed the object while the pass went on: the next one has what it takes, and needs no patience.
+    pub(crate) fn is_conflict(&self) -> bool {
+        matches!(self, Self::Hub { source, .. } if matches!(&**source, kube::Error::Api(status) if status.code == 409))
+    }
+
     /// Part of an ordinary life: somebody else changed the object meanwhile, or a deletion waits.
     pub(crate) fn is_ordinary(&self) -> bool {
         match self {
-            Self::Hub { source, .. } => matches!(&**source, kube::Error::Api(status) if status.code == 409),
+            Self::Hub { .. } => self.is_conflict(),
             Self::NotYet(_) | Self::Stopping => true,
             Self::TimedOut(_) | Self::Finalizer(_) | Self::Revision(_) => false,
         }
