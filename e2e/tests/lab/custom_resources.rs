@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use skyfleet_e2e::ClusterSpec;
 
-use crate::support::{kubectl, lab};
+use crate::support::{eventually, kubectl, lab};
 
 /// Defaults that the API server fills into the least that can be said of each kind.
 const DEFAULTS: [(&str, &str, &str); 30] = [
@@ -70,6 +70,12 @@ async fn the_definitions_hold_on_a_real_api_server() {
 pub(crate) async fn install_definitions(kubeconfig: &Path) {
     kubectl(kubeconfig, &["apply", "-f", &path("crds")]).await.unwrap();
     kubectl(kubeconfig, &["wait", "--for=condition=Established", "crd", "--all", "--timeout=120s"]).await.unwrap();
+    // kubectl remembers the kinds that there were when it applied the definitions; this has it look again.
+    eventually("kubectl knows the kinds", || async {
+        let kinds = kubectl(kubeconfig, &["api-resources", "--categories=skyfleet", "--output=name"]).await?;
+        if kinds.lines().count() == 4 { Ok(()) } else { Err(kinds) }
+    })
+    .await;
 }
 
 /// Every field is kept as it was written: none is pruned, changed or added to.
