@@ -59,6 +59,12 @@ test-workspace: ## Run all tests of the workspace; those on real clusters need r
 	$(announce)
 	cargo test --workspace --locked --config "target.'cfg(unix)'.runner = ['$(AS_ROOT)']"
 
+.PHONY: bench-plan
+bench-plan: ## Measure placement on 100 clusters and 5,000 models, in turns with Karmada's algorithm
+	$(announce)
+	cd bench/peers/karmada && CGO_ENABLED=0 go build -o $(CACHE)/karmada-peer .
+	KARMADA_PEER=$(CACHE)/karmada-peer cargo bench --package skyfleet-plan --bench plan --locked
+
 .PHONY: bench-fleet
 bench-fleet: packages ## Measure the operator with 100 simulated members: changes, restarts, black holes
 	$(announce)

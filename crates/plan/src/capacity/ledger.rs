@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::admission::{Admission, Wishes};
 use super::room::on_nodes;
 use super::{Inventory, ModelKey, Node, PodShape, Resources, Room, Shortage};
 
@@ -20,8 +21,9 @@ pub struct Terms {
 /// The room in every member after all decisions.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
-    accounts: BTreeMap<String, Account>,
+    accounts: HashMap<String, Account>,
     entries: HashMap<ModelKey, Entry>,
+    wishes: Wishes,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -30,6 +32,8 @@ struct Account {
     inventory: Option<Arc<Inventory>>,
     /// The nodes with what was decided and is not seen yet taken off; none while it is to be worked out anew.
     nodes: Option<Vec<Node>>,
+    /// Which of them admit pods, by the number of what those wish.
+    admissions: HashMap<usize, Vec<Admission>>,
     requested: Resources,
     models: BTreeSet<ModelKey>,
 }
@@ -43,7 +47,10 @@ struct Entry {
 impl Ledger {
     /// Takes what was last counted in a cluster and what may be used of it.
     pub fn count(&mut self, cluster: &str, inventory: Option<Arc<Inventory>>, terms: Terms) {
-        let account = self.accounts.entry(cluster.to_owned()).or_default();
+        if !self.accounts.contains_key(cluster) {
+            self.accounts.insert(cluster.to_owned(), Account::default());
+        }
+        let Some(account) = self.accounts.get_mut(cluster) else { return };
         account.terms = terms;
         let same = match (&account.inventory, &inventory) {
             (Some(old), Some(new)) => Arc::ptr_eq(old, new),
@@ -53,6 +60,7 @@ impl Ledger {
         if !same {
             account.inventory = inventory;
             account.nodes = None;
+            account.admissions.clear();
         }
     }
 
@@ -105,15 +113,31 @@ impl Ledger {
     /// How many more replicas of this shape a cluster holds.
     pub fn room(&mut self, cluster: &str, shape: &PodShape) -> Room {
         self.work_out(cluster);
-        let Some(account) = self.accounts.get(cluster) else {
+        let wishes = self.number(shape);
+        let Some(account) = self.accounts.get_mut(cluster) else {
             return Room { shortage: Some(Shortage::NotCounted), ..Room::default() };
         };
         let room = match &account.nodes {
             _ if account.terms.elastic => Room::UNBOUNDED,
-            Some(nodes) => on_nodes(nodes, shape),
+            Some(nodes) => {
+                let admissions = account
+                    .admissions
+                    .entry(wishes)
+                    .or_insert_with(|| nodes.iter().map(|node| Admission::of(node, shape)).collect());
+                on_nodes(nodes, admissions, shape)
+            }
             None => Room { shortage: Some(Shortage::NotCounted), ..Room::default() },
         };
         account.within_limits(room, shape)
+    }
+
+    fn number(&mut self, shape: &PodShape) -> usize {
+        loop {
+            match self.wishes.number(shape) {
+                Some(number) => return number,
+                None => self.accounts.values_mut().for_each(|account| account.admissions.clear()),
+            }
+        }
     }
 
     /// What all ModelDeployments together request of a cluster.

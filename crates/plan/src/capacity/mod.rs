@@ -6,6 +6,7 @@
 //! * [`Inventory`]: the nodes of a member and what runs there, as they were last counted.
 //! * [`Ledger`]: the room in every member after all decisions, made one at a time, so that none is promised twice.
 
+mod admission;
 mod inventory;
 mod ledger;
 mod node;

@@ -56,11 +56,14 @@ impl Resources {
     /// How many times `need` is in these; nothing needed is there without end.
     #[must_use]
     pub fn times(&self, need: &Self) -> i64 {
-        let mut times = i64::MAX;
-        for (_, have, need) in self.against(need) {
-            times = times.min(have.max(0) / need);
-        }
-        times
+        // What [`Self::against`] would say; this is asked of every node for every decision.
+        let times = |have: i64, need: i64| if need > 0 { have.max(0) / need } else { i64::MAX };
+        let fixed = times(self.cpu_millis, need.cpu_millis)
+            .min(times(self.memory_bytes, need.memory_bytes))
+            .min(times(self.pods, need.pods));
+        let other =
+            need.other.iter().map(|(name, need)| times(self.other.get(name).copied().unwrap_or_default(), *need));
+        other.fold(fixed, i64::min)
     }
 
     /// Takes `need` away `times` times. What is not there becomes negative: more was promised than there is.

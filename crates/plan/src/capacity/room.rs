@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::admission::Admission;
 use super::resources::written;
 use super::{Node, PodShape, Resources};
 
@@ -81,36 +82,33 @@ impl fmt::Display for Shortage {
     }
 }
 
-/// The room on these nodes.
-pub(super) fn on_nodes(nodes: &[Node], shape: &PodShape) -> Room {
+/// The room on these nodes, of which it is known whether they admit such pods.
+pub(super) fn on_nodes(nodes: &[Node], admissions: &[Admission], shape: &PodShape) -> Room {
     let mut room = Room::default();
-    for node in nodes {
-        let fits = node.fits(shape);
+    for (node, admission) in nodes.iter().zip(admissions).filter(|(_, admission)| admission.admits) {
+        let fits = node.free.times(&shape.requests);
         room.replicas = room.replicas.saturating_add(fits);
-        if fits > 0 && node.is_preferred(shape) {
+        if admission.is_preferred {
             room.preferred = room.preferred.saturating_add(fits);
         }
     }
     if room.replicas == 0 {
-        room.shortage = Some(shortage(nodes, shape));
+        room.shortage = Some(shortage(nodes, admissions, shape));
     }
     room
 }
 
-fn shortage(nodes: &[Node], shape: &PodShape) -> Shortage {
+fn shortage(nodes: &[Node], admissions: &[Admission], shape: &PodShape) -> Shortage {
     if nodes.is_empty() {
         return Shortage::NoNode;
     }
-    let admitting: Vec<&Node> = nodes.iter().filter(|node| node.admits(shape)).collect();
-    if admitting.is_empty() {
+    let admitting = || nodes.iter().zip(admissions).filter(|(_, admission)| admission.admits).map(|(node, _)| node);
+    if admitting().next().is_none() {
         return Shortage::NoNodeAdmits { nodes: nodes.len() };
     }
     let nothing = Resources::default();
     for (resource, _, needed) in nothing.against(&shape.requests) {
-        let free = |node: &&Node| {
-            node.free.against(&shape.requests).find(|(name, ..)| *name == resource).map_or(0, |(_, have, _)| have)
-        };
-        let most_free = admitting.iter().map(free).max().unwrap_or_default();
+        let most_free = admitting().map(|node| node.free.amount(resource)).max().unwrap_or_default();
         if most_free < needed {
             return Shortage::Resource { resource: resource.to_owned(), needed, most_free };
         }

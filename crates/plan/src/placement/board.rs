@@ -69,6 +69,8 @@ pub(super) struct Choice {
 pub(super) struct Board<'a> {
     pub(super) seats: Vec<Seat<'a>>,
     places: [Vec<Place<'a>>; 3],
+    /// How many places of each kind have replicas.
+    used: [i32; 3],
     bounds: [Bounds; 3],
     /// Replicas that go together.
     pub(super) group: i32,
@@ -80,6 +82,7 @@ impl<'a> Board<'a> {
         let mut board = Self {
             seats: Vec::with_capacity(standings.len()),
             places: Default::default(),
+            used: [0; 3],
             bounds: bounds(placement),
             group: placement.gang.as_ref().map_or(1, |gang| gang.group_size.max(1)),
         };
@@ -104,6 +107,7 @@ impl<'a> Board<'a> {
             let counted = standing.counted;
             board.seats.push(Seat { candidate, standing, counted, share: counted, places });
         }
+        board.used = [0, 1, 2].map(|kind| count(board.places[kind].iter().filter(|place| place.replicas > 0)));
         board
     }
 
@@ -181,7 +185,10 @@ impl<'a> Board<'a> {
     pub(super) fn give(&mut self, seat: usize, more: i32) {
         self.seats[seat].share += more;
         for (kind, place) in self.seats[seat].places.into_iter().enumerate() {
-            self.places[kind][place].replicas += more;
+            let replicas = &mut self.places[kind][place].replicas;
+            let was_used = *replicas > 0;
+            *replicas += more;
+            self.used[kind] += i32::from(*replicas > 0) - i32::from(was_used);
         }
     }
 
@@ -312,7 +319,7 @@ impl<'a> Board<'a> {
     }
 
     fn used(&self, kind: usize) -> i32 {
-        count(self.places[kind].iter().filter(|place| place.replicas > 0))
+        self.used[kind]
     }
 
     /// The places of one kind that are compared. Once as many are in use as may be, the others are out of it.

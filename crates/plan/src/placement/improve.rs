@@ -27,7 +27,9 @@ fn is_better(a: &Quality, b: &Quality) -> bool {
 
 /// Gives out `missing` replicas. Where only so many places may be used, the best choice of places is taken.
 pub(super) fn choose_places(board: &mut Board<'_>, scale: &Scale, missing: i32) {
-    let ways = if board.seats.len() <= SMALL_FLEET { WAYS } else { WAYS * SMALL_FLEET / board.seats.len() };
+    // The time of each grows with the fleet.
+    let share = |ways: usize| ways * SMALL_FLEET / board.seats.len().max(SMALL_FLEET);
+    let ways = share(share(WAYS));
     choose_among(board, scale, missing, ways);
 }
 
