@@ -108,7 +108,9 @@ impl Exclusion {
 impl fmt::Display for Exclusion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreachable { since, .. } => write!(f, "its API server cannot be reached since {since}"),
+            // Since when is in the Cluster's conditions. Until it is, the hub can only say "since now", and a text that is
+            // another at each look would be written at each look.
+            Self::Unreachable { .. } => f.write_str("its API server cannot be reached"),
             Self::Lost { since } => write!(f, "lost: its API server cannot be reached since {since}"),
             Self::Refusing => f.write_str("its API server refuses the hub's credentials"),
             Self::Leaving => f.write_str("the Cluster is being deleted"),
