@@ -64,16 +64,6 @@ impl Ledger {
         }
     }
 
-    /// Forgets a cluster that has left.
-    pub fn forget_cluster(&mut self, cluster: &str) {
-        self.accounts.remove(cluster);
-    }
-
-    /// Forgets the clusters that are not among these.
-    pub fn retain_clusters(&mut self, known: impl Fn(&str) -> bool) {
-        self.accounts.retain(|name, _| known(name));
-    }
-
     /// Enters what is decided for a ModelDeployment: replicas by cluster, whether they run already or not.
     pub fn enter(&mut self, model: &ModelKey, shape: &Arc<PodShape>, shares: &BTreeMap<String, i32>) {
         let before = self.entries.get(model).cloned();

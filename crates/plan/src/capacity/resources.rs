@@ -56,14 +56,20 @@ impl Resources {
     /// How many times `need` is in these; nothing needed is there without end.
     #[must_use]
     pub fn times(&self, need: &Self) -> i64 {
-        // What [`Self::against`] would say; this is asked of every node for every decision.
-        let times = |have: i64, need: i64| if need > 0 { have.max(0) / need } else { i64::MAX };
-        let fixed = times(self.cpu_millis, need.cpu_millis)
-            .min(times(self.memory_bytes, need.memory_bytes))
-            .min(times(self.pods, need.pods));
-        let other =
-            need.other.iter().map(|(name, need)| times(self.other.get(name).copied().unwrap_or_default(), *need));
-        other.fold(fixed, i64::min)
+        // What [`Self::against`] would say, with fewer divisions: this is asked of every node for every decision.
+        let mut times = i64::MAX;
+        let mut bound = |have: i64, need: i64| {
+            if need > 0 && need.saturating_mul(times) > have {
+                times = have.max(0) / need;
+            }
+        };
+        bound(self.pods, need.pods);
+        bound(self.cpu_millis, need.cpu_millis);
+        bound(self.memory_bytes, need.memory_bytes);
+        for (name, need) in &need.other {
+            bound(self.other.get(name).copied().unwrap_or_default(), *need);
+        }
+        times
     }
 
     /// Takes `need` away `times` times. What is not there becomes negative: more was promised than there is.

@@ -220,3 +220,50 @@ proptest! {
         prop_assert!(running.room("a", &gpus(probe)).replicas * probe + used <= total);
     }
 }
+
+#[test]
+fn what_fits_is_bounded_by_the_scarcest() {
+    let have = Resources {
+        cpu_millis: 1000,
+        memory_bytes: 100,
+        pods: 9,
+        other: [(GPU.to_owned(), 4), ("b".to_owned(), -1)].into(),
+    };
+    let need = |cpu_millis, memory_bytes, other: &[(&str, i64)]| Resources {
+        cpu_millis,
+        memory_bytes,
+        pods: 1,
+        other: other.iter().map(|(name, amount)| ((*name).to_owned(), *amount)).collect(),
+    };
+    for (need, times) in [
+        (need(0, 0, &[]), 9),
+        (need(300, 0, &[]), 3),
+        (need(300, 40, &[]), 2),
+        (need(300, 40, &[(GPU, 4)]), 1),
+        (need(1, 1, &[(GPU, 5)]), 0),
+        (need(1, 1, &[("unknown", 1)]), 0),
+        (need(1, 1, &[("unknown", 0)]), 9),
+        (need(1, 1, &[("b", 1)]), 0),
+        (need(i64::MAX, 1, &[]), 0),
+        (Resources::default(), i64::MAX),
+    ] {
+        assert_eq!(have.times(&need), times, "{need}");
+    }
+}
+
+#[test]
+fn rooms_are_right_however_many_wishes_are_remembered() {
+    let named = |name: &str| Node { labels: [("name".to_owned(), name.to_owned())].into(), ..node(name, 2) };
+    let mut ledger = ledger(vec![named("n1"), named("n2"), named("n3")]);
+    for round in 0..3 {
+        for wish in 0..300 {
+            let selector = [("name".to_owned(), format!("n{wish}"))].into();
+            let shape = PodShape { node_selector: selector, ..gpus(1) };
+            let room = ledger.room("a", &shape).replicas;
+            assert_eq!(room, if (1..=3).contains(&wish) { 2 } else { 0 }, "n{wish} in round {round}");
+        }
+    }
+    let seen = Inventory { nodes: vec![named("n1")], ..Inventory::default() };
+    ledger.count("a", Some(Arc::new(seen)), Terms::default());
+    assert_eq!(ledger.room("a", &gpus(1)).replicas, 2, "other nodes admit anew");
+}

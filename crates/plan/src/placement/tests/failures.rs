@@ -1,4 +1,5 @@
 use jiff::SignedDuration;
+use serde_json::json;
 use skyfleet_api::model_deployment::{Failback, MovePolicy};
 
 use super::simulation::World;
@@ -179,4 +180,46 @@ fn failovers_are_news_once() {
     }
     assert_eq!(news.len(), 1, "{news:?}");
     assert!(matches!(&news[0], News::FailedOver(what) if what.starts_with("2 of aws-1's replicas")), "{news:?}");
+}
+
+#[test]
+fn replicas_go_back_although_only_so_many_places_may_be_used() {
+    let mut world = World::new(4, four());
+    world.snapshot.request.placement.spread =
+        serde_json::from_value(json!([{"by": "provider", "maxPlaces": 2}])).expect("bounds");
+    run(&mut world, 60);
+    assert_eq!(told(&world), [2, 2, 0, 0]);
+    world.kill(0);
+    run(&mut world, GRACE + 60);
+    assert_eq!(both(&world.last), [("aws-1", 0, 2), ("azure-1", 2, 0), ("gcp-1", 2, 0)]);
+    world.bring_back(0);
+    run(&mut world, 900);
+    assert_eq!((told(&world), world.serving()), (vec![2, 2, 0, 0], 4), "one place is left before the other is taken");
+}
+
+#[test]
+fn what_a_lost_cluster_need_not_have_any_more_is_owed_to_nobody() {
+    let mut world = settled(8);
+    world.kill(0);
+    run(&mut world, GRACE - 10);
+    world.snapshot.request.replicas = 6;
+    world.step(20);
+    assert_eq!(both(&world.last)[0], ("aws-1", 0, 2), "the others have six already");
+    assert!(world.last.assignments[0].displaced.is_none(), "none was made elsewhere");
+    world.bring_back(0);
+    run(&mut world, 1200);
+    assert_eq!((told(&world), world.serving()), (vec![0, 2, 2, 2], 6), "nothing goes back");
+}
+
+#[test]
+fn what_returns_is_counted_once() {
+    let mut world = settled(8);
+    world.snapshot.request.failover.failback.after_seconds = 0;
+    world.start = SignedDuration::from_mins(20);
+    world.cut_off(0);
+    run(&mut world, GRACE + 30);
+    assert_eq!(told(&world), [2, 3, 3, 2]);
+    world.bring_back(0);
+    run(&mut world, 60);
+    assert_eq!((told(&world), world.serving()), (vec![2, 2, 2, 2], 8), "two, not two and two again");
 }

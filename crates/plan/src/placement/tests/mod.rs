@@ -10,6 +10,7 @@ mod sequences;
 mod simulation;
 mod strategies;
 mod tables;
+mod together;
 
 use std::collections::BTreeMap;
 

@@ -35,7 +35,7 @@ fn held(snapshot: &Snapshot) -> Vec<(String, i32)> {
 }
 
 proptest! {
-    #![proptest_config(cases(1500))]
+    #![proptest_config(cases(2000))]
 
     #[test]
     fn every_plan_keeps_the_rules(snapshot in snapshots(12, Weather::Stormy)) {
@@ -91,11 +91,12 @@ proptest! {
     ) {
         let (mut settled, plans) = settle(snapshot);
         let last = plans.last().expect("one plan at least");
-        // Rebalancing asks for moves, and so does what has no place yet, or is where it must not be. And the larger fleet may
-        // have lost less than half of itself.
+        // Rebalancing asks for moves, and so does what has no place yet, is where it must not be, or waits to go back. And
+        // the larger fleet may have lost less than half of itself.
         let waits = |change: &Change<'_>| change.desired > 0 && matches!(change.verdict, Verdict::GivesUp(_));
         let moves = settled.request.placement.rebalance.is_some() || last.unplaced > 0 || last.suspicion.is_some();
-        if moves || changes(&settled, last).iter().any(waits) {
+        let owes = last.assignments.iter().any(|assignment| assignment.displaced.is_some());
+        if moves || owes || changes(&settled, last).iter().any(waits) {
             return Ok(());
         }
         let before = held(&settled);

@@ -135,7 +135,7 @@ fn vanished_with_most(candidate: &Candidate, question: &Snapshot) -> bool {
 }
 
 proptest! {
-    #![proptest_config(cases(60))]
+    #![proptest_config(cases(200))]
 
     #[test]
     fn trouble_costs_nothing_that_serves_and_leaves_nothing_behind(

@@ -268,3 +268,38 @@ fn running_replicas_move_to_better_places_only_when_asked_and_within_the_budget(
     snapshot.now = at(NOW + 3600);
     assert_eq!(shares(&plan(&snapshot)), [("aws-1", 2), ("azure-1", 2), ("gcp-1", 2), ("on-prem", 2)]);
 }
+
+#[test]
+fn a_cluster_without_a_bound_of_room_gives_replicas_up_too() {
+    let mut fleet = fleet();
+    for candidate in &mut fleet {
+        candidate.room = crate::capacity::Room::UNBOUNDED;
+    }
+    assert_eq!(shares(&plan(&holding(3, fleet.clone(), &SIX))), [("aws-1", 1), ("azure-1", 1), ("gcp-1", 1)]);
+    let mut snapshot = holding(6, fleet, &[("aws-1", 6)]);
+    snapshot.request.placement = placement(json!({"strategy": "Binpack", "rebalance": {"maxReplicasPerHour": 1}}));
+    assert_eq!(shares(&plan(&snapshot)), [("aws-1", 6)]);
+}
+
+#[test]
+fn groups_of_another_size_than_before_never_leave_more_than_is_asked_for() {
+    let mut snapshot = holding(12, fleet(), &[("aws-1", 5), ("azure-1", 5), ("gcp-1", 3)]);
+    snapshot.request.placement.gang = Some(Gang { group_size: 3, all_or_nothing: false });
+    for candidate in &mut snapshot.candidates {
+        full(candidate);
+    }
+    let plan = plan(&snapshot);
+    assert_eq!(plan.assignments.iter().map(|of| of.desired).sum::<i32>() + plan.unplaced, 12);
+    assert_eq!(both(&plan), [("aws-1", 5, 0), ("azure-1", 3, 0), ("gcp-1", 3, 0)], "what is no whole group goes");
+}
+
+#[test]
+fn a_skew_counts_among_the_places_that_were_chosen() {
+    let mut snapshot = snapshot(7, ["aws-1", "azure-1", "gcp-1"].map(cluster).to_vec());
+    snapshot.request.placement = placement(json!({"spread": [{"by": "provider", "maxSkew": 1, "maxPlaces": 2}]}));
+    assert_eq!(shares(&plan(&snapshot)), [("aws-1", 4), ("azure-1", 3)]);
+    let mut grown = snapshot.clone();
+    grown.candidates = holding(9, grown.candidates, &[("aws-1", 4), ("azure-1", 3)]).candidates;
+    grown.request.replicas = 9;
+    assert_eq!(shares(&plan(&grown)), [("aws-1", 5), ("azure-1", 4)], "the third place is out of it");
+}
