@@ -62,7 +62,7 @@ pub(super) async fn assert_rolled_out(fleet: &Fleet, argument: &str) {
     }
 }
 
-/// The member's pods of the example by name: UID and restarts of each.
+/// The member's pods of the example by name, but for those that are ending: UID and restarts of each.
 pub(super) async fn pods(fleet: &Fleet, member: &str) -> BTreeMap<String, (String, i64)> {
     let pods = json(fleet, member, &["get", "pods", "-n", NAMESPACE]).await;
     let restarts = |pod: &Value| pod["status"]["containerStatuses"][0]["restartCount"].as_i64().unwrap_or_default();
@@ -70,6 +70,7 @@ pub(super) async fn pods(fleet: &Fleet, member: &str) -> BTreeMap<String, (Strin
         .as_array()
         .unwrap()
         .iter()
+        .filter(|pod| pod["metadata"]["deletionTimestamp"].is_null())
         .map(|pod| {
             let text = |field: &str| pod["metadata"][field].as_str().unwrap().to_owned();
             (text("name"), (text("uid"), restarts(pod)))
