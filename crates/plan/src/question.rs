@@ -1,5 +1,7 @@
 //! From the custom resources to the question that placement answers. The operator and the plugin both ask by this.
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use skyfleet_api::cluster::CapacityPolicy;
@@ -41,17 +43,15 @@ pub fn request(model: &ModelDeployment, replicas: i32) -> Request {
 #[must_use]
 pub fn candidate(cluster: &Cluster, model: &ModelDeployment, requests: &Resources, facts: Facts) -> Candidate {
     let spec = &cluster.spec;
-    let mut all = cluster.labels().clone();
-    all.insert(labels::PROVIDER.to_owned(), spec.provider.as_str().to_owned());
-    all.insert(labels::REGION.to_owned(), spec.region.clone());
-    all.extend(spec.zone.iter().map(|zone| (labels::ZONE.to_owned(), zone.clone())));
+    // Copies of labels for each cluster and decision would be most of its memory, and mostly for nothing.
+    let is_selected = model.spec.placement.cluster_selector.is_some();
     Candidate {
         held: held(model, &cluster.name_any(), facts.ready),
         name: cluster.name_any(),
         provider: spec.provider,
         region: spec.region.clone(),
         zone: spec.zone.clone().unwrap_or_default(),
-        labels: all,
+        labels: if is_selected { all_labels(cluster) } else { BTreeMap::new() },
         taints: spec.taints.clone(),
         contact: facts.contact,
         leaving: cluster.metadata.deletion_timestamp.is_some(),
@@ -61,6 +61,16 @@ pub fn candidate(cluster: &Cluster, model: &ModelDeployment, requests: &Resource
         load: facts.load,
         round_trip_milliseconds: cluster.status.as_ref().and_then(|status| status.round_trip_milliseconds),
     }
+}
+
+/// A cluster's own labels, and those that its spec gives it.
+fn all_labels(cluster: &Cluster) -> BTreeMap<String, String> {
+    let spec = &cluster.spec;
+    let mut all = cluster.labels().clone();
+    all.insert(labels::PROVIDER.to_owned(), spec.provider.as_str().to_owned());
+    all.insert(labels::REGION.to_owned(), spec.region.clone());
+    all.extend(spec.zone.iter().map(|zone| (labels::ZONE.to_owned(), zone.clone())));
+    all
 }
 
 /// What a cluster holds of a model, by the model's status.

@@ -54,7 +54,7 @@ pub struct Candidate {
     /// Its zone; empty when it spans several.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub zone: String,
-    /// Its labels, with provider, region and zone.
+    /// Its labels, with provider, region and zone; they may be left out where the request has no cluster selector.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// What keeps replicas away.
