@@ -8,11 +8,13 @@ use skyfleet_bench::figures::{Figure, percentile};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
+use crate::audit::{Mark, StatusWrites};
 use crate::error::BenchError;
+use crate::hub::Hub;
 use crate::ledger::Done;
 use crate::models::{Models, model_name};
 use crate::operator::{Operator, Passes};
-use crate::usage::{Sample, Usage, memory};
+use crate::usage::{CpuTimes, memory};
 
 /// Replicas of one ModelDeployment are from 1 to so many: twice as many as there are members for it.
 const MOST_REPLICAS: i64 = 8;
@@ -37,10 +39,9 @@ pub(crate) struct Outcome {
     missed: usize,
     elapsed: Duration,
     done: Vec<Done>,
+    decisions: StatusWrites,
     unfinished: Vec<Duration>,
-    usage: Usage,
-    /// Of this program, which is all the members.
-    own: Usage,
+    cpu: CpuTimes,
     passes: Passes,
     memory: Option<(f64, f64)>,
 }
@@ -48,14 +49,14 @@ pub(crate) struct Outcome {
 /// Sends changes and waits for their arrival.
 pub(crate) async fn run(
     load: Load,
-    models: &Arc<Models>,
+    (hub, models): (&Hub, &Arc<Models>),
     operator: &mut Operator,
     random: &mut fastrand::Rng,
 ) -> Result<Outcome, BenchError> {
     models.book.open().take_done();
+    let mark = Mark::end_of(&hub.audit_log).map_err(BenchError::io("read the hub's audit log"))?;
     let passes_before = operator.passes().await.unwrap_or_default();
-    let own_pid = Some(std::process::id());
-    let (start, before, own_before) = (Instant::now(), Sample::take(operator.pid()), Sample::take(own_pid));
+    let (start, cpu_before) = (Instant::now(), CpuTimes::look(operator.pid(), &hub.folder));
     let mut ticks = interval(Duration::from_secs(1) / load.rate);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let (mut sent, mut missed, mut requests) = (0, 0, JoinSet::new());
@@ -77,8 +78,7 @@ pub(crate) async fn run(
         while requests.try_join_next().is_some() {}
     }
     let elapsed = start.elapsed();
-    let usage = before.until(Sample::take(operator.pid()));
-    let own = own_before.until(Sample::take(own_pid));
+    let cpu = CpuTimes::look(operator.pid(), &hub.folder).since(cpu_before);
     let passes = operator.passes().await.unwrap_or_default().since(passes_before);
     while requests.join_next().await.is_some() {}
     let last = Instant::now();
@@ -94,8 +94,9 @@ pub(crate) async fn run(
     if done.is_empty() {
         return Err(BenchError::NothingArrived { sent, unfinished: unfinished.len(), failed });
     }
+    let decisions = mark.status_writes(&hub.audit_log).map_err(BenchError::io("read the hub's audit log"))?;
     let memory = memory(operator.pid());
-    Ok(Outcome { sent, failed, missed, elapsed, done, unfinished, usage, own, passes, memory })
+    Ok(Outcome { sent, failed, missed, elapsed, done, decisions, unfinished, cpu, passes, memory })
 }
 
 /// One that has settled, by chance, and another number of replicas for it.
@@ -115,8 +116,9 @@ impl Outcome {
     /// The figures, each with this in front of its name.
     #[allow(clippy::cast_precision_loss, reason = "small counts")]
     pub(crate) fn figures(&self, prefix: &str) -> Vec<Figure> {
-        let decisions = self.sorted(|done| done.decision_to_object);
-        let changes = self.sorted(|done| done.change_to_object);
+        let since = |done: &Done, from: Instant| Some(done.arrived?.saturating_duration_since(from));
+        let decisions = self.sorted(|done| since(done, self.decisions.first_after(&done.name, done.sent)?));
+        let changes = self.sorted(|done| since(done, done.sent));
         let seconds = self.elapsed.as_secs_f64();
         let percentiles = |what: &str, times: &[Duration]| {
             [50.0, 99.0].map(|percent| {
@@ -138,10 +140,11 @@ impl Outcome {
                 .with("refused", self.failed)
                 .with("skipped_as_unsettled", self.missed)
                 .with("without_an_answering_member", self.done.len() - concerned),
-            Figure::new(format!("{prefix}.operator_cpu"), Some(self.usage.process.as_secs_f64() / seconds), "cores")
-                .with("cpu_seconds", self.usage.process.as_secs_f64())
-                .with("members_cpu_seconds", self.own.process.as_secs_f64())
-                .with("machine_busy_cores", rounded(self.usage.machine_cores)),
+            Figure::new(format!("{prefix}.operator_cpu"), Some(self.cpu.operator.as_secs_f64() / seconds), "cores")
+                .with("cpu_seconds", self.cpu.operator.as_secs_f64())
+                .with("hub_cpu_seconds", self.cpu.hub.as_secs_f64())
+                .with("members_cpu_seconds", self.cpu.members.as_secs_f64())
+                .with("machine_busy_cores", rounded(self.cpu.machine.as_secs_f64() / seconds)),
         ];
         let Passes { done, failed, seconds: time } = self.passes;
         figures.push(

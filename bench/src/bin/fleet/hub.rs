@@ -22,6 +22,8 @@ pub(crate) struct Hub {
     pub(crate) client: Client,
     pub(crate) kubeconfig: PathBuf,
     pub(crate) folder: PathBuf,
+    /// One JSON line for each write.
+    pub(crate) audit_log: PathBuf,
     _lab: Lab,
 }
 
@@ -32,8 +34,13 @@ impl Hub {
         let clusters = vec![ClusterSpec::control_plane("hub")];
         let lab = Lab::up_on(Backend::Namespaces, LabSpec { name: LAB.to_owned(), clusters }).await?.down_on_drop();
         let cluster = lab.cluster("hub")?;
-        let (client, kubeconfig, folder) = (cluster.client().await?, cluster.kubeconfig(), cluster.folder().to_owned());
-        let hub = Self { client, kubeconfig, folder, _lab: lab };
+        let hub = Self {
+            client: cluster.client().await?,
+            kubeconfig: cluster.kubeconfig(),
+            folder: cluster.folder().to_owned(),
+            audit_log: cluster.audit_log(),
+            _lab: lab,
+        };
         hub.install_definitions().await?;
         hub.make_namespace().await?;
         Ok(hub)

@@ -42,20 +42,19 @@ struct Change {
     /// What was decided before. Where it was the same the change is not to be waited for.
     before: Shares,
     sent: Instant,
-    decided: Option<Instant>,
+    /// Whether the hub's status has it.
+    decided: bool,
     /// The last object that is different for it.
     arrived: Option<Instant>,
 }
 
 /// A change that has reached every member it concerns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Done {
+    pub(crate) name: String,
+    pub(crate) sent: Instant,
     /// When the last member had it; `None` when no member that answers was concerned.
     pub(crate) arrived: Option<Instant>,
-    /// From the decision's being seen on the hub to the last object.
-    pub(crate) decision_to_object: Option<Duration>,
-    /// From the sending of the change to the last object.
-    pub(crate) change_to_object: Option<Duration>,
 }
 
 impl Ledger {
@@ -95,7 +94,7 @@ impl Ledger {
     pub(crate) fn begin(&mut self, name: &str, wanted: i64, at: Instant) {
         let model = self.models.entry(name.to_owned()).or_default();
         model.look = Look::Old;
-        model.change = Some(Change { wanted, before: model.decided.clone(), sent: at, decided: None, arrived: None });
+        model.change = Some(Change { wanted, before: model.decided.clone(), sent: at, decided: false, arrived: None });
     }
 
     /// The change was refused: it is not waited for.
@@ -106,13 +105,13 @@ impl Ledger {
     }
 
     /// The hub's status was seen.
-    pub(crate) fn seen(&mut self, name: &str, decided: Shares, look: Look, at: Instant) {
+    pub(crate) fn seen(&mut self, name: &str, decided: Shares, look: Look) {
         let model = self.models.entry(name.to_owned()).or_default();
         model.look = look;
         model.decided = decided;
         let sum: i64 = model.decided.values().sum();
         if let Some(change) = model.change.as_mut().filter(|change| change.wanted == sum) {
-            change.decided.get_or_insert(at);
+            change.decided = true;
         }
         self.settle(name);
     }
@@ -140,8 +139,7 @@ impl Ledger {
 
     fn settle(&mut self, name: &str) {
         let Some(model) = self.models.get_mut(name) else { return };
-        let Some(Change { decided: Some(decided), before, .. }) = &model.change else { return };
-        let decided = *decided;
+        let Some(Change { decided: true, before, .. }) = &model.change else { return };
         let share = |shares: &Shares, member: &str| shares.get(member).copied().unwrap_or(0);
         let concerned = |member: &str| share(before, member) != share(&model.decided, member);
         let members = model.decided.keys().chain(before.keys());
@@ -151,13 +149,8 @@ impl Ledger {
         if !told {
             return;
         }
-        if let Some(change) = model.change.take() {
-            let since = |from: Instant| change.arrived.map(|arrived| arrived.saturating_duration_since(from));
-            self.done.push(Done {
-                arrived: change.arrived,
-                decision_to_object: since(decided),
-                change_to_object: since(change.sent),
-            });
+        if let Some(Change { sent, arrived, .. }) = model.change.take() {
+            self.done.push(Done { name: name.to_owned(), sent, arrived });
         }
     }
 }
@@ -170,93 +163,63 @@ mod tests {
         pairs.iter().map(|(member, replicas)| ((*member).to_owned(), *replicas)).collect()
     }
 
-    struct Fixture {
-        start: Instant,
-        ledger: Ledger,
+    /// A ledger in which a fourth replica is asked for of a ModelDeployment with two in `a` and one in `b`, at the second 10.
+    fn changed() -> (Ledger, impl Fn(u64) -> Instant) {
+        let start = Instant::now();
+        let at = move |second| start + Duration::from_secs(second);
+        let mut ledger = Ledger::default();
+        ledger.arrived("m", "a", 2, at(1));
+        ledger.arrived("m", "b", 1, at(1));
+        ledger.seen("m", shares(&[("a", 2), ("b", 1)]), Look::Ready);
+        assert_eq!((ledger.settled("m"), ledger.count_settled()), (Some(3), 1));
+        ledger.begin("m", 4, at(10));
+        (ledger, at)
     }
 
-    impl Fixture {
-        /// Two replicas in `a`, one in `b`, all ready; a fourth is asked for at 10 ms.
-        fn new() -> Self {
-            let start = Instant::now();
-            let mut ledger = Ledger::default();
-            ledger.arrived("m", "a", 2, start);
-            ledger.arrived("m", "b", 1, start);
-            ledger.seen("m", shares(&[("a", 2), ("b", 1)]), Look::Ready, start);
-            assert_eq!(ledger.settled("m"), Some(3));
-            let mut fixture = Self { start, ledger };
-            let at = fixture.at(10);
-            fixture.ledger.begin("m", 4, at);
-            fixture
-        }
-
-        fn at(&self, milliseconds: u64) -> Instant {
-            self.start + Duration::from_millis(milliseconds)
-        }
+    fn done(sent: Instant, arrived: Option<Instant>) -> Vec<Done> {
+        vec![Done { name: "m".to_owned(), sent, arrived }]
     }
 
     #[test]
     fn a_change_is_done_when_the_last_member_was_told() {
-        let mut fixture = Fixture::new();
-        let [at_15, at_20, at_25, at_30] = [15, 20, 25, 30].map(|at| fixture.at(at));
-        let ledger = &mut fixture.ledger;
+        let (mut ledger, at) = changed();
         assert_eq!(ledger.settled("m"), None);
-        ledger.seen("m", shares(&[("a", 2), ("b", 1)]), Look::Ready, at_15);
-        ledger.seen("m", shares(&[("a", 1), ("b", 3)]), Look::Answered, at_20);
-        ledger.arrived("m", "b", 3, at_25);
+        ledger.seen("m", shares(&[("a", 2), ("b", 1)]), Look::Ready);
+        ledger.seen("m", shares(&[("a", 1), ("b", 3)]), Look::Answered);
+        ledger.arrived("m", "b", 3, at(25));
         assert_eq!((ledger.under_way(), ledger.take_done()), (1, vec![]));
-        ledger.arrived("m", "a", 1, at_30);
-        let done = Done {
-            arrived: Some(at_30),
-            decision_to_object: Some(Duration::from_millis(10)),
-            change_to_object: Some(Duration::from_millis(20)),
-        };
-        assert_eq!((ledger.under_way(), ledger.take_done()), (0, vec![done]));
+        ledger.arrived("m", "a", 1, at(30));
+        assert_eq!((ledger.under_way(), ledger.take_done()), (0, done(at(10), Some(at(30)))));
     }
 
     #[test]
     fn an_object_may_be_seen_before_its_decision() {
-        let mut fixture = Fixture::new();
-        let [at_20, at_21] = [20, 21].map(|at| fixture.at(at));
-        fixture.ledger.arrived("m", "b", 2, at_20);
-        fixture.ledger.seen("m", shares(&[("a", 2), ("b", 2)]), Look::Answered, at_21);
-        let done = fixture.ledger.take_done();
-        assert_eq!(done[0].decision_to_object, Some(Duration::ZERO));
-        assert_eq!(done[0].change_to_object, Some(Duration::from_millis(10)));
+        let (mut ledger, at) = changed();
+        ledger.arrived("m", "b", 2, at(20));
+        ledger.seen("m", shares(&[("a", 2), ("b", 2)]), Look::Answered);
+        assert_eq!(ledger.take_done(), done(at(10), Some(at(20))));
     }
 
     #[test]
     fn a_silent_member_is_not_waited_for_and_gives_no_time() {
-        let mut fixture = Fixture::new();
-        let at_20 = fixture.at(20);
-        fixture.ledger.ignore(BTreeSet::from(["b".to_owned()]));
-        fixture.ledger.seen("m", shares(&[("a", 2), ("b", 2)]), Look::Answered, at_20);
-        let done = fixture.ledger.take_done();
-        assert_eq!(done, [Done { arrived: None, decision_to_object: None, change_to_object: None }]);
-        assert_eq!(fixture.ledger.settled("m"), Some(4), "it will not be Ready");
-        fixture.ledger.ignore(BTreeSet::new());
-        assert_eq!(fixture.ledger.settled("m"), None);
+        let (mut ledger, at) = changed();
+        ledger.ignore(BTreeSet::from(["b".to_owned()]));
+        ledger.seen("m", shares(&[("a", 2), ("b", 2)]), Look::Answered);
+        assert_eq!(ledger.take_done(), done(at(10), None));
+        assert_eq!(ledger.settled("m"), Some(4), "it will not be Ready");
+        ledger.ignore(BTreeSet::new());
+        assert_eq!(ledger.settled("m"), None);
     }
 
     #[test]
     fn what_an_earlier_change_left_undone_is_not_waited_for() {
-        let mut fixture = Fixture::new();
-        let [at_20, at_25, at_30] = [20, 25, 30].map(|at| fixture.at(at));
-        let ledger = &mut fixture.ledger;
-        ledger.seen("m", shares(&[("a", 4), ("b", 0)]), Look::Answered, at_20);
-        ledger.arrived("m", "a", 4, at_20);
-        assert_eq!(ledger.give_up(at_20).len(), 1, "b still holds one");
-        ledger.begin("m", 5, at_25);
-        ledger.seen("m", shares(&[("a", 5), ("b", 0)]), Look::Answered, at_25);
-        ledger.arrived("m", "a", 5, at_30);
-        assert_eq!(ledger.take_done()[0].arrived, Some(at_30));
-    }
-
-    #[test]
-    fn what_never_arrives_has_an_age() {
-        let mut fixture = Fixture::new();
-        let at_60 = fixture.at(60);
-        assert_eq!(fixture.ledger.give_up(at_60), [Duration::from_millis(50)]);
-        assert_eq!(fixture.ledger.under_way(), 0);
+        let (mut ledger, at) = changed();
+        ledger.seen("m", shares(&[("a", 4), ("b", 0)]), Look::Answered);
+        ledger.arrived("m", "a", 4, at(20));
+        assert_eq!(ledger.give_up(at(21)), [Duration::from_secs(11)], "b still holds one");
+        ledger.begin("m", 5, at(25));
+        ledger.seen("m", shares(&[("a", 5), ("b", 0)]), Look::Answered);
+        ledger.arrived("m", "a", 5, at(30));
+        assert_eq!((ledger.under_way(), ledger.take_done()), (0, done(at(25), Some(at(30)))));
     }
 }

@@ -1,6 +1,7 @@
 //! `fleet-bench`: the operator against a hub of the lab and a fleet of simulated members. One JSON object a figure on standard
 //! output; what is going on, on standard error.
 
+mod audit;
 mod changes;
 mod error;
 mod fleet;
@@ -182,7 +183,7 @@ struct Run {
 impl Run {
     /// Changes, from a calm start.
     async fn changes(&mut self, prefix: &str) -> Result<Vec<Figure>, BenchError> {
-        let outcome = changes::run(self.load, &self.models, &mut self.operator, &mut self.random).await?;
+        let outcome = changes::run(self.load, (&self.hub, &self.models), &mut self.operator, &mut self.random).await?;
         Ok(outcome.figures(prefix))
     }
 

@@ -117,16 +117,15 @@ fn manifest(name: &str, region: &str) -> serde_json::Value {
 async fn watch(client: Client, book: Book) {
     let mut events = std::pin::pin!(watcher(Api::<ModelDeployment>::all(client), watcher::Config::default()));
     while let Some(event) = events.next().await {
-        let at = Instant::now();
         match event {
-            Ok(Event::Apply(model) | Event::InitApply(model)) => see(&book, &model, at),
+            Ok(Event::Apply(model) | Event::InitApply(model)) => see(&book, &model),
             Ok(_) => {}
             Err(error) => eprintln!("           the watch on the hub failed and is tried again: {error}"),
         }
     }
 }
 
-fn see(book: &Book, model: &ModelDeployment, at: Instant) {
+fn see(book: &Book, model: &ModelDeployment) {
     let status = model.status.clone().unwrap_or_default();
     let look = match status.observed_generation == model.metadata.generation {
         false => Look::Old,
@@ -135,5 +134,5 @@ fn see(book: &Book, model: &ModelDeployment, at: Instant) {
     };
     let decided =
         status.placements.into_iter().map(|placement| (placement.cluster, i64::from(placement.desired))).collect();
-    book.open().seen(&model.name_any(), decided, look, at);
+    book.open().seen(&model.name_any(), decided, look);
 }

@@ -1,40 +1,52 @@
 //! What a process and the whole machine use, from `/proc`.
 
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::time::Duration;
 
 use nix::unistd::{SysconfVar, sysconf};
 
-/// A look at `/proc`.
+/// CPU time so far, of each part of the benchmark and of everything on the machine.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Sample {
-    at: Instant,
-    process: Duration,
-    busy: Duration,
+pub(crate) struct CpuTimes {
+    pub(crate) operator: Duration,
+    /// API server, etcd and controllers of the hub.
+    pub(crate) hub: Duration,
+    /// This program, which is all the members.
+    pub(crate) members: Duration,
+    pub(crate) machine: Duration,
 }
 
-/// What was used between two looks.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Usage {
-    /// CPU time of the process.
-    pub(crate) process: Duration,
-    /// Cores that anything on the machine kept busy, on average.
-    pub(crate) machine_cores: f64,
-}
-
-impl Sample {
+impl CpuTimes {
     /// Looks now; a process that is not there has used nothing.
-    pub(crate) fn take(pid: Option<u32>) -> Self {
-        Self { at: Instant::now(), process: pid.map_or(Duration::ZERO, process_time), busy: machine_time() }
-    }
-
-    /// What was used since.
-    pub(crate) fn until(self, later: Self) -> Usage {
-        let busy = later.busy.saturating_sub(self.busy).as_secs_f64();
-        Usage {
-            process: later.process.saturating_sub(self.process),
-            machine_cores: busy / later.at.saturating_duration_since(self.at).as_secs_f64().max(0.001),
+    pub(crate) fn look(operator: Option<u32>, hub_folder: &Path) -> Self {
+        Self {
+            operator: operator.map_or(Duration::ZERO, process_time),
+            hub: processes_of(hub_folder).map(process_time).sum(),
+            members: process_time(std::process::id()),
+            machine: machine_time(),
         }
     }
+
+    /// What was used since an earlier look.
+    pub(crate) fn since(self, earlier: Self) -> Self {
+        Self {
+            operator: self.operator.saturating_sub(earlier.operator),
+            hub: self.hub.saturating_sub(earlier.hub),
+            members: self.members.saturating_sub(earlier.members),
+            machine: self.machine.saturating_sub(earlier.machine),
+        }
+    }
+}
+
+/// Processes that were started with a file of this folder among their arguments.
+fn processes_of(folder: &Path) -> impl Iterator<Item = u32> {
+    let folder = folder.to_string_lossy().into_owned();
+    let ids = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    ids.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(move |pid: &u32| {
+        // What ends meanwhile is none.
+        let arguments = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        *pid != std::process::id() && String::from_utf8_lossy(&arguments).contains(&folder)
+    })
 }
 
 /// Resident memory now and at most, in MiB.
