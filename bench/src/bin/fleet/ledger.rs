@@ -17,8 +17,10 @@ pub(crate) struct Ledger {
 
 #[derive(Default)]
 struct Model {
-    /// As the hub's status says.
+    /// What members shall hold, as the hub's status says: for a while more than is wanted, where some wait for others.
     decided: Shares,
+    /// Replicas that the hub's status gives places to.
+    placed: i64,
     /// As the members were told.
     held: Shares,
     look: Look,
@@ -76,7 +78,7 @@ impl Ledger {
     /// Replicas that are decided for a ModelDeployment that has settled; `None` for one that has not.
     pub(crate) fn settled(&self, name: &str) -> Option<i64> {
         let model = self.models.get(name).filter(|model| self.is_settled(model))?;
-        Some(model.decided.values().sum())
+        Some(model.placed)
     }
 
     /// Whether nothing is under way. With replicas in a member that is not heard, a ModelDeployment cannot be Ready.
@@ -104,13 +106,12 @@ impl Ledger {
         }
     }
 
-    /// The hub's status was seen.
-    pub(crate) fn seen(&mut self, name: &str, decided: Shares, look: Look) {
+    /// The hub's status was seen: what each member shall hold, and how many replicas have places.
+    pub(crate) fn seen(&mut self, name: &str, decided: Shares, placed: i64, look: Look) {
         let model = self.models.entry(name.to_owned()).or_default();
         model.look = look;
-        model.decided = decided;
-        let sum: i64 = model.decided.values().sum();
-        if let Some(change) = model.change.as_mut().filter(|change| change.wanted == sum) {
+        (model.decided, model.placed) = (decided, placed);
+        if let Some(change) = model.change.as_mut().filter(|change| change.wanted == placed) {
             change.decided = true;
         }
         self.settle(name);
@@ -170,7 +171,7 @@ mod tests {
         let mut ledger = Ledger::default();
         ledger.arrived("m", "a", 2, at(1));
         ledger.arrived("m", "b", 1, at(1));
-        ledger.seen("m", shares(&[("a", 2), ("b", 1)]), Look::Ready);
+        ledger.seen("m", shares(&[("a", 2), ("b", 1)]), 3, Look::Ready);
         assert_eq!((ledger.settled("m"), ledger.count_settled()), (Some(3), 1));
         ledger.begin("m", 4, at(10));
         (ledger, at)
@@ -184,8 +185,8 @@ mod tests {
     fn a_change_is_done_when_the_last_member_was_told() {
         let (mut ledger, at) = changed();
         assert_eq!(ledger.settled("m"), None);
-        ledger.seen("m", shares(&[("a", 2), ("b", 1)]), Look::Ready);
-        ledger.seen("m", shares(&[("a", 1), ("b", 3)]), Look::Answered);
+        ledger.seen("m", shares(&[("a", 2), ("b", 1)]), 3, Look::Ready);
+        ledger.seen("m", shares(&[("a", 1), ("b", 3)]), 4, Look::Answered);
         ledger.arrived("m", "b", 3, at(25));
         assert_eq!((ledger.under_way(), ledger.take_done()), (1, vec![]));
         ledger.arrived("m", "a", 1, at(30));
@@ -196,7 +197,7 @@ mod tests {
     fn an_object_may_be_seen_before_its_decision() {
         let (mut ledger, at) = changed();
         ledger.arrived("m", "b", 2, at(20));
-        ledger.seen("m", shares(&[("a", 2), ("b", 2)]), Look::Answered);
+        ledger.seen("m", shares(&[("a", 2), ("b", 2)]), 4, Look::Answered);
         assert_eq!(ledger.take_done(), done(at(10), Some(at(20))));
     }
 
@@ -204,7 +205,7 @@ mod tests {
     fn a_silent_member_is_not_waited_for_and_gives_no_time() {
         let (mut ledger, at) = changed();
         ledger.ignore(BTreeSet::from(["b".to_owned()]));
-        ledger.seen("m", shares(&[("a", 2), ("b", 2)]), Look::Answered);
+        ledger.seen("m", shares(&[("a", 2), ("b", 2)]), 4, Look::Answered);
         assert_eq!(ledger.take_done(), done(at(10), None));
         assert_eq!(ledger.settled("m"), Some(4), "it will not be Ready");
         ledger.ignore(BTreeSet::new());
@@ -212,13 +213,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_kept_until_others_serve_is_told_too() {
+        let (mut ledger, at) = changed();
+        ledger.seen("m", shares(&[("a", 3), ("b", 2)]), 4, Look::Answered);
+        ledger.arrived("m", "a", 3, at(20));
+        assert_eq!(ledger.under_way(), 1);
+        ledger.arrived("m", "b", 2, at(21));
+        assert_eq!((ledger.take_done(), ledger.settled("m")), (done(at(10), Some(at(21))), None));
+    }
+
+    #[test]
     fn what_an_earlier_change_left_undone_is_not_waited_for() {
         let (mut ledger, at) = changed();
-        ledger.seen("m", shares(&[("a", 4), ("b", 0)]), Look::Answered);
+        ledger.seen("m", shares(&[("a", 4), ("b", 0)]), 4, Look::Answered);
         ledger.arrived("m", "a", 4, at(20));
         assert_eq!(ledger.give_up(at(21)), [Duration::from_secs(11)], "b still holds one");
         ledger.begin("m", 5, at(25));
-        ledger.seen("m", shares(&[("a", 5), ("b", 0)]), Look::Answered);
+        ledger.seen("m", shares(&[("a", 5), ("b", 0)]), 5, Look::Answered);
         ledger.arrived("m", "a", 5, at(30));
         assert_eq!((ledger.under_way(), ledger.take_done()), (0, done(at(25), Some(at(30)))));
     }

@@ -10,6 +10,7 @@ use kube::{Client, ResourceExt};
 use serde_json::json;
 use skyfleet_api::ModelDeployment;
 use skyfleet_api::conditions::{ConditionType, is_true};
+use skyfleet_api::model_deployment::PlacementStatus;
 use skyfleet_bench::member::{Arrival, Observer};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -132,7 +133,8 @@ fn see(book: &Book, model: &ModelDeployment) {
         true if is_true(&status.conditions, ConditionType::Ready) => Look::Ready,
         true => Look::Answered,
     };
-    let decided =
-        status.placements.into_iter().map(|placement| (placement.cluster, i64::from(placement.desired))).collect();
-    book.open().seen(&model.name_any(), decided, look);
+    let placed = status.placements.iter().map(|placement| i64::from(placement.desired)).sum();
+    let share = |placement: PlacementStatus| (placement.cluster, i64::from(placement.desired + placement.retained));
+    let decided = status.placements.into_iter().map(share).collect();
+    book.open().seen(&model.name_any(), decided, placed, look);
 }
