@@ -2,14 +2,15 @@
 
 use kube::Client;
 use kube::core::DeserializeGuard;
-use kube::runtime::events::Recorder;
 use kube::runtime::reflector::Store;
-use skyfleet_api::Cluster;
+use skyfleet_api::{Cluster, ModelDeployment};
 use skyfleet_plan::workload::Loader;
 
 use super::books::Books;
+use super::events::Events;
 use super::fleet::Fleet;
 use super::metrics::Metrics;
+use super::own_writes::OwnWrites;
 
 /// The field manager of what the operator writes to objects of members and, by its status, of the hub.
 pub(crate) const FIELD_MANAGER: &str = "skyfleet-operator";
@@ -25,15 +26,19 @@ pub(crate) struct Context {
     /// The members' clients and what is known of them.
     pub(crate) fleet: Fleet,
     /// The Clusters, as the watch of the ModelDeployments' controller last showed them.
-    pub(crate) clusters: Store<DeserializeGuard<Cluster>>,
+    pub(crate) clusters: Store<Cluster>,
+    /// The ModelDeployments, as the watch of their controller last showed them.
+    pub(crate) models: Store<DeserializeGuard<ModelDeployment>>,
+    /// The ModelDeployments that were written last.
+    pub(crate) own_writes: OwnWrites<ModelDeployment>,
     /// What is decided for all ModelDeployments together.
     pub(crate) books: Books,
     /// The share of the fleet that may vanish at once before the hub suspects itself, 0 to 1.
     pub(crate) max_lost_share: f64,
     /// What loads models in members.
     pub(crate) loader: Loader,
-    /// Writes events.
-    pub(crate) recorder: Recorder,
+    /// Takes events.
+    pub(crate) events: Events,
     /// What is measured.
     pub(crate) metrics: Metrics,
 }

@@ -1,6 +1,6 @@
 //! Runs a controller: decodes with care, bounds time and concurrency, backs off, measures.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +14,8 @@ use kube::runtime::controller::{self, Action, Config};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
-use tokio::time::timeout;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
@@ -22,12 +23,18 @@ use super::error::ReconcileError;
 
 /// A pass that takes longer is given up and tried again: every call in it has its own, shorter limit.
 const PASS_LIMIT: Duration = Duration::from_secs(90);
+/// How long triggers are gathered.
+const GATHERING: Duration = Duration::from_millis(100);
 /// Delay after the first failure; it doubles with each.
 const FIRST_DELAY: Duration = Duration::from_millis(500);
 /// The longest delay.
 const LONGEST_DELAY: Duration = Duration::from_mins(1);
 
-/// Runs `reconcile` for every object that changes until `stop`.
+/// A place among the passes of one kind that run at once; whoever drops it gives way. Places are given in the order in which
+/// objects came: the controller library has no such order, and under load one object could wait for ever.
+pub(crate) type Turn = OwnedSemaphorePermit;
+
+/// Runs `reconcile` for every object that changes until `stop`, for at most `concurrency` objects at once.
 pub(crate) async fn run<K, Reconcile, Outcome>(
     controller: Controller<DeserializeGuard<K>>,
     reconcile: Reconcile,
@@ -36,17 +43,27 @@ pub(crate) async fn run<K, Reconcile, Outcome>(
     stop: CancellationToken,
 ) where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
-    Reconcile: Fn(Arc<K>, Arc<Context>) -> Outcome + Send + Sync + 'static,
+    Reconcile: Fn(Arc<K>, Arc<Context>, Turn) -> Outcome + Send + Sync + 'static,
     Outcome: Future<Output = Result<Action, ReconcileError>> + Send + 'static,
 {
     let kind = kind_of::<K>();
     let backoff = Arc::new(Backoff::default());
     let reconcile = Arc::new(reconcile);
+    let turns = Arc::new(Semaphore::new(concurrency.into()));
+    let objects = controller.store();
     let passes = {
-        let backoff = backoff.clone();
+        let (backoff, stop) = (backoff.clone(), stop.clone());
         move |object: Arc<DeserializeGuard<K>>, context: Arc<Context>| {
             let (reconcile, backoff) = (reconcile.clone(), backoff.clone());
+            let (turns, objects, stop) = (turns.clone(), objects.clone(), stop.clone());
             async move {
+                let Some(Ok(turn)) = stop.run_until_cancelled(turns.acquire_owned()).await else {
+                    return Err(ReconcileError::Stopping);
+                };
+                // As it is now: it may have changed while it waited. One that is gone needs nothing any more.
+                let Some(object) = objects.get(&ObjectRef::from_obj(&*object)) else {
+                    return Ok(Action::await_change());
+                };
                 let object = match &object.0 {
                     Ok(object) => Arc::new(object.clone()),
                     // Of another version, perhaps: it must not stall the others. A change of it brings it back.
@@ -57,7 +74,7 @@ pub(crate) async fn run<K, Reconcile, Outcome>(
                 };
                 let started = Instant::now();
                 let key = (object.namespace(), object.name_any());
-                let outcome = timeout(PASS_LIMIT, reconcile(object, context.clone()))
+                let outcome = timeout(PASS_LIMIT, reconcile(object, context.clone(), turn))
                     .await
                     .unwrap_or(Err(ReconcileError::TimedOut(PASS_LIMIT)));
                 let word = if outcome.is_ok() { "done" } else { "failed" };
@@ -80,7 +97,8 @@ pub(crate) async fn run<K, Reconcile, Outcome>(
         Action::requeue(delay)
     };
     controller
-        .with_config(Config::default().concurrency(concurrency))
+        // Without a bound of its own: turns bound it.
+        .with_config(Config::default().concurrency(0))
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(passes, on_error, context)
         .for_each(|outcome| {
@@ -100,16 +118,21 @@ fn kind_of<K: Resource<DynamicType = ()>>() -> &'static str {
     }
 }
 
-/// A stream of references for [`Controller::reconcile_on`], from a channel's end.
+/// A stream of references for [`Controller::reconcile_on`], from a channel's end. What comes close together is gathered, each
+/// object once: a rollout in several members would start a pass for every pod otherwise.
 pub(crate) fn triggers<K>(
-    receiver: tokio::sync::mpsc::Receiver<ObjectRef<K>>,
+    receiver: mpsc::Receiver<ObjectRef<K>>,
 ) -> impl futures::Stream<Item = ObjectRef<K>> + Send + 'static
 where
     K: Resource<DynamicType: Hash + Eq + Clone + Send> + Send + 'static,
 {
-    futures::stream::unfold(receiver, |mut receiver| async move {
-        receiver.recv().await.map(|reference| (reference, receiver))
-    })
+    let batches = futures::stream::unfold(receiver, |mut receiver| async move {
+        let mut batch = HashSet::from([receiver.recv().await?]);
+        sleep(GATHERING).await;
+        batch.extend(std::iter::from_fn(|| receiver.try_recv().ok()));
+        Some((futures::stream::iter(batch), receiver))
+    });
+    batches.flatten()
 }
 
 /// Failures in a row, by object.
@@ -143,7 +166,21 @@ fn delay(failures: u32, noise: u32) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::api::core::v1::ConfigMap;
+
     use super::*;
+
+    #[tokio::test]
+    async fn triggers_that_come_close_together_are_one_for_each_object() {
+        let (sender, receiver) = mpsc::channel::<ObjectRef<ConfigMap>>(8);
+        for name in ["a", "b", "a", "a"] {
+            sender.send(ObjectRef::new(name)).await.expect("the receiver is there");
+        }
+        drop(sender);
+        let mut names: Vec<String> = triggers(receiver).map(|reference| reference.name).collect().await;
+        names.sort();
+        assert_eq!(names, ["a", "b"]);
+    }
 
     #[test]
     fn delays_double_up_to_a_bound_and_differ_by_chance() {

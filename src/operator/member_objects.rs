@@ -8,10 +8,11 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Secret, Service};
 use kube::api::{Api, DeleteParams, Preconditions};
 use kube::core::NamespaceResourceScope;
-use kube::runtime::reflector::Store;
+use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use skyfleet_api::labels;
+use skyfleet_plan::workload::credentials_name;
 use tokio::time::timeout;
 
 use super::fleet::{Member, Objects};
@@ -32,6 +33,9 @@ pub(super) struct Owner {
 pub(super) enum MemberError {
     #[error("cannot {action} {what}: no answer within {CALL_LIMIT:?}")]
     TimedOut { action: &'static str, what: String },
+    /// It was not even asked: what waits for its time-out could do something else.
+    #[error("it does not answer; it will be asked again")]
+    Silent,
     #[error("cannot {action} {what}: {source}")]
     Refused { action: &'static str, what: String, source: Box<kube::Error> },
     #[error("{0} is there already and is not Skyfleet's: rename one of the two")]
@@ -43,15 +47,25 @@ pub(super) enum MemberError {
 }
 
 /// A call to a member within its limit.
+///
+/// # Errors
+/// The member refuses, or does not answer. After a call without answer none is made until the member answers a probe.
 pub(super) async fn call<T>(
+    member: &Member,
     action: &'static str,
     what: &str,
     request: impl Future<Output = Result<T, kube::Error>>,
 ) -> Result<T, MemberError> {
+    if member.silent() {
+        return Err(MemberError::Silent);
+    }
     match timeout(CALL_LIMIT, request).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(source)) => Err(MemberError::Refused { action, what: what.to_owned(), source: Box::new(source) }),
-        Err(_) => Err(MemberError::TimedOut { action, what: what.to_owned() }),
+        Err(_) => {
+            member.gave_no_answer();
+            Err(MemberError::TimedOut { action, what: what.to_owned() })
+        }
     }
 }
 
@@ -78,7 +92,21 @@ fn owner<K: Resource>(object: &K) -> Option<Owner> {
 
 /// Whether a member holds anything of this owner.
 pub(super) fn holds(objects: &Objects, owner: &Owner) -> bool {
-    owners(objects).contains(owner)
+    fn any<K: Resource<DynamicType = ()> + Clone + 'static>(store: &Store<K>, name: &str, owner: &Owner) -> bool {
+        let found = store.get(&ObjectRef::new(name).within(&owner.namespace));
+        found.is_some_and(|object| is_of(&*object, owner))
+    }
+    any(&objects.deployments, &owner.name, owner)
+        || any(&objects.services, &owner.name, owner)
+        || any(&objects.secrets, &credentials_name(&owner.name), owner)
+}
+
+/// Whether an object in a member is this owner's.
+fn is_of<K: Resource>(object: &K, owner: &Owner) -> bool {
+    let is = |key: &str, value: &str| object.labels().get(key).is_some_and(|label| label == value);
+    is(labels::OWNER_UID, &owner.uid)
+        && is(labels::MODEL_DEPLOYMENT, &owner.name)
+        && object.meta().namespace.as_deref() == Some(&owner.namespace)
 }
 
 /// Removes everything of an owner from a member. The Deployment goes after its pods, so that as long as anything runs
@@ -97,14 +125,14 @@ where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + 'static,
 {
     let api = Api::<K>::namespaced(member.client.clone(), &whose.namespace);
-    let theirs = |object: &K| owner(object).as_ref() == Some(whose) && object.meta().deletion_timestamp.is_none();
+    let theirs = |object: &K| is_of(object, whose) && object.meta().deletion_timestamp.is_none();
     for object in store.state().iter().filter(|object| theirs(object)) {
         let params = DeleteParams {
             preconditions: Some(Preconditions { uid: object.uid(), resource_version: None }),
             ..DeleteParams::foreground()
         };
         let name = object.name_any();
-        match call("delete", &name, api.delete(&name, &params)).await {
+        match call(member, "delete", &name, api.delete(&name, &params)).await {
             Err(MemberError::Refused { source, .. }) if is_gone(&source) => {}
             outcome => {
                 outcome?;

@@ -9,11 +9,13 @@ mod controller;
 mod dataset_replica;
 mod election;
 mod error;
+mod events;
 mod fleet;
 mod http;
 mod member_objects;
 mod metrics;
 mod model_deployment;
+mod own_writes;
 mod release;
 mod report;
 
@@ -22,6 +24,8 @@ pub(crate) use args::{LogFormat, OperatorArgs};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::join5;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::Api;
 use kube::runtime::events::{Recorder, Reporter};
@@ -39,6 +43,7 @@ use dataset_replica::Passes;
 use election::Election;
 use fleet::{Fleet, Triggers};
 use metrics::Metrics;
+use own_writes::OwnWrites;
 
 /// Changes in members that wait to be looked at; a member that changes faster waits.
 const TRIGGERS: usize = 1024;
@@ -146,15 +151,18 @@ async fn work(
     let reporter = Reporter { controller: "skyfleet-operator".to_owned(), instance: args.identity.clone() };
     let members = Triggers { clusters: cluster_triggers, models: model_triggers };
     let (model_controller, clusters) = model_deployment::controller(&hub, triggers(models));
+    let (events, event_writer) = events::events(Recorder::new(hub.clone(), reporter));
     let context = Arc::new(Context {
         fleet: Fleet::new(hub_id.clone(), members, metrics.clone()),
         hub_id,
         clusters,
+        models: model_controller.store(),
+        own_writes: OwnWrites::default(),
         books: Books::open(&hub).await.map_err(OperatorError::Books)?,
         max_lost_share: f64::from(args.max_lost_percent) / 100.0,
         namespace: args.namespace.clone(),
         loader: Loader { image: args.image.clone(), image_pull_policy: args.image_pull_policy.clone() },
-        recorder: Recorder::new(hub.clone(), reporter),
+        events,
         hub: hub.clone(),
         metrics,
     });
@@ -164,18 +172,18 @@ async fn work(
     let dataset_controller = dataset_replica::controller(&hub, triggers(ended_passes));
     let forget = forget_passes(dataset_controller.store(), passes.clone(), stop.clone());
     let for_datasets = passes.clone();
-    futures::join!(
+    let controllers = join5(
         run(
             cluster::controller(&hub, &args.namespace, triggers(changed_members)),
             cluster::reconcile,
             context.clone(),
             args.concurrency,
-            stop.clone()
+            stop.clone(),
         ),
         run(bucket::controller(&hub), bucket::reconcile, context.clone(), args.concurrency, stop.clone()),
         run(
             dataset_controller,
-            move |replica, context| dataset_replica::reconcile(replica, context, for_datasets.clone()),
+            move |replica, context, turn| dataset_replica::reconcile(replica, context, turn, for_datasets.clone()),
             context.clone(),
             args.concurrency,
             stop.clone(),
@@ -183,6 +191,7 @@ async fn work(
         run(model_controller, model_deployment::reconcile, context.clone(), args.concurrency, stop.clone()),
         forget,
     );
+    event_writer.write_during(Box::pin(controllers.map(drop))).await;
     passes.stop().await;
     Ok(())
 }

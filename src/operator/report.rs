@@ -5,7 +5,6 @@ use std::fmt::Debug;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{Api, PostParams};
 use kube::core::object::HasStatus;
-use kube::runtime::events::{Event, EventType};
 use kube::{Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -14,9 +13,6 @@ use skyfleet_api::{BucketStatus, ClusterStatus, DatasetReplicaStatus, ModelDeplo
 
 use super::context::{Context, FIELD_MANAGER};
 use super::error::ReconcileError;
-
-/// An event's note holds 1,024 bytes.
-const LONGEST_NOTE: usize = 1000;
 
 /// A status with conditions.
 pub(crate) trait Conditioned {
@@ -65,7 +61,7 @@ where
     if object.status() == Some(&status) {
         return Ok(object.clone());
     }
-    let event = event(object.status(), &status);
+    let news = news(object.status(), &status);
     let mut changed = object.clone();
     *changed.status_mut() = Some(status);
     changed.managed_fields_mut().clear();
@@ -74,51 +70,21 @@ where
         .replace_status(&object.name_any(), &params, &changed)
         .await
         .map_err(ReconcileError::hub("write the status"))?;
-    if let Some(event) = event {
-        send(context, object, &event).await;
+    if let Some((reason, message, warning)) = news {
+        context.events.tell(object, &reason, &message, warning);
     }
     Ok(written)
 }
 
-/// Writes an event about an object.
-pub(crate) async fn publish<K: Resource<DynamicType = ()>>(
-    context: &Context,
-    object: &K,
-    reason: &str,
-    note: &str,
-    warning: bool,
-) {
-    let event = Event {
-        type_: if warning { EventType::Warning } else { EventType::Normal },
-        reason: reason.to_owned(),
-        note: Some(note.chars().take(LONGEST_NOTE).collect()),
-        action: "Reconcile".to_owned(),
-        secondary: None,
-    };
-    send(context, object, &event).await;
-}
-
-async fn send<K: Resource<DynamicType = ()>>(context: &Context, object: &K, event: &Event) {
-    if let Err(error) = context.recorder.publish(event, &object.object_ref(&())).await {
-        tracing::warn!(%error, "an event could not be written; the status says the same");
-    }
-}
-
-/// The event that tells of a changed Ready condition; `None` when only details changed.
-fn event<S: Conditioned>(before: Option<&S>, after: &S) -> Option<Event> {
+/// What an event has to tell, its reason, its note and whether it is a warning: that Ready changed. `None` when only details did.
+fn news<S: Conditioned>(before: Option<&S>, after: &S) -> Option<(String, String, bool)> {
     let ready = find(after.conditions(), ConditionType::Ready)?;
     let said = before.and_then(|before| find(before.conditions(), ConditionType::Ready));
     if said.is_some_and(|said| (&said.status, &said.reason) == (&ready.status, &ready.reason)) {
         return None;
     }
     let stalled = find(after.conditions(), ConditionType::Stalled).is_some();
-    Some(Event {
-        type_: if stalled { EventType::Warning } else { EventType::Normal },
-        reason: ready.reason.clone(),
-        note: Some(ready.message.chars().take(LONGEST_NOTE).collect()),
-        action: "Reconcile".to_owned(),
-        secondary: None,
-    })
+    Some((ready.reason.clone(), ready.message.clone(), stalled))
 }
 
 /// The sentence for fields that this version does not act on.

@@ -22,6 +22,7 @@ use kube::{Client, Resource, ResourceExt};
 use skyfleet_api::Bucket;
 
 use super::context::Context;
+use super::controller::Turn;
 use super::error::ReconcileError;
 use super::report::write_status;
 
@@ -56,7 +57,11 @@ pub(super) fn controller(hub: &Client) -> Controller<DeserializeGuard<Bucket>> {
 ///
 /// # Errors
 /// The hub does not do what is asked. Whatever is wrong with the store is in the Bucket's conditions instead.
-pub(super) async fn reconcile(bucket: Arc<Bucket>, context: Arc<Context>) -> Result<Action, ReconcileError> {
+pub(super) async fn reconcile(
+    bucket: Arc<Bucket>,
+    context: Arc<Context>,
+    _turn: Turn,
+) -> Result<Action, ReconcileError> {
     if bucket.metadata.deletion_timestamp.is_some() {
         return Ok(Action::await_change());
     }

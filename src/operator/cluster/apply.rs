@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
-use kube::api::{Api, ListParams};
+use kube::api::Api;
 use skyfleet_api::conditions::Reason;
 use skyfleet_api::{Cluster, ModelDeployment, labels};
 
@@ -34,11 +34,15 @@ pub(super) async fn sweep(context: &Context, member: &Member) -> Result<(), Reco
     if held.is_empty() {
         return Ok(());
     }
-    let models = Api::<ModelDeployment>::all(context.hub.clone());
-    let owners =
-        models.list_metadata(&ListParams::default()).await.map_err(ReconcileError::hub("list the ModelDeployments"))?;
-    let alive: BTreeSet<String> = owners.items.iter().filter_map(ResourceExt::uid).collect();
-    for orphan in held.iter().filter(|owner| !alive.contains(&owner.uid)) {
+    let known: BTreeSet<String> = context.models.state().iter().filter_map(|model| model.uid()).collect();
+    for orphan in held.iter().filter(|owner| !known.contains(&owner.uid)) {
+        // The watch may be late: the hub itself has the last word on what is to be removed.
+        let models = Api::<ModelDeployment>::namespaced(context.hub.clone(), &orphan.namespace);
+        let found = models.get_metadata_opt(&orphan.name).await;
+        let found = found.map_err(ReconcileError::hub("look for the owner of what a member holds"))?;
+        if found.and_then(|model| model.uid()).as_ref() == Some(&orphan.uid) {
+            continue;
+        }
         tracing::info!(
             namespace = orphan.namespace,
             name = orphan.name,

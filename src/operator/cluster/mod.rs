@@ -20,6 +20,7 @@ use kube::{Client, ResourceExt};
 use skyfleet_api::{Cluster, labels};
 
 use super::context::Context;
+use super::controller::Turn;
 use super::error::ReconcileError;
 use super::fleet::Member;
 use super::report::write_status;
@@ -57,7 +58,11 @@ pub(super) fn controller(
 ///
 /// # Errors
 /// The hub does not do what is asked. Whatever is wrong with the member is in the Cluster's conditions instead.
-pub(super) async fn reconcile(cluster: Arc<Cluster>, context: Arc<Context>) -> Result<Action, ReconcileError> {
+pub(super) async fn reconcile(
+    cluster: Arc<Cluster>,
+    context: Arc<Context>,
+    _turn: Turn,
+) -> Result<Action, ReconcileError> {
     let api = Api::<Cluster>::all(context.hub.clone());
     finalizer(&api, labels::FINALIZER, cluster, |event| async {
         match event {

@@ -23,6 +23,7 @@ use kube::{Client, Resource, ResourceExt};
 use skyfleet_api::{Bucket, DatasetReplica};
 
 use super::context::Context;
+use super::controller::Turn;
 use super::error::ReconcileError;
 use super::report::write_status;
 use passes::Look;
@@ -65,6 +66,7 @@ pub(super) fn controller(
 pub(super) async fn reconcile(
     replica: Arc<DatasetReplica>,
     context: Arc<Context>,
+    _turn: Turn,
     passes: Arc<Passes>,
 ) -> Result<Action, ReconcileError> {
     let uid = replica.uid().unwrap_or_default();

@@ -48,6 +48,8 @@ pub(crate) struct Member {
     report: watch::Receiver<Report>,
     capacity: watch::Receiver<Option<Arc<Capacity>>>,
     answered: watch::Receiver<Instant>,
+    /// When a call that was not answered ended.
+    unanswered: watch::Sender<Option<Instant>>,
     synced: watch::Receiver<bool>,
 }
 
@@ -86,7 +88,9 @@ impl Member {
         });
         let (name, started) = (name.to_owned(), Instant::now());
         let (answered_sender, answered) = watch::channel(started);
-        let member = Arc::new(Self { name, client, objects, loads, started, report, capacity, answered, synced });
+        let unanswered = watch::Sender::new(None);
+        let member =
+            Arc::new(Self { name, client, objects, loads, started, report, capacity, answered, unanswered, synced });
         let telling = Telling {
             report: report_sender,
             capacity: capacity_sender,
@@ -115,6 +119,23 @@ impl Member {
     /// Whether it has not been heard for longer than it should.
     pub(crate) fn doubted(&self) -> bool {
         self.answered.borrow().elapsed() > DOUBT
+    }
+
+    /// Whether to call it now is likely to be in vain: it is doubted, or has not answered a probe since a call to it had no
+    /// answer.
+    pub(crate) fn silent(&self) -> bool {
+        let answered = *self.answered.borrow();
+        self.doubted() || self.unanswered.borrow().is_some_and(|unanswered| unanswered > answered)
+    }
+
+    /// A call to it had no answer in its time.
+    pub(crate) fn gave_no_answer(&self) {
+        self.unanswered.send_replace(Some(Instant::now()));
+    }
+
+    /// An address of one of its nodes.
+    pub(crate) fn node_address(&self) -> Option<String> {
+        self.report.borrow().inventory.as_ref()?.node_address.clone()
     }
 
     /// Whether its objects are known and can be changed.

@@ -48,7 +48,7 @@ pub(super) async fn apply(
     decisions: &Decisions,
 ) -> BTreeMap<String, Outcome> {
     let mut changes = Vec::new();
-    for (cluster, member) in snapshot.usable() {
+    for (cluster, member) in concerned(model, snapshot, decisions) {
         changes.push(change_member(context, model, cluster, member, decisions));
     }
     futures::stream::iter(changes).buffer_unordered(MEMBERS_AT_ONCE).collect().await
@@ -61,23 +61,46 @@ async fn change_member(
     member: &Member,
     decisions: &Decisions,
 ) -> (String, Outcome) {
-    let result = apply_member(context, model, cluster, member, decisions).await;
-    let node_address = member.report().inventory.and_then(|inventory| inventory.node_address);
-    let seen = || Outcome {
-        deployment: member.objects.deployments.get(&key(model)).map(|found| (*found).clone()),
-        service: member.objects.services.get(&key(model)).map(|found| (*found).clone()),
-        node_address: node_address.clone(),
-        error: None,
-    };
-    let outcome = match result {
+    let outcome = match apply_member(context, model, cluster, member, decisions).await {
         // What was just written is newer than what the watch has shown: by the old one a rollout that begins looks done.
         Ok(Some((deployment, service))) => {
+            let node_address = member.node_address();
             Outcome { deployment: Some(deployment), service: Some(service), node_address, error: None }
         }
-        Ok(None) => seen(),
-        Err(error) => Outcome { error: Some(error.to_string()), ..seen() },
+        Ok(None) => look_at(model, member),
+        Err(error) => Outcome { error: Some(error.to_string()), ..look_at(model, member) },
     };
     (cluster.to_owned(), outcome)
+}
+
+/// What members that can be changed show of the model now.
+pub(super) fn look(model: &ModelDeployment, snapshot: &Snapshot, decisions: &Decisions) -> BTreeMap<String, Outcome> {
+    let members = concerned(model, snapshot, decisions);
+    members.map(|(cluster, member)| (cluster.to_owned(), look_at(model, member))).collect()
+}
+
+/// Members that can be changed and hold, held or shall hold something of the model: a few of a large fleet.
+fn concerned<'a>(
+    model: &ModelDeployment,
+    snapshot: &'a Snapshot,
+    decisions: &Decisions,
+) -> impl Iterator<Item = (&'a str, &'a Member)> {
+    let owner = owner(model);
+    let placements = model.status.as_ref().map(|status| status.placements.as_slice()).unwrap_or_default();
+    snapshot.usable().into_iter().filter(move |(cluster, member)| {
+        decisions.plan.assignment(cluster).is_some()
+            || placements.iter().any(|placement| placement.cluster == *cluster)
+            || holds(&member.objects, &owner)
+    })
+}
+
+fn look_at(model: &ModelDeployment, member: &Member) -> Outcome {
+    Outcome {
+        deployment: member.objects.deployments.get(&key(model)).map(|found| (*found).clone()),
+        service: member.objects.services.get(&key(model)).map(|found| (*found).clone()),
+        node_address: member.node_address(),
+        error: None,
+    }
 }
 
 /// The key of a ModelDeployment's objects in a member.
@@ -133,7 +156,7 @@ async fn reduce(member: &Member, model: &ModelDeployment, replicas: i32) -> Resu
     let api = Api::<Deployment>::namespaced(member.client.clone(), &found.namespace().unwrap_or_default());
     let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
     let change = Patch::Merge(json!({"spec": {"replicas": replicas}}));
-    call("scale", &what(&*found), api.patch(&found.name_any(), &params, &change)).await.map(drop)
+    call(member, "scale", &what(&*found), api.patch(&found.name_any(), &params, &change)).await.map(drop)
 }
 
 /// Makes the member hold the share; gives its Deployment and Service as the member now has them.
@@ -171,19 +194,19 @@ where
     let api = Api::<K>::namespaced(member.client.clone(), &namespace);
     if found.is_none() {
         ensure_namespace(member, &namespace).await?;
-        refuse_foreign(&api, &name, &wanted).await?;
+        refuse_foreign(member, &api, &name, &wanted).await?;
     }
     // By force: the object is Skyfleet's, and what somebody changed in the fields it sets by hand is set right again.
     let params = PatchParams::apply(FIELD_MANAGER).force();
-    call("apply", &what(&wanted), api.patch(&name, &params, &Patch::Apply(&wanted))).await
+    call(member, "apply", &what(&wanted), api.patch(&name, &params, &Patch::Apply(&wanted))).await
 }
 
 /// An object of the same name that is not this ModelDeployment's is left alone.
-async fn refuse_foreign<K>(api: &Api<K>, name: &str, wanted: &K) -> Result<(), MemberError>
+async fn refuse_foreign<K>(member: &Member, api: &Api<K>, name: &str, wanted: &K) -> Result<(), MemberError>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
 {
-    let there = call("read", &what(wanted), api.get_metadata_opt(name)).await?;
+    let there = call(member, "read", &what(wanted), api.get_metadata_opt(name)).await?;
     let ours = |key: &str| there.as_ref().is_none_or(|there| there.labels().get(key) == wanted.labels().get(key));
     if ours(labels::HUB) && ours(labels::OWNER_UID) { Ok(()) } else { Err(MemberError::Foreign(what(wanted))) }
 }
@@ -194,14 +217,14 @@ fn what<K: Resource<DynamicType = ()>>(object: &K) -> String {
 
 async fn ensure_namespace(member: &Member, name: &str) -> Result<(), MemberError> {
     let api = Api::<Namespace>::all(member.client.clone());
-    if call("read the Namespace", name, api.get_metadata_opt(name)).await?.is_some() {
+    if call(member, "read the Namespace", name, api.get_metadata_opt(name)).await?.is_some() {
         return Ok(());
     }
     let mut namespace = Namespace::default();
     namespace.metadata.name = Some(name.to_owned());
     namespace.metadata.labels = Some([(labels::MANAGED_BY.to_owned(), labels::MANAGER.to_owned())].into());
     let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-    match call("create the Namespace", name, api.create(&params, &namespace)).await {
+    match call(member, "create the Namespace", name, api.create(&params, &namespace)).await {
         Err(MemberError::Refused { source, .. }) if matches!(&*source, kube::Error::Api(status) if status.code == 409) => {
             Ok(())
         }

@@ -5,10 +5,8 @@ use std::sync::Arc;
 
 use kube::ResourceExt;
 use kube::api::Api;
-use kube::core::DeserializeGuard;
-use skyfleet_api::cluster::{CapacityPolicy, Connection, Provider};
 use skyfleet_api::model_deployment::Strategy;
-use skyfleet_api::{Cluster, ClusterSpec, DatasetReplica, ModelDeployment, ModelDeploymentSpec};
+use skyfleet_api::{Cluster, DatasetReplica, ModelDeployment, ModelDeploymentSpec};
 
 use skyfleet_plan::load::Load;
 use skyfleet_plan::workload::metrics;
@@ -26,10 +24,8 @@ pub(super) struct Snapshot {
 
 /// A Cluster and, when the operator is connected to it, its member.
 pub(super) struct FleetCluster {
-    pub(super) cluster: Cluster,
+    pub(super) cluster: Arc<Cluster>,
     pub(super) member: Option<Arc<Member>>,
-    /// Its resource could be decoded.
-    pub(super) readable: bool,
 }
 
 /// The dataset that the model is in, and the Buckets it names.
@@ -103,32 +99,8 @@ pub(super) async fn clusters(context: &Context) -> Result<Vec<FleetCluster>, Rec
     // Before all are there, a cluster that is missing would look like one that has left.
     context.clusters.wait_until_ready().await.map_err(|_| ReconcileError::Stopping)?;
     let found = context.clusters.state();
-    Ok(found.iter().map(|cluster| fleet_cluster(context, cluster)).collect())
-}
-
-fn fleet_cluster(context: &Context, cluster: &DeserializeGuard<Cluster>) -> FleetCluster {
-    let name = cluster.name_any();
-    match &cluster.0 {
-        Ok(cluster) => FleetCluster { cluster: cluster.clone(), member: context.fleet.member(&name), readable: true },
-        Err(_) => FleetCluster { cluster: unreadable(&name), member: None, readable: false },
-    }
-}
-
-/// Stands for a Cluster that cannot be decoded: it is there, so what it holds counts, and nothing can be done with it.
-fn unreadable(name: &str) -> Cluster {
-    let connection =
-        Connection { server: None, ca_bundle: None, credentials_secret_ref: None, kubeconfig_secret_ref: None };
-    let spec = ClusterSpec {
-        provider: Provider::OnPremises,
-        region: String::new(),
-        zone: None,
-        connection,
-        taints: vec![],
-        prices: BTreeMap::new(),
-        capacity_policy: CapacityPolicy::Measured,
-        limits: BTreeMap::new(),
-    };
-    Cluster::new(name, spec)
+    let member = |cluster: &Cluster| context.fleet.member(cluster.metadata.name.as_deref()?);
+    Ok(found.into_iter().map(|cluster| FleetCluster { member: member(&cluster), cluster }).collect())
 }
 
 async fn dataset(context: &Context, namespace: &str, name: &str) -> Result<Dataset, ReconcileError> {

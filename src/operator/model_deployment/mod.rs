@@ -12,6 +12,7 @@ mod validate;
 
 pub(super) use explain::{NotExplained, explain};
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,15 +27,19 @@ use kube::{Client, ResourceExt};
 use skyfleet_api::{Bucket, Cluster, DatasetReplica, ModelDeployment, ModelDeploymentStatus, labels};
 use skyfleet_plan::autoscaling;
 use skyfleet_plan::placement::{News, Plan};
+use tokio::time::timeout;
 
 use super::context::Context;
+use super::controller::Turn;
 use super::error::ReconcileError;
-use super::report::{publish, write_status};
+use super::report::write_status;
 use rollout::Rollout;
 use validate::{Request, Verdict};
 
 /// How soon a fleet that is not fully known yet is looked at again.
 const UNKNOWN_INTERVAL: Duration = Duration::from_secs(2);
+/// How long a pass waits for members before another one may run.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// How soon a member that refused a change is asked again.
 const RETRY_INTERVAL: Duration = Duration::from_secs(15);
 
@@ -43,7 +48,7 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(15);
 pub(super) fn controller(
     hub: &Client,
     in_members: impl Stream<Item = ObjectRef<DeserializeGuard<ModelDeployment>>> + Send + 'static,
-) -> (Controller<DeserializeGuard<ModelDeployment>>, Store<DeserializeGuard<Cluster>>) {
+) -> (Controller<DeserializeGuard<ModelDeployment>>, Store<Cluster>) {
     let controller = Controller::new(Api::all(hub.clone()), watcher::Config::default());
     let (for_clusters, for_datasets, for_buckets) = (controller.store(), controller.store(), controller.store());
     let (clusters, changed_clusters) = fleet_watch::fleet_watch(hub);
@@ -74,11 +79,16 @@ fn all(
 ///
 /// # Errors
 /// The hub does not do what is asked. Whatever is wrong with members is in the conditions instead.
-pub(super) async fn reconcile(model: Arc<ModelDeployment>, context: Arc<Context>) -> Result<Action, ReconcileError> {
+pub(super) async fn reconcile(
+    model: Arc<ModelDeployment>,
+    context: Arc<Context>,
+    turn: Turn,
+) -> Result<Action, ReconcileError> {
     let api = Api::<ModelDeployment>::namespaced(context.hub.clone(), &model.namespace().unwrap_or_default());
+    let model = context.own_writes.newest(model);
     finalizer(&api, labels::FINALIZER, model, |event| async {
         match event {
-            Event::Apply(model) => keep(&model, &api, &context).await,
+            Event::Apply(model) => keep(&model, &api, &context, turn).await,
             Event::Cleanup(model) => delete(&model, &api, &context).await,
         }
     })
@@ -90,19 +100,20 @@ async fn keep(
     model: &ModelDeployment,
     api: &Api<ModelDeployment>,
     context: &Context,
+    turn: Turn,
 ) -> Result<Action, ReconcileError> {
     let snapshot = dereference::snapshot(context, model).await?;
     let now = jiff::Timestamp::now();
     let request = match validate::validate(model, &snapshot) {
         Verdict::Refused(findings) => {
-            write_status(context, api, model, status::without_plan(model, &findings, now)).await?;
+            write(context, api, model, status::without_plan(model, &findings, now)).await?;
             return Ok(Action::await_change());
         }
         Verdict::Unknown(findings) => {
             // What was said of this generation holds until more is known: a new leader's first look is no news of the pods.
             let said = model.status.as_ref().and_then(|status| status.observed_generation);
             if said != model.metadata.generation {
-                write_status(context, api, model, status::without_plan(model, &findings, now)).await?;
+                write(context, api, model, status::without_plan(model, &findings, now)).await?;
             }
             return Ok(Action::requeue(UNKNOWN_INTERVAL));
         }
@@ -113,7 +124,7 @@ async fn keep(
         Ok(decided) => decided,
         Err(error) => {
             let findings = validate::bad_selector(&error);
-            write_status(context, api, model, status::without_plan(model, &findings, now)).await?;
+            write(context, api, model, status::without_plan(model, &findings, now)).await?;
             return Ok(Action::await_change());
         }
     };
@@ -127,16 +138,27 @@ async fn keep(
     // Decisions are kept on the hub before members change: a crash from here on resumes with the same ones.
     let replicas = asked.question.request.replicas;
     let decisions = Decisions { replicas, plan, scaling: asked.scaling, request, rollout };
-    let model = match status::reserve(model, &decisions, now) {
+    let model = match status::reserve(model, &decisions, &apply::look(model, &snapshot, &decisions), now) {
         Some(reservation) => &reserve(context, api, model, reservation).await?,
         None => model,
     };
-    tell(context, model, &decisions).await;
-    let outcomes = apply::apply(context, model, &snapshot, &decisions).await;
+    tell(context, model, &decisions);
+    let outcomes = give_way(turn, apply::apply(context, model, &snapshot, &decisions)).await;
     let failed = outcomes.values().any(|outcome| outcome.error.is_some());
     let status = status::status(model, &decisions, &outcomes, jiff::Timestamp::now());
-    write_status(context, api, model, status).await?;
+    write(context, api, model, status).await?;
     Ok(next_look(&decisions, failed))
+}
+
+/// Work in members: when it takes long the turn goes to another pass, so that one member that does not answer holds up no
+/// model but its own.
+async fn give_way<T>(turn: Turn, work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    if let Ok(outcome) = timeout(PATIENCE, &mut work).await {
+        return outcome;
+    }
+    drop(turn);
+    work.await
 }
 
 /// Everything that a pass has decided.
@@ -156,17 +178,35 @@ async fn reserve(
     model: &ModelDeployment,
     reservation: ModelDeploymentStatus,
 ) -> Result<ModelDeployment, ReconcileError> {
-    let written = write_status(context, api, model, reservation).await;
+    let written = write(context, api, model, reservation).await;
     if written.is_err() {
         context.books.restore(model);
     }
     written
 }
 
+/// Writes a status, and remembers what the hub made of it.
+async fn write(
+    context: &Context,
+    api: &Api<ModelDeployment>,
+    model: &ModelDeployment,
+    status: ModelDeploymentStatus,
+) -> Result<ModelDeployment, ReconcileError> {
+    if model.status.as_ref() == Some(&status) {
+        return Ok(model.clone());
+    }
+    let written = write_status(context, api, model, status).await;
+    match &written {
+        Ok(written) => context.own_writes.wrote(written.clone()),
+        Err(_) => context.own_writes.forget(model),
+    }
+    written
+}
+
 /// Events of what is moved and brought out.
-async fn tell(context: &Context, model: &ModelDeployment, decisions: &Decisions) {
+fn tell(context: &Context, model: &ModelDeployment, decisions: &Decisions) {
     if let Some((reason, note, warning)) = decisions.rollout.news() {
-        publish(context, model, reason, &note, warning).await;
+        context.events.tell(model, reason, &note, warning);
     }
     for news in &decisions.plan.news {
         let (reason, note, warning) = match news {
@@ -174,7 +214,7 @@ async fn tell(context: &Context, model: &ModelDeployment, decisions: &Decisions)
             News::FailedBack(note) => ("FailedBack", note, false),
             News::Rebalanced(note) => ("Rebalanced", note, false),
         };
-        publish(context, model, reason, note, warning).await;
+        context.events.tell(model, reason, note, warning);
     }
 }
 
@@ -203,8 +243,9 @@ async fn delete(
     let clusters = dereference::clusters(context).await?;
     let Some(wait) = apply::remove_everywhere(context, model, &clusters, jiff::Timestamp::now()).await else {
         context.books.forget(model);
+        context.own_writes.forget(model);
         return Ok(Action::await_change());
     };
-    write_status(context, api, model, status::deleting(model, &wait, jiff::Timestamp::now())).await?;
+    write(context, api, model, status::deleting(model, &wait, jiff::Timestamp::now())).await?;
     Err(ReconcileError::NotYet(wait))
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::ResourceExt;
-use skyfleet_api::conditions::{Finding, Reason, conditions};
+use skyfleet_api::conditions::{ConditionType, Finding, Reason, conditions, is_true};
 use skyfleet_api::model_deployment::{AutoscalingStatus, PlacementStatus, RolloutPhase, RolloutStatus, ServiceType};
 use skyfleet_api::{ModelDeployment, ModelDeploymentStatus};
 use skyfleet_plan::failover::shortfall;
@@ -20,8 +20,14 @@ use super::validate::Request;
 /// Clusters of which a message says why they take no more; `explain` tells of all.
 const EXPLAINED: usize = 8;
 
-/// The status with what is decided now, to be written before anything is changed; `None` when it says so already.
-pub(super) fn reserve(model: &ModelDeployment, decisions: &Decisions, now: Timestamp) -> Option<ModelDeploymentStatus> {
+/// The status with what is decided now and what is seen before it is done, to be written before anything is changed; `None`
+/// when the decisions are written already.
+pub(super) fn reserve(
+    model: &ModelDeployment,
+    decisions: &Decisions,
+    seen: &BTreeMap<String, Outcome>,
+    now: Timestamp,
+) -> Option<ModelDeploymentStatus> {
     let earlier = model.status.clone().unwrap_or_default();
     let plan = &decisions.plan;
     let placements = reservations(&earlier, decisions, now);
@@ -30,18 +36,16 @@ pub(super) fn reserve(model: &ModelDeployment, decisions: &Decisions, now: Times
         placements.iter().map(|of| (of.cluster.clone(), numbers(of), of.revision.clone())).collect()
     };
     let rollout = decisions.rollout.status();
-    let changed = decided(&placements) != decided(&earlier.placements)
-        || plan.rebalanced != earlier.rebalance
-        || rollout != earlier.rollout.as_ref()
-        || scaling(decisions) != earlier.autoscaling;
-    changed.then(|| ModelDeploymentStatus {
-        placements,
-        rebalance: plan.rebalanced.clone(),
-        rollout: rollout.cloned(),
-        autoscaling: scaling(decisions),
-        strategy: plan.strategy.clone(),
-        selector: pod_selector(&model.name_any()),
-        ..earlier
+    let for_members = decided(&placements) != decided(&earlier.placements) || rollout != earlier.rollout.as_ref();
+    let changed = for_members || plan.rebalanced != earlier.rebalance || scaling(decisions) != earlier.autoscaling;
+    changed.then(|| {
+        let mut status = status(model, decisions, seen, now);
+        // The members were not told yet: that all looks well is of what was decided before.
+        if for_members && is_true(&status.conditions, ConditionType::Ready) {
+            let findings = waiting_for_pods(status.ready_replicas, decisions.replicas);
+            status.conditions = conditions(&earlier.conditions, &findings, model.metadata.generation, now);
+        }
+        status
     })
 }
 
@@ -253,6 +257,10 @@ fn findings(
         let left = left_behind(placements.iter().filter(unreachable));
         return Finding::ready(format!("{ready} of {wanted} replicas are ready in {serving} clusters{left}"));
     }
+    waiting_for_pods(ready, wanted)
+}
+
+fn waiting_for_pods(ready: i32, wanted: i32) -> Vec<Finding> {
     Finding::reconciling(Reason::WaitingForPods, format!("{ready} of {wanted} replicas are ready"))
 }
 

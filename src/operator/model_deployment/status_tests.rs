@@ -125,13 +125,16 @@ fn a_rollout_that_went_back_needs_a_person() {
 fn a_reservation_is_written_when_a_decision_changed_and_only_then() {
     let decisions = decided(&[("a", 4, 0, None)]);
     let model = model(&json!([]));
-    let reserved = reserve(&model, &decisions, at(10)).expect("a new decision");
+    let all_well = reserve(&model, &decisions, &outcomes(vec![("a", runs(4))]), at(10)).expect("a new decision");
+    assert_eq!(ready(&all_well).1, "WaitingForPods", "the four that run may be of an earlier decision");
+    let seen = outcomes(vec![("a", runs(0))]);
+    let reserved = reserve(&model, &decisions, &seen, at(10)).expect("a new decision");
     let shortfall = reserved.placements[0].shortfall.clone().expect("four were asked for");
     assert_eq!((shortfall.cause, shortfall.since.0), (ShortfallCause::Starting, at(10)));
     let mut written = model;
     written.status = Some(reserved);
-    assert_eq!(reserve(&written, &decisions, at(99)), None);
-    assert!(reserve(&written, &decided(&[("a", 3, 1, None)]), at(99)).is_some());
+    assert_eq!(reserve(&written, &decisions, &seen, at(99)), None);
+    assert!(reserve(&written, &decided(&[("a", 3, 1, None)]), &seen, at(99)).is_some());
 }
 
 #[test]

@@ -13,6 +13,7 @@ use skyfleet_plan::placement::Data;
 use skyfleet_plan::workload::{metrics, pod_shape};
 
 use super::dereference::{FleetCluster, Snapshot};
+use super::fleet_watch::is_readable;
 use super::model_source::{ModelState, model_source};
 use crate::operator::report::unsupported;
 
@@ -78,7 +79,7 @@ pub(super) fn bad_selector(error: &ParseExpressionError) -> Vec<Finding> {
 pub(super) fn known(fleet: &FleetCluster) -> bool {
     match &fleet.member {
         Some(member) => member.settled(),
-        None if !fleet.readable => true,
+        None if !is_readable(&fleet.cluster) => true,
         None => fleet.cluster.status.as_ref().is_some_and(|status| {
             status.observed_generation == fleet.cluster.metadata.generation
                 && is_true(&status.conditions, ConditionType::Stalled)
