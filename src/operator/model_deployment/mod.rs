@@ -185,18 +185,16 @@ async fn reserve(
     written
 }
 
-/// Writes a status, and remembers what the hub made of it.
+/// Writes a status unless it is there already, and remembers what the hub made of it.
 async fn write(
     context: &Context,
     api: &Api<ModelDeployment>,
     model: &ModelDeployment,
     status: ModelDeploymentStatus,
 ) -> Result<ModelDeployment, ReconcileError> {
-    if model.status.as_ref() == Some(&status) {
-        return Ok(model.clone());
-    }
     let written = write_status(context, api, model, status).await;
     match &written {
+        Ok(written) if written.resource_version() == model.resource_version() => {}
         Ok(written) => context.own_writes.wrote(written.clone()),
         Err(_) => context.own_writes.forget(model),
     }
