@@ -7,10 +7,11 @@ use tokio::task::JoinHandle;
 
 use super::args::OperatorArgs;
 
-/// A leader that has not renewed for so long is no leader any more, in seconds.
-const LEASE_SECONDS: u64 = 15;
-/// A leader renews so long before the lease ends, in seconds.
-const GRACE_SECONDS: u64 = 5;
+/// A leader that has not renewed for so long is no leader any more, in seconds. When its node is lost another one works
+/// within 10 s; the clocks of two replicas' nodes may differ by less than this.
+const LEASE_SECONDS: u64 = 8;
+/// A leader renews so long before the lease ends, in seconds: the hub may be away for that long.
+const GRACE_SECONDS: u64 = 4;
 
 /// Standing for election.
 pub(crate) struct Election {

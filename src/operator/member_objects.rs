@@ -46,6 +46,19 @@ pub(super) enum MemberError {
     Workload(#[from] skyfleet_plan::workload::WorkloadError),
 }
 
+impl MemberError {
+    /// The HTTP status that the member refused with.
+    pub(super) fn code(&self) -> Option<u16> {
+        match self {
+            Self::Refused { source, .. } => match &**source {
+                kube::Error::Api(status) => Some(status.code),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
 /// A call to a member within its limit.
 ///
 /// # Errors

@@ -94,7 +94,7 @@ async fn a_wrong_token_is_named_and_a_right_one_heals(hub: &Hub, member: &Cluste
 
 async fn the_second_takes_over_when_the_first_is_killed(first: OperatorProcess, second: &OperatorProcess) {
     first.kill().await;
-    // The lease ends after 15 s, so 30 s are enough for a machine with nothing else to do; twice that for one that has.
+    // The lease ends after 8 s, so 30 s are enough for a machine with nothing else to do; twice that for one that has.
     let takes_over = eventually("the second leads", || async { second.leads().await.then_some(()).ok_or(()) });
     tokio::time::timeout(Duration::from_mins(1), takes_over).await.expect("the second operator leads in time");
 }

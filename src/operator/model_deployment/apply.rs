@@ -1,26 +1,23 @@
 //! Makes each member hold its share, and only that.
 
 use std::collections::BTreeMap;
-use std::fmt::Debug;
 
 use futures::StreamExt;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Namespace, Service};
-use kube::api::{Api, Patch, PatchParams, PostParams};
-use kube::core::NamespaceResourceScope;
-use kube::runtime::reflector::{ObjectRef, Store};
+use k8s_openapi::api::core::v1::Service;
+use kube::api::{Api, Patch, PatchParams};
+use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::json;
 use skyfleet_api::{ModelDeployment, labels};
-use skyfleet_plan::workload::{Share, is_settled, sealed};
+use skyfleet_plan::workload::Share;
 
 use super::Decisions;
 use super::dereference::{FleetCluster, Snapshot};
-use super::model_source::{ModelState, VerifiedModel};
+use super::model_source::ModelState;
 use super::rollout::spec_for;
+use super::share;
 use super::validate::known;
 use crate::operator::context::{Context, FIELD_MANAGER};
 use crate::operator::fleet::Member;
@@ -144,7 +141,7 @@ async fn apply_member(
         model: verified.as_ref().map(|verified| &verified.source),
         loader: &context.loader,
     };
-    apply_share(member, &share, verified.as_ref()).await.map(Some)
+    share::apply(member, &share, verified.as_ref()).await.map(Some)
 }
 
 /// Takes replicas away where there are more, and changes nothing else.
@@ -156,80 +153,7 @@ async fn reduce(member: &Member, model: &ModelDeployment, replicas: i32) -> Resu
     let api = Api::<Deployment>::namespaced(member.client.clone(), &found.namespace().unwrap_or_default());
     let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
     let change = Patch::Merge(json!({"spec": {"replicas": replicas}}));
-    call(member, "scale", &what(&*found), api.patch(&found.name_any(), &params, &change)).await.map(drop)
-}
-
-/// Makes the member hold the share; gives its Deployment and Service as the member now has them.
-async fn apply_share(
-    member: &Member,
-    share: &Share<'_>,
-    verified: Option<&VerifiedModel>,
-) -> Result<(Deployment, Service), MemberError> {
-    // Made first of all, so that a spec that gives no Deployment changes nothing.
-    let deployment = share.deployment()?;
-    if let Some(verified) = verified {
-        ensure(member, &member.objects.secrets, share.credentials(verified.credentials.clone())).await?;
-    }
-    let service = ensure(member, &member.objects.services, share.service()).await?;
-    let deployment = ensure(member, &member.objects.deployments, deployment).await?;
-    Ok((deployment, service))
-}
-
-/// Writes `wanted` unless the member has it already; gives the object as the member now has it.
-async fn ensure<K>(member: &Member, known: &Store<K>, wanted: K) -> Result<K, MemberError>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + Serialize
-        + DeserializeOwned
-        + 'static,
-{
-    let wanted = sealed(wanted);
-    let found = known.get(&ObjectRef::from_obj(&wanted));
-    if let Some(found) = found.as_ref().filter(|found| is_settled(&wanted, &***found)) {
-        return Ok((**found).clone());
-    }
-    let (name, namespace) = (wanted.name_any(), wanted.namespace().unwrap_or_default());
-    let api = Api::<K>::namespaced(member.client.clone(), &namespace);
-    if found.is_none() {
-        ensure_namespace(member, &namespace).await?;
-        refuse_foreign(member, &api, &name, &wanted).await?;
-    }
-    // By force: the object is Skyfleet's, and what somebody changed in the fields it sets by hand is set right again.
-    let params = PatchParams::apply(FIELD_MANAGER).force();
-    call(member, "apply", &what(&wanted), api.patch(&name, &params, &Patch::Apply(&wanted))).await
-}
-
-/// An object of the same name that is not this ModelDeployment's is left alone.
-async fn refuse_foreign<K>(member: &Member, api: &Api<K>, name: &str, wanted: &K) -> Result<(), MemberError>
-where
-    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
-{
-    let there = call(member, "read", &what(wanted), api.get_metadata_opt(name)).await?;
-    let ours = |key: &str| there.as_ref().is_none_or(|there| there.labels().get(key) == wanted.labels().get(key));
-    if ours(labels::HUB) && ours(labels::OWNER_UID) { Ok(()) } else { Err(MemberError::Foreign(what(wanted))) }
-}
-
-fn what<K: Resource<DynamicType = ()>>(object: &K) -> String {
-    format!("{} {}/{}", K::kind(&()), object.namespace().unwrap_or_default(), object.name_any())
-}
-
-async fn ensure_namespace(member: &Member, name: &str) -> Result<(), MemberError> {
-    let api = Api::<Namespace>::all(member.client.clone());
-    if call(member, "read the Namespace", name, api.get_metadata_opt(name)).await?.is_some() {
-        return Ok(());
-    }
-    let mut namespace = Namespace::default();
-    namespace.metadata.name = Some(name.to_owned());
-    namespace.metadata.labels = Some([(labels::MANAGED_BY.to_owned(), labels::MANAGER.to_owned())].into());
-    let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-    match call(member, "create the Namespace", name, api.create(&params, &namespace)).await {
-        Err(MemberError::Refused { source, .. }) if matches!(&*source, kube::Error::Api(status) if status.code == 409) => {
-            Ok(())
-        }
-        outcome => outcome.map(|_| ()),
-    }
+    call(member, "scale", &share::what(&*found), api.patch(&found.name_any(), &params, &change)).await.map(drop)
 }
 
 fn owner(model: &ModelDeployment) -> Owner {

@@ -7,6 +7,7 @@ mod explain;
 mod fleet_watch;
 mod model_source;
 mod rollout;
+mod share;
 mod status;
 mod validate;
 

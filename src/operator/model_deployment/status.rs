@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{Service, ServicePort};
 use kube::ResourceExt;
 use skyfleet_api::conditions::{ConditionType, Finding, Reason, conditions, is_true};
 use skyfleet_api::model_deployment::{AutoscalingStatus, PlacementStatus, RolloutPhase, RolloutStatus, ServiceType};
 use skyfleet_api::{ModelDeployment, ModelDeploymentStatus};
 use skyfleet_plan::failover::shortfall;
 use skyfleet_plan::placement::{Assignment, Exclusion, Plan, Verdict};
-use skyfleet_plan::workload::pod_selector;
+use skyfleet_plan::workload::{pod_selector, service_port};
 
 use super::Decisions;
 use super::apply::Outcome;
@@ -180,7 +181,7 @@ fn observed(
         replicas: counts.and_then(|counts| counts.replicas).unwrap_or(0),
         ready,
         shortfall: shortfall(placement.shortfall.as_ref(), ready, in_force, false, now),
-        endpoint: endpoint(model, outcome),
+        endpoint: endpoint(model, outcome, in_force > 0),
         model_digest: digest,
         why,
         ..placement
@@ -188,19 +189,25 @@ fn observed(
 }
 
 /// Where the Service is reached, as far as its type allows; `None` while the cloud has not given it an address.
-fn endpoint(model: &ModelDeployment, outcome: &Outcome) -> Option<String> {
-    let service = outcome.service.as_ref()?;
-    let port = service.spec.as_ref()?.ports.as_ref()?.first()?;
+fn endpoint(model: &ModelDeployment, outcome: &Outcome, wanted: bool) -> Option<String> {
+    let service = outcome.service.as_ref();
     match model.spec.service.type_ {
+        // Known before the Service is there: to wait for it would be one more write of the status.
         ServiceType::ClusterIP => {
-            Some(format!("{}.{}.svc:{}", service.name_any(), service.namespace().unwrap_or_default(), port.port))
+            let there = service.is_some() || (wanted && outcome.error.is_none());
+            let namespace = model.namespace().unwrap_or_default();
+            there.then(|| format!("{}.{namespace}.svc:{}", model.name_any(), service_port(&model.spec)))
         }
-        ServiceType::NodePort => Some(format!("{}:{}", outcome.node_address.as_deref()?, port.node_port?)),
+        ServiceType::NodePort => Some(format!("{}:{}", outcome.node_address.as_deref()?, port(service?)?.node_port?)),
         ServiceType::LoadBalancer => {
-            let ingress = service.status.as_ref()?.load_balancer.as_ref()?.ingress.as_ref()?.first()?.clone();
-            Some(format!("{}:{}", ingress.hostname.or(ingress.ip)?, port.port))
+            let ingress = service?.status.as_ref()?.load_balancer.as_ref()?.ingress.as_ref()?.first()?.clone();
+            Some(format!("{}:{}", ingress.hostname.or(ingress.ip)?, port(service?)?.port))
         }
     }
+}
+
+fn port(service: &Service) -> Option<&ServicePort> {
+    service.spec.as_ref()?.ports.as_ref()?.first()
 }
 
 fn findings(

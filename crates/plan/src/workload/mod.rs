@@ -101,7 +101,6 @@ impl Share<'_> {
     #[must_use]
     pub fn service(&self) -> Service {
         let service = &self.spec.service;
-        let target = preset::port(&self.spec.runtime);
         Service {
             metadata: ObjectMeta {
                 annotations: (!service.annotations.is_empty()).then(|| service.annotations.clone()),
@@ -112,8 +111,8 @@ impl Share<'_> {
                 selector: Some(self.selector()),
                 ports: Some(vec![ServicePort {
                     name: Some("http".to_owned()),
-                    port: service.port.unwrap_or(target),
-                    target_port: Some(IntOrString::Int(target)),
+                    port: service_port(self.spec),
+                    target_port: Some(IntOrString::Int(preset::port(&self.spec.runtime))),
                     ..ServicePort::default()
                 }]),
                 ..ServiceSpec::default()
@@ -145,6 +144,12 @@ impl Share<'_> {
             ..ObjectMeta::default()
         }
     }
+}
+
+/// The port of the Service in front of the replicas.
+#[must_use]
+pub fn service_port(spec: &ModelDeploymentSpec) -> i32 {
+    spec.service.port.unwrap_or_else(|| preset::port(&spec.runtime))
 }
 
 /// What one replica needs of a node: read off the template that its member will be given, whatever the cluster.
