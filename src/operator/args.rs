@@ -29,7 +29,7 @@ pub(crate) struct OperatorArgs {
     #[arg(long, env = "SKYFLEET_IMAGE_PULL_POLICY")]
     pub(crate) image_pull_policy: Option<String>,
     /// Objects of one kind that are worked on at once. A pass mostly waits for the hub and for members.
-    #[arg(long, env = "SKYFLEET_CONCURRENCY", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=256))]
+    #[arg(long, env = "SKYFLEET_CONCURRENCY", default_value_t = 24, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) concurrency: u16,
     /// Mirror passes that run at once. Each holds at most 256 MiB of content.
     #[arg(long, env = "SKYFLEET_MIRROR_PASSES", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]

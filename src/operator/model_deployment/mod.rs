@@ -40,7 +40,7 @@ use validate::{Request, Verdict};
 /// How soon a fleet that is not fully known yet is looked at again.
 const UNKNOWN_INTERVAL: Duration = Duration::from_secs(2);
 /// How long a pass waits for members before another one may run.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_millis(250);
 /// How soon a member that refused a change is asked again.
 const RETRY_INTERVAL: Duration = Duration::from_secs(15);
 

@@ -18,9 +18,16 @@ pub(crate) struct Mark {
     time: Timestamp,
 }
 
-/// The arrivals of writes of a status, by ModelDeployment, in order.
+/// The writes of a status, by ModelDeployment, in order of their arrival.
 #[derive(Debug, Default)]
-pub(crate) struct StatusWrites(BTreeMap<String, Vec<Instant>>);
+pub(crate) struct StatusWrites(BTreeMap<String, Vec<StatusWrite>>);
+
+#[derive(Debug)]
+struct StatusWrite {
+    received: Instant,
+    /// The version of the object that it was computed from.
+    version: u64,
+}
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -31,6 +38,7 @@ struct Entry {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Object {
     #[serde(default)]
     resource: String,
@@ -38,6 +46,8 @@ struct Object {
     subresource: String,
     #[serde(default)]
     name: String,
+    #[serde(default)]
+    resource_version: String,
 }
 
 #[derive(Deserialize)]
@@ -75,19 +85,20 @@ impl Mark {
             }
             let since = entry.request_received_timestamp.duration_since(self.time);
             let since = Duration::try_from(since).unwrap_or_default();
-            writes.0.entry(object.name).or_default().push(self.instant + since);
+            let Ok(version) = object.resource_version.parse() else { continue };
+            let write = StatusWrite { received: self.instant + since, version };
+            writes.0.entry(object.name).or_default().push(write);
         }
-        writes.0.values_mut().for_each(|times| times.sort_unstable());
+        writes.0.values_mut().for_each(|writes| writes.sort_unstable_by_key(|write| write.received));
         writes
     }
 }
 
 impl StatusWrites {
-    /// The first write at or after a moment: a write that was computed before a change is refused, so that the first one
-    /// after it has the decision.
-    pub(crate) fn first_after(&self, name: &str, moment: Instant) -> Option<Instant> {
-        let times = self.0.get(name)?;
-        times.get(times.partition_point(|time| *time < moment)).copied()
+    /// The first write that was computed from this version of the object or a later one: it has the decision.
+    pub(crate) fn first_of(&self, name: &str, version: u64) -> Option<Instant> {
+        let first = self.0.get(name)?.iter().find(|write| write.version >= version)?;
+        Some(first.received)
     }
 }
 
@@ -95,29 +106,28 @@ impl StatusWrites {
 mod tests {
     use super::*;
 
-    fn entry(second: &str, resource: &str, subresource: &str, code: u16) -> String {
+    fn entry(second: &str, resource: &str, subresource: &str, code: u16, version: u64) -> String {
         format!(
-            r#"{{"requestReceivedTimestamp":"2026-01-01T00:00:{second}Z","verb":"update","objectRef":{{"resource":"{resource}","subresource":"{subresource}","name":"m"}},"responseStatus":{{"code":{code}}}}}"#
+            r#"{{"requestReceivedTimestamp":"2026-01-01T00:00:{second}Z","verb":"update","objectRef":{{"resource":"{resource}","subresource":"{subresource}","name":"m","resourceVersion":"{version}"}},"responseStatus":{{"code":{code}}}}}"#
         )
     }
 
     #[test]
-    fn the_first_accepted_status_after_a_change_is_found() {
+    fn the_first_accepted_status_of_a_version_is_found() {
         let time: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
         let mark = Mark { offset: 0, instant: Instant::now(), time };
         let log = [
-            entry("01.000000", "modeldeployments", "status", 200),
-            entry("02.000000", "modeldeployments", "scale", 200),
-            entry("02.500000", "modeldeployments", "status", 409),
-            entry("03.000000", "clusters", "status", 200),
-            entry("03.250000", "modeldeployments", "status", 200),
+            entry("01.000000", "modeldeployments", "status", 200, 6),
+            entry("02.500000", "modeldeployments", "status", 409, 11),
+            entry("03.000000", "clusters", "status", 200, 10),
+            entry("03.250000", "modeldeployments", "status", 200, 12),
             "{\"half a line".to_owned(),
         ];
         let writes = mark.read(&log.join("\n"));
         let at = |milliseconds| mark.instant + Duration::from_millis(milliseconds);
-        assert_eq!(writes.first_after("m", at(500)), Some(at(1000)));
-        assert_eq!(writes.first_after("m", at(2000)), Some(at(3250)));
-        assert_eq!(writes.first_after("m", at(3251)), None);
-        assert_eq!(writes.first_after("other", at(0)), None);
+        assert_eq!(writes.first_of("m", 5), Some(at(1000)));
+        assert_eq!(writes.first_of("m", 10), Some(at(3250)));
+        assert_eq!(writes.first_of("m", 13), None);
+        assert_eq!(writes.first_of("other", 0), None);
     }
 }

@@ -117,7 +117,7 @@ impl Outcome {
     #[allow(clippy::cast_precision_loss, reason = "small counts")]
     pub(crate) fn figures(&self, prefix: &str) -> Vec<Figure> {
         let since = |done: &Done, from: Instant| Some(done.arrived?.saturating_duration_since(from));
-        let decisions = self.sorted(|done| since(done, self.decisions.first_after(&done.name, done.sent)?));
+        let decisions = self.sorted(|done| since(done, self.decisions.first_of(&done.name, done.version?)?));
         let changes = self.sorted(|done| since(done, done.sent));
         let seconds = self.elapsed.as_secs_f64();
         let percentiles = |what: &str, times: &[Duration]| {

@@ -44,6 +44,8 @@ struct Change {
     /// What was decided before. Where it was the same the change is not to be waited for.
     before: Shares,
     sent: Instant,
+    /// The version of the object that has it, once the hub has answered.
+    version: Option<u64>,
     /// Whether the hub's status has it.
     decided: bool,
     /// The last object that is different for it.
@@ -55,6 +57,8 @@ struct Change {
 pub(crate) struct Done {
     pub(crate) name: String,
     pub(crate) sent: Instant,
+    /// The version of the object that had it.
+    pub(crate) version: Option<u64>,
     /// When the last member had it; `None` when no member that answers was concerned.
     pub(crate) arrived: Option<Instant>,
 }
@@ -96,7 +100,14 @@ impl Ledger {
     pub(crate) fn begin(&mut self, name: &str, wanted: i64, at: Instant) {
         let model = self.models.entry(name.to_owned()).or_default();
         model.look = Look::Old;
-        model.change = Some(Change { wanted, before: model.decided.clone(), sent: at, decided: false, arrived: None });
+        model.change = Some(Change { wanted, before: model.decided.clone(), sent: at, version: None, decided: false, arrived: None });
+    }
+
+    /// The hub has taken the change, and this version of the object has it.
+    pub(crate) fn accepted(&mut self, name: &str, version: Option<u64>) {
+        if let Some(change) = self.models.get_mut(name).and_then(|model| model.change.as_mut()) {
+            change.version = version;
+        }
     }
 
     /// The change was refused: it is not waited for.
@@ -150,8 +161,8 @@ impl Ledger {
         if !told {
             return;
         }
-        if let Some(Change { sent, arrived, .. }) = model.change.take() {
-            self.done.push(Done { name: name.to_owned(), sent, arrived });
+        if let Some(Change { sent, version, arrived, .. }) = model.change.take() {
+            self.done.push(Done { name: name.to_owned(), sent, version, arrived });
         }
     }
 }
@@ -178,7 +189,7 @@ mod tests {
     }
 
     fn done(sent: Instant, arrived: Option<Instant>) -> Vec<Done> {
-        vec![Done { name: "m".to_owned(), sent, arrived }]
+        vec![Done { name: "m".to_owned(), sent, version: None, arrived }]
     }
 
     #[test]

@@ -85,8 +85,9 @@ impl Models {
         self.book.open().begin(name, replicas, Instant::now());
         let patch = Patch::Merge(json!({"spec": {"replicas": replicas}}));
         let outcome = self.api.patch_scale(name, &PatchParams::default(), &patch).await;
-        if outcome.is_err() {
-            self.book.open().forget(name);
+        match &outcome {
+            Ok(scale) => self.book.open().accepted(name, scale.resource_version().and_then(|version| version.parse().ok())),
+            Err(_) => self.book.open().forget(name),
         }
         outcome.map(drop).map_err(BenchError::hub("scale a ModelDeployment"))
     }

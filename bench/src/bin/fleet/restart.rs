@@ -71,17 +71,23 @@ pub(crate) async fn restart(
     *operator = Operator::start(program, hub, &identity)?;
     let model = settled_model(models)?;
     models.scale(&model.0, model.1 + 1).await?;
-    let (mut pass, mut object) = (None, None);
+    let (mut pass, mut object, mut unheard) = (None, None, false);
     until("the operator to work again", LIMIT, Duration::from_millis(10), async || {
         operator.check()?;
         if pass.is_none() && operator.passes().await.is_some_and(|passes| passes.done > 0.0) {
             pass = Some(operator.started.elapsed());
         }
         if object.is_none() {
-            let arrived = models.book.open().take_done().first().and_then(|done| done.arrived);
+            let done = models.book.open().take_done();
+            unheard |= done.iter().any(|done| done.arrived.is_none());
+            let arrived = done.first().and_then(|done| done.arrived);
             object = arrived.map(|arrived| arrived.saturating_duration_since(operator.started));
         }
-        Ok(if pass.is_some() && object.is_some() { Ok(()) } else { Err(format!("{pass:?}, {object:?}")) })
+        let seen = || {
+            let place = if unheard { "a member that does not answer" } else { "no member yet" };
+            format!("first pass {pass:?}; {} asked for {} replicas: at {place}", model.0, model.1 + 1)
+        };
+        Ok(if pass.is_some() && object.is_some() { Ok(()) } else { Err(seen()) })
     })
     .await?;
     let figures = [("to_first_pass", pass), ("to_object", object)].map(|(what, time)| {
