@@ -28,12 +28,16 @@ struct Identity<'a> {
     group: Option<&'a str>,
 }
 
-const CLIENTS: [Identity; 5] = [
+/// Who the API server is to servers of further APIs, which take a caller's name from it and from nobody else.
+pub(crate) const FRONT_PROXY: &str = "front-proxy-client";
+
+const CLIENTS: [Identity; 6] = [
     Identity { file: "admin", user: "skyfleet-lab-admin", group: Some("system:masters") },
     Identity { file: "apiserver-kubelet-client", user: "kube-apiserver-kubelet-client", group: Some("system:masters") },
     Identity { file: "controller-manager", user: "system:kube-controller-manager", group: None },
     Identity { file: "scheduler", user: "system:kube-scheduler", group: None },
     Identity { file: "proxy", user: "system:kube-proxy", group: None },
+    Identity { file: FRONT_PROXY, user: FRONT_PROXY, group: None },
 ];
 
 impl Credentials {

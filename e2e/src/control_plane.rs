@@ -9,6 +9,7 @@ use kube::Api;
 use kube::api::{GetParams, Request};
 
 use crate::addresses::API_SERVER_PORT;
+use crate::certificates::FRONT_PROXY;
 use crate::cluster::Cluster;
 use crate::error::LabError;
 use crate::state::write_atomically;
@@ -93,6 +94,13 @@ fn api_server(cluster: &Cluster) -> Vec<String> {
         ("kubelet-certificate-authority", file("ca.crt")),
         ("kubelet-client-certificate", file("apiserver-kubelet-client.crt")),
         ("kubelet-client-key", file("apiserver-kubelet-client.key")),
+        ("requestheader-client-ca-file", file("ca.crt")),
+        ("requestheader-allowed-names", FRONT_PROXY.into()),
+        ("requestheader-username-headers", "X-Remote-User".into()),
+        ("requestheader-group-headers", "X-Remote-Group".into()),
+        ("requestheader-extra-headers-prefix", "X-Remote-Extra-".into()),
+        ("proxy-client-cert-file", file(&format!("{FRONT_PROXY}.crt"))),
+        ("proxy-client-key-file", file(&format!("{FRONT_PROXY}.key"))),
         // A node's name resolves nowhere.
         ("kubelet-preferred-address-types", "InternalIP".into()),
         ("authorization-mode", "Node,RBAC".into()),

@@ -1,14 +1,17 @@
-//! What the lab runs besides Kubernetes: the images of this work tree's programs, the model they serve, and helm.
-//! Everything is made once and kept in the cache folder; everything blocks, so call it off the async threads.
+//! What the lab runs besides Kubernetes: the images of this work tree's programs, the model they serve, helm, and an
+//! adapter of metrics. Everything is made once and kept in the cache folder; everything blocks, so call it off the async
+//! threads.
 
 mod cargo;
 mod helm;
 mod images;
 mod libraries;
+mod metrics_adapter;
 mod model;
 
 pub use helm::{HELM_VERSION, helm};
 pub use images::{BuiltImage, inference_server_image, skyfleet_image, skyfleet_program};
+pub use metrics_adapter::{METRICS_ADAPTER_VERSION, metrics_adapter};
 pub use model::{MODEL_FILES, ModelFile, model};
 
 use std::path::Path;

@@ -22,6 +22,8 @@ enum Artifact {
     Garage,
     /// The helm program
     Helm,
+    /// The adapter that gives a HorizontalPodAutoscaler its metrics
+    MetricsAdapter,
     /// The folder with the demo's model
     Model,
     /// The operator's image: its reference and its archive
@@ -52,6 +54,7 @@ fn make(artifact: Artifact) -> Result<String, LabError> {
         Artifact::PauseImage => tools::pause_image()?.display().to_string(),
         Artifact::Garage => object_store::garage_binary()?.display().to_string(),
         Artifact::Helm => artifacts::helm()?.display().to_string(),
+        Artifact::MetricsAdapter => artifacts::metrics_adapter()?.display().to_string(),
         Artifact::Model => artifacts::model()?.display().to_string(),
         Artifact::SkyfleetImage => image(artifacts::skyfleet_image()?),
         Artifact::InferenceServerImage => image(artifacts::inference_server_image()?),

@@ -148,9 +148,17 @@ impl Fleet {
     /// # Errors
     /// When the upload fails; with what it said.
     pub async fn upload(&self, file: &Path, bucket: &str, object: &str) -> Result<String, LabError> {
+        let file = file.display().to_string();
+        self.skyfleet(&["upload", "--namespace", NAMESPACE, &file, bucket, object]).await
+    }
+
+    /// Runs the `skyfleet` program against the hub and gives its standard output.
+    ///
+    /// # Errors
+    /// When it fails; with what it said.
+    pub async fn skyfleet(&self, arguments: &[&str]) -> Result<String, LabError> {
         let mut command = tokio::process::Command::new(&self.artifacts.program);
-        command.env("KUBECONFIG", self.kubeconfig()?);
-        command.args(["upload", "--namespace", NAMESPACE]).arg(file).args([bucket, object]);
+        command.env("KUBECONFIG", self.kubeconfig()?).args(arguments);
         output_of(command, "").await
     }
 

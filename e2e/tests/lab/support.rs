@@ -51,11 +51,22 @@ pub(crate) async fn eventually<T, E: Debug, F: Future<Output = Result<T, E>>>(
     }
 }
 
+/// Posts JSON, over plain HTTP.
+pub(crate) async fn post(address: &str, path: &str, body: &str) -> Result<String, String> {
+    let length = body.len();
+    let head = "Host: localhost\r\nContent-Type: application/json";
+    exchange(address, &format!("POST {path} HTTP/1.0\r\n{head}\r\nContent-Length: {length}\r\n\r\n{body}")).await
+}
+
 /// The body of a plain HTTP GET.
 pub(crate) async fn get(address: &str, path: &str) -> Result<String, String> {
+    exchange(address, &format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n")).await
+}
+
+async fn exchange(address: &str, request: &str) -> Result<String, String> {
     let exchange = async {
         let mut stream = TcpStream::connect(address).await?;
-        stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").as_bytes()).await?;
+        stream.write_all(request.as_bytes()).await?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await?;
         Ok::<_, std::io::Error>(answer)

@@ -1,32 +1,23 @@
 //! Load decides the number of replicas: up under load, down without, to zero and back.
 
-use std::time::Duration;
-
 use serde_json::json;
-use skyfleet_e2e::fleet::{Fleet, HUB, MEMBERS, NAMESPACE, embed};
-use tokio::task::JoinSet;
+use skyfleet_e2e::fleet::{Fleet, HUB, MEMBERS, NAMESPACE};
 
-use super::fleet_state::{json, nothing_is_left, wait_ready};
+use super::fleet_state::{json, nothing_is_left, patch, wait_ready};
+use super::load::{Load, metrics};
 use crate::support::eventually;
 
-/// Requests that are under way at any moment, in each cluster.
-const CLIENTS: usize = 4;
-
 pub(super) async fn replicas_follow_the_load(fleet: &Fleet) {
-    let metrics = json!({
-        "inFlight": "inference_requests_in_flight", "queued": "inference_requests_queued",
-        "requests": "inference_requests_total", "errors": "inference_request_errors_total",
-    });
     let autoscaling = json!({
         "minReplicas": 3, "maxReplicas": 6, "targetInFlight": 2, "targetQueued": 1,
         "scaleDownSeconds": 5, "idleSeconds": 10,
     });
-    patch(fleet, &json!({"spec": {"runtime": {"metrics": metrics}, "autoscaling": autoscaling}})).await;
+    patch(fleet, &json!({"spec": {"runtime": {"metrics": metrics()}, "autoscaling": autoscaling}})).await;
     replicas(fleet, "idle: as few as may be", |replicas| replicas == 3).await;
 
-    let mut clients = load(fleet).await;
+    let load = Load::start(fleet, &MEMBERS).await;
     replicas(fleet, "under load: more", |replicas| replicas > 3).await;
-    clients.shutdown().await;
+    load.end().await;
     replicas(fleet, "idle again: as few as may be", |replicas| replicas == 3).await;
 
     patch(fleet, &json!({"spec": {"autoscaling": {"minReplicas": 0}}})).await;
@@ -42,11 +33,6 @@ pub(super) async fn replicas_follow_the_load(fleet: &Fleet) {
     wait_ready(fleet, "modeldeployment", "minilm").await;
 }
 
-async fn patch(fleet: &Fleet, patch: &serde_json::Value) {
-    let patch = patch.to_string();
-    fleet.kubectl(HUB, &["patch", "modeldeployment", "minilm", "--type", "merge", "-p", &patch], "").await.unwrap();
-}
-
 /// Waits until so many are decided.
 async fn replicas(fleet: &Fleet, what: &str, enough: impl Fn(i64) -> bool) {
     eventually(what, || async {
@@ -59,24 +45,4 @@ async fn replicas(fleet: &Fleet, what: &str, enough: impl Fn(i64) -> bool) {
     .await;
     let status = &json(fleet, HUB, &["get", "modeldeployment", "minilm", "-n", NAMESPACE]).await["status"];
     println!("{what}: {}", status["autoscaling"]);
-}
-
-/// Clients that ask without a pause, at every endpoint, until they are ended.
-async fn load(fleet: &Fleet) -> JoinSet<()> {
-    let status = json(fleet, HUB, &["get", "modeldeployment", "minilm", "-n", NAMESPACE]).await;
-    let mut clients = JoinSet::new();
-    for placement in status["status"]["placements"].as_array().unwrap() {
-        let endpoint = placement["endpoint"].as_str().unwrap();
-        for _ in 0..CLIENTS {
-            let endpoint = endpoint.to_owned();
-            clients.spawn(async move {
-                loop {
-                    if embed(&endpoint, &"a rather long sentence ".repeat(20)).await.is_err() {
-                        tokio::time::sleep(Duration::from_millis(100)).await;
-                    }
-                }
-            });
-        }
-    }
-    clients
 }

@@ -31,6 +31,23 @@ pub(super) async fn wait_ready(fleet: &Fleet, kind: &str, name: &str) {
     .await;
 }
 
+/// Changes the example's ModelDeployment.
+pub(super) async fn patch(fleet: &Fleet, patch: &Value) {
+    let patch = patch.to_string();
+    fleet.kubectl(HUB, &["patch", "modeldeployment", "minilm", "--type", "merge", "-p", &patch], "").await.unwrap();
+}
+
+/// Waits until each member, in the order of [`MEMBERS`], has so many replicas, all ready.
+pub(super) async fn wait_for_shares(fleet: &Fleet, shares: [i64; 3]) {
+    let wanted: BTreeMap<_, _> =
+        MEMBERS.iter().zip(shares).map(|(member, share)| ((*member).to_owned(), (share, share))).collect();
+    eventually(&format!("replicas {wanted:?}"), || async {
+        let found = placements(fleet).await;
+        if found == wanted { Ok(()) } else { Err(format!("{found:?}")) }
+    })
+    .await;
+}
+
 /// The example's replicas by cluster: desired and ready, as the hub's status says.
 pub(super) async fn placements(fleet: &Fleet) -> BTreeMap<String, (i64, i64)> {
     let model = json(fleet, HUB, &["get", "modeldeployment", "minilm", "-n", NAMESPACE]).await;

@@ -4,10 +4,13 @@
 
 mod autoscaling;
 mod fleet_state;
+mod horizontal_pod_autoscaler;
 mod leadership;
+mod load;
 mod lost_member;
 mod release;
 mod settled;
+mod strategies;
 
 use std::collections::BTreeMap;
 
@@ -36,6 +39,8 @@ async fn the_main_job() {
     members_follow_kubectl_scale(&fleet).await;
     members_follow_a_changed_argument(&fleet).await;
     autoscaling::replicas_follow_the_load(&fleet).await;
+    horizontal_pod_autoscaler::replicas_follow_a_horizontal_pod_autoscaler(&fleet).await;
+    strategies::new_replicas_go_where_load_is_least(&fleet).await;
     leadership::a_rollout_survives_killed_operators(&fleet).await;
     lost_member::a_lost_member_is_left_alone_and_adopted_on_return(&fleet).await;
     nothing_is_left_after_delete(&fleet).await;
