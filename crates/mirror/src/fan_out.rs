@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use crc_fast::CrcAlgorithm;
 use futures::future::{join, join_all};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use sha2::Digest as _;
@@ -13,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cancel::cancellable;
 use crate::reader::{ChunkReader, Parts};
 use crate::verify::{Expected, prove};
-use crate::{Attributes, ObjectStore, Sha256, StoreError, StoreErrorKind, TransferLimits};
+use crate::{Attributes, ObjectStore, Proof, Sha256, StoreError, StoreErrorKind, TransferLimits};
 
 /// How a copy is proven to be one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -100,12 +101,13 @@ pub(crate) async fn fan_out<R: ChunkReader>(
         let sent = &sent;
         async move { writer.write(parts, |bytes| sent(index, bytes)).await }
     });
-    let (read, written) = join(read_parts(reader, &sizes, senders, transfer), join_all(writers)).await;
-    let Some((sha256, parts)) = read? else {
+    let crc32c = destinations.iter().any(|destination| destination.store.proof() == Proof::Crc32c);
+    let (read, written) = join(read_parts(reader, &sizes, senders, crc32c, transfer), join_all(writers)).await;
+    let Some(Digests { sha256, crc32c, parts }) = read? else {
         let gave_up = |destination: &Destination| destination.failed("every target failed");
         return Ok(destinations.iter().zip(written).map(|(to, written)| written.and(Err(gave_up(to)))).collect());
     };
-    let expected = Expected { size, sha256, parts };
+    let expected = Expected { size, sha256, crc32c, parts };
     let proofs = destinations.iter().zip(written).map(|(destination, written)| {
         let expected = &expected;
         async move {
@@ -118,16 +120,25 @@ pub(crate) async fn fan_out<R: ChunkReader>(
     Ok(join_all(proofs).await)
 }
 
-/// Reads all parts and hands each to every target that still takes them: the digest of the whole and of the parts, or
-/// nothing when no target takes any more.
+/// What was computed of all that was read.
+struct Digests {
+    sha256: Sha256,
+    crc32c: Option<u32>,
+    parts: Vec<Sha256>,
+}
+
+/// Reads all parts and hands each to every target that still takes them: their digests, or nothing when no target takes any
+/// more.
 async fn read_parts<R: ChunkReader>(
     reader: &mut R,
     sizes: &[u64],
     senders: Vec<Sender<Part>>,
+    crc32c: bool,
     transfer: &Transfer,
-) -> Result<Option<(Sha256, Vec<Sha256>)>, R::Error> {
+) -> Result<Option<Digests>, R::Error> {
     let mut parts = Parts::new(reader);
     let mut whole = sha2::Sha256::new();
+    let mut crc = crc32c.then(|| crc_fast::Digest::new(CrcAlgorithm::Crc32Iscsi));
     let mut digests = Vec::with_capacity(sizes.len());
     for (number, size) in (1..).zip(sizes) {
         let room = Arc::new(transfer.room(*size).await);
@@ -136,6 +147,9 @@ async fn read_parts<R: ChunkReader>(
             hasher.update(chunk);
             if sizes.len() > 1 {
                 whole.update(chunk);
+            }
+            if let Some(crc) = &mut crc {
+                crc.update(chunk);
             }
         });
         let bytes = bytes.await?;
@@ -152,7 +166,10 @@ async fn read_parts<R: ChunkReader>(
         }
     }
     let whole = if let [single] = digests[..] { single } else { Sha256::finish(whole) };
-    Ok(Some((whole, digests)))
+    // The digest of a 32-bit checksum is in the lower half.
+    #[allow(clippy::cast_possible_truncation, reason = "the upper half is zero")]
+    let crc32c = crc.map(|crc| crc.finalize() as u32);
+    Ok(Some(Digests { sha256: whole, crc32c, parts: digests }))
 }
 
 struct Writer<'a> {

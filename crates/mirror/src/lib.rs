@@ -48,8 +48,8 @@ pub use retry::RetryPolicy;
 pub use s3::{ConnectOptions, S3Store};
 pub use state::{State, StateEntry};
 pub use store::{
-    Body, Capabilities, ChecksumAlgorithm, ListPage, ObjectHead, ObjectStore, ObjectSummary, Place, StoredChecksum,
-    list,
+    Body, Capabilities, ChecksumAlgorithm, ListPage, Md5, ObjectHead, ObjectStore, ObjectSummary, Place, Proof,
+    StoredChecksum, list,
 };
 pub use upload::{UploadError, UploadOutcome, upload};
 pub use verify::{Mismatch, VerifyReport, verify};

@@ -69,7 +69,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn object(key: &str) -> ObjectSummary {
-        ObjectSummary { key: key.to_owned(), size: 3, etag: "s1".to_owned(), modified: 100 }
+        ObjectSummary { key: key.to_owned(), size: 3, etag: "s1".to_owned(), modified: 100, md5: None }
     }
 
     /// A target that an earlier pass brought up to date with [`object`].

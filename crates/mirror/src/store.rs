@@ -19,6 +19,11 @@ pub trait ObjectStore: Debug + Send + Sync {
     /// What messages call this store, and what tells it from others.
     fn place(&self) -> &Place;
 
+    /// By what it shows that it holds what was written.
+    fn proof(&self) -> Proof {
+        Proof::Sha256
+    }
+
     /// One page of the objects whose key starts with `prefix`, in the byte order of keys.
     async fn list_page(&self, prefix: &str, continuation: Option<String>) -> Result<ListPage, StoreError>;
 
@@ -104,11 +109,17 @@ pub struct ObjectSummary {
     pub key: String,
     /// Bytes.
     pub size: u64,
-    /// The ETag without its quotes; empty when the store gives none.
+    /// What names this version: an ETag without its quotes, or a generation; empty when the store gives none.
     pub etag: String,
     /// Last modification, in seconds since the Unix epoch: the precision that every answer of S3 has.
     pub modified: i64,
+    /// The MD5 of the content, where the listing tells it.
+    pub md5: Option<Md5>,
 }
+
+/// The MD5 of an object's content. Two that differ mean two contents; to trust that two contents are equal, look at their sizes
+/// too.
+pub type Md5 = [u8; 16];
 
 /// What a store says about an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,16 +132,31 @@ pub struct ObjectHead {
     pub modified: i64,
     /// What it carries beside its bytes.
     pub attributes: Attributes,
-    /// The SHA-256 the store checked the content against when it was written.
+    /// What the store checked the content against when it was written.
     pub checksum: Option<StoredChecksum>,
 }
 
-/// A SHA-256 that a store keeps for an object.
+/// By what a store shows that it holds the content it was sent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Proof {
+    /// By the SHA-256 that it checked on writing and tells afterwards ([`StoredChecksum::Whole`],
+    /// [`StoredChecksum::Composite`]).
+    #[default]
+    Sha256,
+    /// By the CRC-32C of what it holds ([`StoredChecksum::Crc32c`]).
+    Crc32c,
+    /// By refusing each request whose content does not fit the checksum sent with it; afterwards it tells none.
+    Transit,
+}
+
+/// A checksum that a store keeps for an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoredChecksum {
-    /// Of the whole content.
+    /// The SHA-256 of the whole content.
     Whole(Sha256),
-    /// Of the digests of the parts, one after another: what S3 keeps for a multipart upload.
+    /// The CRC-32C of the whole content, which the store computed itself.
+    Crc32c(u32),
+    /// The SHA-256 of the digests of the parts, one after another: what S3 keeps for a multipart upload.
     Composite {
         /// The digest of the digests.
         sha256: Sha256,

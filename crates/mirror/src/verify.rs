@@ -7,14 +7,17 @@ use tokio_util::sync::CancellationToken;
 use crate::cancel::cancellable;
 use crate::reader::{ObjectReader, digest_of};
 use crate::{
-    Manifest, ManifestEntry, ObjectStore, Replica, Sha256, StoreError, StoreErrorKind, StoredChecksum, Verification,
+    Manifest, ManifestEntry, ObjectStore, Proof, Replica, Sha256, StoreError, StoreErrorKind, StoredChecksum,
+    Verification,
 };
 
 /// What a copy must be.
 pub(crate) struct Expected {
     pub(crate) size: u64,
     pub(crate) sha256: Sha256,
-    /// The digests of the parts it was written in; empty when not known.
+    /// Its CRC-32C, where it was computed.
+    pub(crate) crc32c: Option<u32>,
+    /// The digests of the parts it was just written in; empty when not known.
     pub(crate) parts: Vec<Sha256>,
 }
 
@@ -31,18 +34,26 @@ pub(crate) async fn prove(
     if head.size != expected.size {
         return Err(corrupt(format!("{} bytes instead of {}", head.size, expected.size)));
     }
+    let just_written = !expected.parts.is_empty();
     let (stored, wanted) = match head.checksum {
-        Some(StoredChecksum::Whole(stored)) if verification == Verification::Checksum => (stored, expected.sha256),
-        Some(StoredChecksum::Composite { sha256, parts })
-            if verification == Verification::Checksum && parts as usize == expected.parts.len() =>
-        {
-            (sha256, composite(&expected.parts))
+        _ if verification == Verification::ReadBack => (None, expected.sha256),
+        Some(StoredChecksum::Crc32c(stored)) if let Some(wanted) = expected.crc32c => {
+            let differs = || corrupt(format!("CRC-32C {stored:08x} instead of {wanted:08x}"));
+            return (stored == wanted).then_some(head.etag).ok_or_else(differs);
         }
-        _ => {
-            let etag = Some(head.etag.as_str());
-            let mut reader = ObjectReader::open(store.clone(), key.to_owned(), 0, etag, cancel.clone()).await?;
-            (digest_of(&mut reader).await?, expected.sha256)
+        Some(StoredChecksum::Whole(stored)) => (Some(stored), expected.sha256),
+        Some(StoredChecksum::Composite { sha256, parts }) if parts as usize == expected.parts.len() => {
+            (Some(sha256), composite(&expected.parts))
         }
+        _ if just_written && store.proof() == Proof::Transit => return Ok(head.etag),
+        _ => (None, expected.sha256),
+    };
+    let stored = if let Some(stored) = stored {
+        stored
+    } else {
+        let etag = Some(head.etag.as_str());
+        let mut reader = ObjectReader::open(store.clone(), key.to_owned(), 0, etag, cancel.clone()).await?;
+        digest_of(&mut reader).await?
     };
     if stored == wanted { Ok(head.etag) } else { Err(corrupt(format!("SHA-256 {stored} instead of {wanted}"))) }
 }
@@ -98,7 +109,7 @@ async fn check(
     verification: Verification,
     cancel: &CancellationToken,
 ) -> Result<Option<Mismatch>, StoreError> {
-    let expected = Expected { size: entry.size, sha256: entry.sha256, parts: Vec::new() };
+    let expected = Expected { size: entry.size, sha256: entry.sha256, crc32c: None, parts: Vec::new() };
     match prove(&replica.store, &replica.key(&entry.key), &expected, verification, cancel).await {
         Ok(_) => Ok(None),
         Err(error) if error.concerns_whole_bucket() => Err(error),

@@ -100,7 +100,14 @@ impl Ledger {
     pub(crate) fn begin(&mut self, name: &str, wanted: i64, at: Instant) {
         let model = self.models.entry(name.to_owned()).or_default();
         model.look = Look::Old;
-        model.change = Some(Change { wanted, before: model.decided.clone(), sent: at, version: None, decided: false, arrived: None });
+        model.change = Some(Change {
+            wanted,
+            before: model.decided.clone(),
+            sent: at,
+            version: None,
+            decided: false,
+            arrived: None,
+        });
     }
 
     /// The hub has taken the change, and this version of the object has it.

@@ -86,7 +86,9 @@ impl Models {
         let patch = Patch::Merge(json!({"spec": {"replicas": replicas}}));
         let outcome = self.api.patch_scale(name, &PatchParams::default(), &patch).await;
         match &outcome {
-            Ok(scale) => self.book.open().accepted(name, scale.resource_version().and_then(|version| version.parse().ok())),
+            Ok(scale) => {
+                self.book.open().accepted(name, scale.resource_version().and_then(|version| version.parse().ok()))
+            }
             Err(_) => self.book.open().forget(name),
         }
         outcome.map(drop).map_err(BenchError::hub("scale a ModelDeployment"))

@@ -6,7 +6,7 @@ use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use aws_sdk_s3::types::{EncodingType, Object};
 use percent_encoding::percent_decode_str;
 
-use crate::{ListPage, ObjectSummary};
+use crate::{ListPage, Md5, ObjectSummary};
 
 /// Reads one page; the error says what in it cannot be used.
 pub(super) fn read_page(page: ListObjectsV2Output, prefix: &str) -> Result<ListPage, String> {
@@ -30,10 +30,12 @@ fn read_object(object: Object, encoded: bool, prefix: &str) -> Result<ObjectSumm
     let relative =
         key.strip_prefix(prefix).ok_or_else(|| format!("the key {key:?} is outside the prefix {prefix:?}"))?;
     let size = object.size.and_then(|size| u64::try_from(size).ok());
+    let etag = bare_etag(object.e_tag);
     Ok(ObjectSummary {
         key: relative.to_owned(),
         size: size.ok_or_else(|| format!("the object {key:?} has no size"))?,
-        etag: bare_etag(object.e_tag),
+        md5: md5_of(&etag),
+        etag,
         modified: object.last_modified.map_or(0, |time| time.secs()),
     })
 }
@@ -43,6 +45,13 @@ fn decode(key: &str) -> Result<String, String> {
     let spaced = key.replace('+', " ");
     let decoded = percent_decode_str(&spaced).decode_utf8().map(Cow::into_owned);
     decoded.map_err(|_| format!("the key {key:?} is not UTF-8"))
+}
+
+/// The ETag of an object that was written in one request is the MD5 of its content, unless it is encrypted by a key of KMS or of
+/// the client: then it is no object's MD5, and equals nothing.
+fn md5_of(etag: &str) -> Option<Md5> {
+    let mut md5 = Md5::default();
+    hex::decode_to_slice(etag, &mut md5).ok().map(|()| md5)
 }
 
 /// An ETag without the quotes around it.
