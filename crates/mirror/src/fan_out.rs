@@ -82,6 +82,8 @@ struct Part {
 pub(crate) struct Proven {
     pub(crate) sha256: Sha256,
     pub(crate) etag: String,
+    /// When the store says that it was written, in seconds since the Unix epoch.
+    pub(crate) modified: i64,
 }
 
 /// Copies what `reader` gives (exactly `size` bytes) to every destination. A slow destination slows the reading; a failing
@@ -113,8 +115,8 @@ pub(crate) async fn fan_out<R: ChunkReader>(
         async move {
             written?;
             let Destination { store, key } = destination;
-            let etag = prove(store, key, expected, transfer.verification, &transfer.cancel).await?;
-            Ok(Proven { sha256, etag })
+            let head = prove(store, key, expected, transfer.verification, &transfer.cancel).await?;
+            Ok(Proven { sha256, etag: head.etag, modified: head.modified })
         }
     });
     Ok(join_all(proofs).await)

@@ -2,6 +2,7 @@
 //!
 //! - [`S3Store`] speaks to one bucket; [`ObjectStore`] is what the engine asks of any store.
 //! - [`mirror`] copies a dataset from one bucket to others and proves each copy.
+//! - [`sync`] makes what lies below a prefix the same in other buckets, whatever its size.
 //! - [`Manifest`] names a dataset's content by one digest, the same in every bucket that holds it.
 //! - [`fetch`] brings a verified dataset to a directory; [`upload`] puts a file into a bucket.
 //!
@@ -9,6 +10,7 @@
 
 mod attributes;
 mod cancel;
+mod copy;
 mod digest;
 mod error;
 mod fan_out;
@@ -18,6 +20,7 @@ mod layout;
 mod location;
 mod manifest;
 mod mirror;
+mod overlap;
 mod part;
 mod plan;
 mod publish;
@@ -26,6 +29,7 @@ mod retry;
 mod s3;
 mod state;
 mod store;
+mod sync;
 mod upload;
 mod verify;
 
@@ -50,6 +54,10 @@ pub use state::{State, StateEntry};
 pub use store::{
     Body, Capabilities, ChecksumAlgorithm, ListPage, Md5, ObjectHead, ObjectStore, ObjectSummary, Place, Proof,
     StoredChecksum, list,
+};
+pub use sync::{
+    Bounds, Deletion, MostDeleted, SyncError, SyncEvent, SyncOptions, SyncProgress, SyncReport, SyncTarget,
+    TargetError, sync,
 };
 pub use upload::{UploadError, UploadOutcome, upload};
 pub use verify::{Mismatch, VerifyReport, verify};

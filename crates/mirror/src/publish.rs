@@ -47,18 +47,17 @@ impl StateFile {
     /// Reads what earlier passes wrote; nothing, when there is nothing that fits.
     pub(crate) async fn load(
         target: &Replica,
-        dataset: &DatasetName,
+        key: String,
         source: String,
         cancel: &CancellationToken,
     ) -> Result<(Self, State), StoreError> {
-        let key = dataset.state_key(&target.prefix);
         let written = match read_document(target, &key, cancel).await {
             Err(error) if error.kind == StoreErrorKind::NotFound => Vec::new(),
             other => other?,
         };
         let state = State::parse(&written, &source);
         if state.is_none() && !written.is_empty() {
-            tracing::warn!(%dataset, bucket = %target.store.place().bucket, "the state does not fit: everything is copied again");
+            tracing::warn!(key, bucket = %target.store.place().bucket, "the state does not fit: everything is copied again");
         }
         Ok((Self { key, source, written }, state.unwrap_or_default()))
     }

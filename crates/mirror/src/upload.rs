@@ -76,7 +76,7 @@ pub async fn upload(
     let sent = |_, bytes| sent(bytes);
     let copies = fan_out(&mut reader, size, &Attributes::default(), &[destination], &transfer, sent).await?;
     let nothing = || store.place().error(StoreErrorKind::Protocol, format!("write {key:?}"), "nothing was written");
-    let Proven { sha256, etag } = copies.into_iter().next().unwrap_or_else(|| Err(nothing()))?;
+    let Proven { sha256, etag, .. } = copies.into_iter().next().unwrap_or_else(|| Err(nothing()))?;
     Ok(UploadOutcome { size, sha256, etag })
 }
 

@@ -7,8 +7,8 @@ use tokio_util::sync::CancellationToken;
 use crate::cancel::cancellable;
 use crate::reader::{ObjectReader, digest_of};
 use crate::{
-    Manifest, ManifestEntry, ObjectStore, Proof, Replica, Sha256, StoreError, StoreErrorKind, StoredChecksum,
-    Verification,
+    Manifest, ManifestEntry, ObjectHead, ObjectStore, Proof, Replica, Sha256, StoreError, StoreErrorKind,
+    StoredChecksum, Verification,
 };
 
 /// What a copy must be.
@@ -21,14 +21,14 @@ pub(crate) struct Expected {
     pub(crate) parts: Vec<Sha256>,
 }
 
-/// Proves that an object is what it must be; gives its ETag. The error is [`StoreErrorKind::Corrupt`] when it is not.
+/// Proves that an object is what it must be; gives what the store says about it. The error is [`StoreErrorKind::Corrupt`] when it is not.
 pub(crate) async fn prove(
     store: &Arc<dyn ObjectStore>,
     key: &str,
     expected: &Expected,
     verification: Verification,
     cancel: &CancellationToken,
-) -> Result<String, StoreError> {
+) -> Result<ObjectHead, StoreError> {
     let corrupt = |detail| store.place().error(StoreErrorKind::Corrupt, format!("verify {key:?}"), detail);
     let head = cancellable(cancel, store.place(), store.head(key)).await?;
     if head.size != expected.size {
@@ -39,13 +39,13 @@ pub(crate) async fn prove(
         _ if verification == Verification::ReadBack => (None, expected.sha256),
         Some(StoredChecksum::Crc32c(stored)) if let Some(wanted) = expected.crc32c => {
             let differs = || corrupt(format!("CRC-32C {stored:08x} instead of {wanted:08x}"));
-            return (stored == wanted).then_some(head.etag).ok_or_else(differs);
+            return if stored == wanted { Ok(head) } else { Err(differs()) };
         }
         Some(StoredChecksum::Whole(stored)) => (Some(stored), expected.sha256),
         Some(StoredChecksum::Composite { sha256, parts }) if parts as usize == expected.parts.len() => {
             (Some(sha256), composite(&expected.parts))
         }
-        _ if just_written && store.proof() == Proof::Transit => return Ok(head.etag),
+        _ if just_written && store.proof() == Proof::Transit => return Ok(head),
         _ => (None, expected.sha256),
     };
     let stored = if let Some(stored) = stored {
@@ -55,7 +55,7 @@ pub(crate) async fn prove(
         let mut reader = ObjectReader::open(store.clone(), key.to_owned(), 0, etag, cancel.clone()).await?;
         digest_of(&mut reader).await?
     };
-    if stored == wanted { Ok(head.etag) } else { Err(corrupt(format!("SHA-256 {stored} instead of {wanted}"))) }
+    if stored == wanted { Ok(head) } else { Err(corrupt(format!("SHA-256 {stored} instead of {wanted}"))) }
 }
 
 /// What S3 keeps for a multipart upload: the digest of the parts' digests, one after another.

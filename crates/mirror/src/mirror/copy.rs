@@ -7,13 +7,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::types::{MirrorEvent, MirrorOptions, ObjectFailure, ProgressSink, Replica, TargetOutcome};
-use crate::fan_out::{Destination, Proven, Transfer, fan_out};
+use crate::copy::{Copy, SourceRead, copy_object};
+use crate::fan_out::{Destination, Transfer};
 use crate::publish::StateFile;
-use crate::reader::ObjectReader;
-use crate::{ObjectCopy, Sha256, State, StateEntry, StoreError, StoreErrorKind};
-
-/// How often an object is begun anew because it changed, or came damaged, while it was read.
-const MOST_RESTARTS: u32 = 3;
+use crate::{ObjectCopy, Sha256, State, StateEntry, StoreError};
 
 /// What all tasks of a pass share.
 pub(super) struct Pass {
@@ -102,12 +99,7 @@ struct Attempted {
     key: String,
     /// The targets, in the order of the copies.
     indices: Vec<usize>,
-    source: Result<Source, StoreError>,
-}
-
-enum Source {
-    Read(Vec<Result<StateEntry, StoreError>>),
-    Vanished,
+    source: Result<SourceRead, StoreError>,
 }
 
 /// Copies all, at most `limits.objects` at once. Ends early when the source fails as a whole or on cancellation.
@@ -172,14 +164,14 @@ impl Copied {
 
     async fn take(&mut self, pass: &Pass, Attempted { key, indices, source }: Attempted) {
         let copies = match source {
-            Ok(Source::Read(copies)) => copies,
-            Ok(Source::Vanished) => return self.vanished.extend([key]),
+            Ok(SourceRead::Whole(copies)) => copies,
+            Ok(SourceRead::Vanished) => return self.vanished.extend([key]),
             Err(error) => return self.source_failed(key, error),
         };
         for (index, copy) in indices.into_iter().zip(copies) {
             let (target, key) = (&mut self.targets[index], key.clone());
             match copy {
-                Ok(entry) => {
+                Ok(Copy { entry, .. }) => {
                     self.contents.insert(key.clone(), (entry.size, entry.sha256));
                     let bytes = entry.size;
                     target.copied(key.clone(), entry).await;
@@ -220,48 +212,11 @@ impl Target {
     }
 }
 
-/// Copies one object, anew when it changes under the copy.
 async fn attempt(pass: Arc<Pass>, key: String, destinations: Vec<(usize, Destination)>) -> Attempted {
     let (indices, destinations): (Vec<_>, Vec<_>) = destinations.into_iter().unzip();
-    let mut restarts = 0;
-    loop {
-        match copy_once(&pass, &key, &indices, &destinations).await {
-            Ok(source) => return Attempted { key, indices, source: Ok(source) },
-            Err(error)
-                if matches!(error.kind, StoreErrorKind::Changed | StoreErrorKind::Corrupt)
-                    && restarts < MOST_RESTARTS =>
-            {
-                restarts += 1;
-                tracing::info!(%error, restarts, "the source's object changed or came damaged: copying it anew");
-            }
-            Err(error) => return Attempted { key, indices, source: Err(error) },
-        }
-    }
-}
-
-async fn copy_once(
-    pass: &Pass,
-    key: &str,
-    indices: &[usize],
-    destinations: &[Destination],
-) -> Result<Source, StoreError> {
-    let Pass { source, transfer, progress, .. } = pass;
-    let opened = ObjectReader::open(source.store.clone(), source.key(key), 0, None, transfer.cancel.clone()).await;
-    let mut reader = match opened {
-        Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(Source::Vanished),
-        other => other?,
-    };
-    let head = reader.head().clone();
-    let sent = |index: usize, bytes| progress(MirrorEvent::Sent { target: indices[index], bytes });
-    let copies = fan_out(&mut reader, head.size, &head.attributes, destinations, transfer, sent).await?;
-    let entry = |proven: Proven| StateEntry {
-        size: head.size,
-        sha256: proven.sha256,
-        source_etag: head.etag.clone(),
-        source_modified: head.modified,
-        target_etag: proven.etag,
-    };
-    Ok(Source::Read(copies.into_iter().map(|copy| copy.map(entry)).collect()))
+    let sent = |index: usize, bytes| (pass.progress)(MirrorEvent::Sent { target: indices[index], bytes });
+    let source = copy_object(&pass.source, &key, &destinations, &pass.transfer, sent).await;
+    Attempted { key, indices, source }
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cancel::cancellable;
 use crate::layout::is_reserved;
+use crate::overlap::overlapping;
 use crate::publish::{StateFile, source_identity};
 use crate::{DatasetName, ObjectSummary, StoreError, TargetView, list, plan_copies};
 
@@ -45,7 +46,9 @@ pub async fn mirror(
     cancel: &CancellationToken,
     progress: ProgressSink,
 ) -> Result<MirrorOutcome, MirrorError> {
-    refuse_overlaps(source, targets)?;
+    if let Some((one, other)) = overlapping(source, targets) {
+        return Err(MirrorError::Overlap(one, other));
+    }
     let objects = list_source(source, options, cancel).await.map_err(MirrorError::of_source)?;
     let views = join_all(targets.iter().map(|target| look_at(dataset, source, target, cancel))).await;
     let (looks, views): (Vec<_>, Vec<_>) = views.into_iter().map(split).unzip();
@@ -57,26 +60,6 @@ pub async fn mirror(
     let pass = Arc::new(Pass::new(source.clone(), options, cancel.clone(), progress));
     let copied = copy::run(&pass, targets, plan.copies).await;
     finish::finish(&pass, dataset, keys, copied).await
-}
-
-/// A copy within another one would be copied in its turn, pass after pass.
-fn refuse_overlaps(source: &Replica, targets: &[Replica]) -> Result<(), MirrorError> {
-    let replicas: Vec<_> = std::iter::once(source).chain(targets).collect();
-    for (index, one) in replicas.iter().enumerate() {
-        if let Some(other) = replicas[..index].iter().find(|other| overlap(one, other)) {
-            let name = |replica: &Replica| {
-                format!("{}/{}{}", replica.store.place().bucket, replica.store.place().prefix, replica.prefix)
-            };
-            return Err(MirrorError::Overlap(name(other), name(one)));
-        }
-    }
-    Ok(())
-}
-
-fn overlap(one: &Replica, other: &Replica) -> bool {
-    let (a, b) = (one.store.place(), other.store.place());
-    let (one, other) = (format!("{}{}", a.prefix, one.prefix), format!("{}{}", b.prefix, other.prefix));
-    (&a.endpoint, &a.bucket) == (&b.endpoint, &b.bucket) && (one.starts_with(&other) || other.starts_with(&one))
 }
 
 async fn list_source(
@@ -106,7 +89,8 @@ async fn look_at(
     target: &Replica,
     cancel: &CancellationToken,
 ) -> Result<(StateFile, TargetView), StoreError> {
-    let (file, state) = StateFile::load(target, dataset, source_identity(source), cancel).await?;
+    let (file, state) =
+        StateFile::load(target, dataset.state_key(&target.prefix), source_identity(source), cancel).await?;
     let listing = list(&*target.store, &target.prefix)
         .map_ok(|object| (object.key[target.prefix.len()..].to_owned(), (object.size, object.etag)))
         .try_collect();

@@ -7,4 +7,5 @@ mod fetching;
 mod keys;
 mod mirroring;
 mod support;
+mod syncing;
 mod uploading;

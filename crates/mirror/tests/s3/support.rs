@@ -102,6 +102,10 @@ pub(crate) enum Reaction {
     BreakBody(usize),
     /// No answer.
     Fail,
+    /// A refusal that concerns this object only, such as of one that is archived.
+    Refuse,
+    /// A page in another order.
+    Reverse,
     /// A store that tells no checksum.
     HideChecksum,
     /// First this, then the request.
@@ -193,6 +197,11 @@ impl ObjectStore for Watched {
     async fn list_page(&self, prefix: &str, continuation: Option<String>) -> Result<ListPage, StoreError> {
         match self.react(&Call::List { is_first_page: continuation.is_none() }) {
             Reaction::Fail => Err(broken()),
+            Reaction::Reverse => {
+                let mut page = self.inner.list_page(prefix, continuation).await?;
+                page.objects.reverse();
+                Ok(page)
+            }
             _ => self.inner.list_page(prefix, continuation).await,
         }
     }
@@ -213,6 +222,9 @@ impl ObjectStore for Watched {
         let mut reaction = self.react(&Call::Get { key: key.to_owned(), offset });
         if let Reaction::After(first) = &mut reaction {
             first.await;
+        }
+        if matches!(reaction, Reaction::Refuse) {
+            return Err(StoreError { kind: StoreErrorKind::Rejected, ..broken() });
         }
         let (head, body) = self.inner.get(key, offset, etag).await?;
         let Reaction::BreakBody(mut left) = reaction else { return Ok((head, body)) };

@@ -1,0 +1,104 @@
+//! Which objects of a target may be removed: pure.
+
+/// Objects beyond so many wait for another round: to remember more would take memory without a bound.
+const MOST_REMEMBERED: usize = 100_000;
+
+/// The largest share of a target's objects that a pass removes, in percent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MostDeleted(u8);
+
+impl MostDeleted {
+    /// A share of at most 100 percent; more is taken as 100.
+    #[must_use]
+    pub fn percent(percent: u8) -> Self {
+        Self(percent.min(100))
+    }
+
+    fn allows(self, surplus: u64, held: u64) -> bool {
+        // In u128 no number of objects overflows.
+        u128::from(surplus) * 100 <= u128::from(held) * u128::from(self.0)
+    }
+}
+
+impl Default for MostDeleted {
+    /// A tenth.
+    fn default() -> Self {
+        Self(10)
+    }
+}
+
+/// What a target holds that the source does not, while the listings go on.
+#[derive(Debug, Default)]
+pub(super) struct Surplus {
+    held: u64,
+    count: u64,
+    /// Keys and versions.
+    objects: Vec<(String, String)>,
+}
+
+/// What is to be done with it once both listings have ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Removal {
+    /// Remove these, each after a last look; so many more wait for another round.
+    Remove { objects: Vec<(String, String)>, left: u64 },
+    /// More than may be removed: nothing is.
+    TooMany { surplus: u64, held: u64 },
+}
+
+impl Surplus {
+    /// The target holds an object, which the source has too.
+    pub(super) fn shared(&mut self) {
+        self.held += 1;
+    }
+
+    /// The target holds an object that the source does not have.
+    pub(super) fn add(&mut self, key: String, etag: String) {
+        self.held += 1;
+        self.count += 1;
+        if self.objects.len() < MOST_REMEMBERED {
+            self.objects.push((key, etag));
+        }
+    }
+
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// To be asked only when both listings have ended whole.
+    pub(super) fn removal(self, most: MostDeleted) -> Removal {
+        if !most.allows(self.count, self.held) {
+            return Removal::TooMany { surplus: self.count, held: self.held };
+        }
+        let left = self.count - self.objects.len() as u64;
+        Removal::Remove { objects: self.objects, left }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MOST_REMEMBERED, MostDeleted, Removal, Surplus};
+
+    fn surplus(shared: u64, extra: u64) -> Surplus {
+        let mut surplus = Surplus::default();
+        (0..shared).for_each(|_| surplus.shared());
+        (0..extra).for_each(|number| surplus.add(number.to_string(), String::new()));
+        surplus
+    }
+
+    #[test]
+    fn a_tenth_may_go_and_not_one_more() {
+        let most = MostDeleted::default();
+        assert!(matches!(surplus(90, 10).removal(most), Removal::Remove { objects, left: 0 } if objects.len() == 10));
+        assert_eq!(surplus(89, 11).removal(most), Removal::TooMany { surplus: 11, held: 100 });
+        assert_eq!(surplus(0, 1).removal(most), Removal::TooMany { surplus: 1, held: 1 }, "an empty source");
+        assert!(matches!(surplus(0, 1).removal(MostDeleted::percent(200)), Removal::Remove { .. }));
+        assert_eq!(surplus(5, 0).removal(most), Removal::Remove { objects: vec![], left: 0 });
+    }
+
+    #[test]
+    fn what_is_not_remembered_is_counted() {
+        let extra = MOST_REMEMBERED as u64 + 7;
+        let removal = surplus(0, extra).removal(MostDeleted::percent(100));
+        assert!(matches!(removal, Removal::Remove { objects, left: 7 } if objects.len() == MOST_REMEMBERED));
+    }
+}

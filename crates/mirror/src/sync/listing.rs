@@ -1,0 +1,160 @@
+//! One side's listing, in the byte order of keys, a few pages ahead of who reads it.
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::cancel::cancellable;
+use crate::layout::is_reserved;
+use crate::{ObjectSummary, Place, Replica, StoreError, StoreErrorKind};
+
+/// Pages that wait to be read.
+const PAGES_AHEAD: usize = 2;
+/// Objects of a page that was sorted here.
+const PAGE: usize = 1000;
+
+/// Why a listing ended before its end.
+#[derive(Debug)]
+pub(super) enum Broken {
+    /// The store failed.
+    Failed(StoreError),
+    /// It is not in the byte order of keys, so that it has to be sorted first. Directory buckets list like that.
+    Unordered,
+}
+
+type Page = Result<Vec<ObjectSummary>, Broken>;
+
+/// A listing under way.
+pub(super) struct Listing {
+    pages: mpsc::Receiver<Page>,
+    page: std::iter::Peekable<std::vec::IntoIter<ObjectSummary>>,
+    /// The store said that this is all.
+    ended: bool,
+    place: Place,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl Listing {
+    /// Starts to list what lies below the prefix of a replica, Skyfleet's own objects left out. With `sort`, all of it is held
+    /// in memory.
+    pub(super) fn start(replica: &Replica, sort: bool, cancel: &CancellationToken) -> Self {
+        let (sender, pages) = mpsc::channel(PAGES_AHEAD);
+        let place = replica.store.place().clone();
+        let lister = Lister { replica: replica.clone(), cancel: cancel.clone(), last: None };
+        let task =
+            tokio::spawn(async move { if sort { lister.sorted(sender).await } else { lister.ordered(sender).await } });
+        Self {
+            pages,
+            page: Vec::new().into_iter().peekable(),
+            ended: false,
+            place,
+            _task: AbortOnDropHandle::new(task),
+        }
+    }
+
+    /// The next object, which stays; `None` when the store said that there is no further one.
+    pub(super) async fn peek(&mut self) -> Result<Option<&ObjectSummary>, Broken> {
+        while self.page.peek().is_none() && !self.ended {
+            match self.pages.recv().await {
+                Some(page) => {
+                    let page = page?;
+                    // An empty page marks the end, which is said explicitly: a task that ends without it was cut short.
+                    self.ended = page.is_empty();
+                    self.page = page.into_iter().peekable();
+                }
+                None => return Err(Broken::Failed(self.cut_short())),
+            }
+        }
+        Ok(self.page.peek())
+    }
+
+    /// Takes the next object when it has this key.
+    pub(super) fn take(&mut self, key: &str) -> Option<ObjectSummary> {
+        self.page.next_if(|object| object.key == key)
+    }
+
+    fn cut_short(&self) -> StoreError {
+        self.place.error(StoreErrorKind::Protocol, "list the objects", "the listing ended before its end")
+    }
+}
+
+struct Lister {
+    replica: Replica,
+    cancel: CancellationToken,
+    /// The last key, relative to the prefix.
+    last: Option<String>,
+}
+
+impl Lister {
+    async fn ordered(mut self, sender: mpsc::Sender<Page>) {
+        let mut next = Some(None);
+        while let Some(continuation) = next.take() {
+            let page = match self.page(continuation).await {
+                Ok((objects, continuation)) => {
+                    next = continuation.map(Some);
+                    self.in_order(objects)
+                }
+                Err(error) => Err(Broken::Failed(error)),
+            };
+            let failed = page.is_err();
+            // Nobody reads any more: the pass has ended.
+            let empty = matches!(&page, Ok(objects) if objects.is_empty());
+            if (!empty && sender.send(page).await.is_err()) || failed {
+                return;
+            }
+        }
+        let _nobody_reads = sender.send(Ok(Vec::new())).await;
+    }
+
+    async fn sorted(self, sender: mpsc::Sender<Page>) {
+        let (mut all, mut next) = (Vec::new(), Some(None));
+        while let Some(continuation) = next.take() {
+            match self.page(continuation).await {
+                Ok((objects, continuation)) => {
+                    all.extend(objects);
+                    next = continuation.map(Some);
+                }
+                Err(error) => return drop(sender.send(Err(Broken::Failed(error))).await),
+            }
+        }
+        all.sort_by(|one: &ObjectSummary, other| one.key.cmp(&other.key));
+        all.dedup_by(|one, other| one.key == other.key);
+        let mut all = all.into_iter();
+        loop {
+            let page: Vec<_> = all.by_ref().take(PAGE).collect();
+            let last = page.is_empty();
+            if sender.send(Ok(page)).await.is_err() || last {
+                return;
+            }
+        }
+    }
+
+    /// One page, keys relative to the prefix, and where the next one starts.
+    async fn page(&self, continuation: Option<String>) -> Result<(Vec<ObjectSummary>, Option<String>), StoreError> {
+        let Replica { store, prefix } = &self.replica;
+        let request = store.list_page(prefix, continuation.clone());
+        let page = cancellable(&self.cancel, store.place(), request).await?;
+        if page.continuation.is_some() && page.continuation == continuation {
+            let detail = "the listing goes on where it was: the store gave the same continuation twice";
+            return Err(store.place().error(StoreErrorKind::Protocol, "list the objects", detail));
+        }
+        let mut objects = page.objects;
+        objects.retain_mut(|object| {
+            let ours = is_reserved(&object.key);
+            object.key.drain(..prefix.len());
+            !ours && !object.key.is_empty()
+        });
+        Ok((objects, page.continuation))
+    }
+
+    fn in_order(&mut self, objects: Vec<ObjectSummary>) -> Page {
+        let follows = self.last.as_ref().zip(objects.first()).is_none_or(|(last, first)| *last < first.key);
+        if !follows || !objects.is_sorted_by(|one, other| one.key < other.key) {
+            return Err(Broken::Unordered);
+        }
+        if let Some(object) = objects.last() {
+            self.last = Some(object.key.clone());
+        }
+        Ok(objects)
+    }
+}

@@ -1,0 +1,72 @@
+//! Makes what lies below a prefix of a bucket the same in others, with no list of it in memory.
+
+mod deletion;
+mod judge;
+mod listing;
+mod remove;
+mod round;
+mod rows;
+mod target;
+mod types;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::overlap::overlapping;
+use crate::publish::{StateFile, source_identity};
+use crate::{RESERVED_PREFIX, Replica, Sha256};
+
+pub use deletion::MostDeleted;
+use round::{Ended, Round};
+use target::Target;
+pub use types::{
+    Bounds, Deletion, SyncError, SyncEvent, SyncOptions, SyncProgress, SyncReport, SyncTarget, TargetError,
+};
+
+/// Brings every target up to date with the source, once.
+///
+/// Source and targets are listed side by side. An object is copied where sizes, contents or times differ (see `judge`), read
+/// once for all targets that need it, and proven at each. What listings cannot tell apart, such as copies at another
+/// provider, is remembered in an object below `.skyfleet/` of the target; a pass that finds nothing to do writes nothing.
+///
+/// What it guarantees:
+/// - Objects are removed only where that is asked for, and only when the listings of source and target have both ended whole,
+///   every object of the source could be read, and each one is, at that moment, still not at the source.
+/// - A target that fails, fails alone; a failed page of a listing is never the end of it.
+/// - Keys below `.skyfleet/` are neither copied nor removed.
+/// - Memory: see [`crate::TransferLimits`], and about 200 bytes for each object that has to be remembered.
+///
+/// What it assumes: one pass at a time writes to a target, and nobody else writes below its prefix.
+///
+/// # Errors
+/// When the source cannot be listed, two of the copies overlap, or on cancellation. What fails at a target is in the report.
+pub async fn sync(
+    source: &Replica,
+    targets: &[Replica],
+    options: &SyncOptions,
+    cancel: &CancellationToken,
+    progress: SyncProgress,
+) -> Result<SyncReport, SyncError> {
+    if let Some((one, other)) = overlapping(source, targets) {
+        return Err(SyncError::Overlap(one, other));
+    }
+    let mut sorted = vec![false; targets.len() + 1];
+    loop {
+        let mut remembering = Vec::with_capacity(targets.len());
+        for replica in targets {
+            let file = StateFile::load(replica, memory_key(replica), source_identity(source), cancel).await;
+            remembering.push(Target::new(replica.clone(), file));
+        }
+        let round = Round::new(source.clone(), remembering, options, cancel.clone(), progress.clone());
+        match round.run(&sorted).await? {
+            Ended::Whole(report) => return Ok(report),
+            // What was copied by now is found settled; nothing was removed.
+            Ended::Unordered(side) => sorted[side] = true,
+        }
+    }
+}
+
+/// Where a target keeps what is remembered.
+fn memory_key(target: &Replica) -> String {
+    let digest = Sha256::of(target.prefix.as_bytes()).to_string();
+    format!("{RESERVED_PREFIX}sync/{}.jsonl", &digest[..16])
+}

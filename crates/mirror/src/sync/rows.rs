@@ -1,0 +1,80 @@
+//! Joins the source's listing with the targets', key by key.
+
+use std::mem;
+
+use tokio_util::sync::CancellationToken;
+
+use super::listing::{Broken, Listing};
+use crate::{ObjectSummary, Replica, StoreError};
+
+/// What each side has under one key.
+pub(super) struct Row {
+    pub(super) key: String,
+    pub(super) source: Option<ObjectSummary>,
+    /// `None` for a target whose listing failed: what it holds is not known.
+    pub(super) targets: Vec<Option<Held>>,
+}
+
+/// What a target holds.
+pub(super) enum Held {
+    Nothing,
+    Object(ObjectSummary),
+}
+
+/// Why there is no further row.
+pub(super) enum Stopped {
+    Source(StoreError),
+    /// This side has to be sorted first: 0 is the source, then come the targets.
+    Unordered(usize),
+}
+
+/// Listings that are read side by side.
+pub(super) struct Rows {
+    source: Listing,
+    targets: Vec<Result<Listing, StoreError>>,
+}
+
+impl Rows {
+    /// Starts all listings. `sorted` says which sides are sorted first.
+    pub(super) fn start(source: &Replica, targets: &[Replica], sorted: &[bool], cancel: &CancellationToken) -> Self {
+        let sort = |side: usize| sorted.get(side).copied().unwrap_or_default();
+        let targets = targets.iter().enumerate();
+        Self {
+            source: Listing::start(source, sort(0), cancel),
+            targets: targets.map(|(index, target)| Ok(Listing::start(target, sort(index + 1), cancel))).collect(),
+        }
+    }
+
+    /// The next key that any side has; `None` when every listing has ended whole or, of a target, failed.
+    pub(super) async fn next(&mut self) -> Result<Option<Row>, Stopped> {
+        let first = match self.source.peek().await {
+            Ok(object) => object.map(|object| object.key.clone()),
+            Err(Broken::Failed(error)) => return Err(Stopped::Source(error)),
+            Err(Broken::Unordered) => return Err(Stopped::Unordered(0)),
+        };
+        let mut least = first;
+        for (index, target) in self.targets.iter_mut().enumerate() {
+            let Ok(listing) = target else { continue };
+            match listing.peek().await {
+                Ok(Some(object)) if least.as_ref().is_none_or(|least| object.key < *least) => {
+                    least = Some(object.key.clone());
+                }
+                Ok(_) => {}
+                Err(Broken::Failed(error)) => *target = Err(error),
+                Err(Broken::Unordered) => return Err(Stopped::Unordered(index + 1)),
+            }
+        }
+        let Some(key) = least else { return Ok(None) };
+        let held = |target: &mut Result<Listing, StoreError>| {
+            let listing = target.as_mut().ok()?;
+            Some(listing.take(&key).map_or(Held::Nothing, Held::Object))
+        };
+        let targets = self.targets.iter_mut().map(held).collect();
+        Ok(Some(Row { source: self.source.take(&key), targets, key }))
+    }
+
+    /// Why listings of targets failed, in their order.
+    pub(super) fn failures(&mut self) -> Vec<Option<StoreError>> {
+        mem::take(&mut self.targets).into_iter().map(Result::err).collect()
+    }
+}

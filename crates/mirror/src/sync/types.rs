@@ -1,0 +1,188 @@
+use std::sync::Arc;
+
+use super::deletion::MostDeleted;
+use crate::{Filter, ObjectFailure, RetryClass, StoreError, StoreErrorKind, TransferLimits, Verification};
+
+/// What a pass does and may use.
+#[derive(Debug, Clone, Default)]
+pub struct SyncOptions {
+    /// Keys that do not match are left alone, at the source and at the targets.
+    pub filter: Filter,
+    /// Objects of the source that are smaller or larger (bytes), or were changed earlier or later (seconds since the Unix
+    /// epoch), are not copied; what targets have of them stays.
+    pub sizes: Bounds<u64>,
+    /// See `sizes`.
+    pub modified: Bounds<i64>,
+    /// What happens to objects of a target that the source does not have.
+    pub deletion: Deletion,
+    /// Decide and tell, and change nothing.
+    pub dry_run: bool,
+    /// What copying may use.
+    pub limits: TransferLimits,
+    /// How copies are proven.
+    pub verification: Verification,
+}
+
+/// From and to, both included; what is `None` bounds nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Bounds<T> {
+    /// The least.
+    pub least: Option<T>,
+    /// The most.
+    pub most: Option<T>,
+}
+
+impl<T: PartialOrd> Bounds<T> {
+    pub(super) fn hold(&self, value: &T) -> bool {
+        self.least.as_ref().is_none_or(|least| least <= value) && self.most.as_ref().is_none_or(|most| value <= most)
+    }
+}
+
+/// What happens to objects of a target that the source does not have.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Deletion {
+    /// They stay.
+    #[default]
+    Never,
+    /// They are removed, when both listings have ended whole, the source still does not have them, and they are not too many.
+    Surplus(MostDeleted),
+}
+
+/// Something that happened. Targets are counted in the order they were given; keys are relative to the prefix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SyncEvent {
+    /// So many more objects of the source were compared.
+    Compared(u64),
+    /// An object is to be copied, or would be.
+    Differs {
+        /// Which target.
+        target: usize,
+        /// The key.
+        key: String,
+        /// Its bytes.
+        bytes: u64,
+    },
+    /// Bytes were taken by the target's store, not proven yet.
+    Sent {
+        /// Which target.
+        target: usize,
+        /// How many.
+        bytes: u64,
+    },
+    /// An object was proven at the target.
+    Copied {
+        /// Which target.
+        target: usize,
+        /// The key.
+        key: String,
+        /// Its bytes.
+        bytes: u64,
+    },
+    /// An object was removed from the target, or would be.
+    Removed {
+        /// Which target.
+        target: usize,
+        /// The key.
+        key: String,
+    },
+    /// Something failed with an object; `target` is `None` when the source did.
+    Failed {
+        /// Which target.
+        target: Option<usize>,
+        /// What and why.
+        failure: ObjectFailure,
+    },
+}
+
+/// Who is told of events. It is called from many tasks and must not block.
+pub type SyncProgress = Arc<dyn Fn(SyncEvent) + Send + Sync>;
+
+/// How a pass ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SyncReport {
+    /// Objects of the source that were compared.
+    pub compared: u64,
+    /// Objects that could not be read from the source.
+    pub source_failures: u64,
+    /// For each target, in the order they were given.
+    pub targets: Vec<SyncTarget>,
+}
+
+/// How a target is after a pass. In a dry run, what would have been done counts as done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SyncTarget {
+    /// Objects that needed nothing.
+    pub settled: u64,
+    /// Objects that were copied.
+    pub copied: u64,
+    /// Their bytes.
+    pub copied_bytes: u64,
+    /// Objects that could not be copied or removed.
+    pub failed: u64,
+    /// Objects that the source does not have.
+    pub surplus: u64,
+    /// Objects of them that were removed.
+    pub removed: u64,
+    /// Why the target as a whole was given up, or why nothing was removed.
+    pub error: Option<TargetError>,
+}
+
+/// What went wrong with a whole target.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TargetError {
+    /// Its store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Removing would take more than is allowed.
+    #[error(
+        "nothing was removed: {surplus} of its {held} objects are not at the source, which is more than may be removed at once; \
+         see that the source is the right one and whole, and allow a larger share if it is"
+    )]
+    TooManyDeletions {
+        /// Objects that the source does not have.
+        surplus: u64,
+        /// Objects of the target.
+        held: u64,
+    },
+    /// Objects could not be read, so that it is not known whether the source has more of them.
+    #[error("nothing was removed: parts of the source could not be read")]
+    SourceIncomplete,
+}
+
+/// Why a pass could not be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SyncError {
+    /// The source cannot be listed. Nothing was removed anywhere.
+    #[error("the source: {0}")]
+    Source(#[source] StoreError),
+    /// A prefix of one lies within the other's, in the same bucket.
+    #[error("{0:?} and {1:?} overlap: give the target another bucket or prefix")]
+    Overlap(String, String),
+    /// The caller asked to stop. What was copied is there.
+    #[error("the mirror was stopped on request")]
+    Cancelled,
+}
+
+impl SyncError {
+    pub(super) fn of_source(error: StoreError) -> Self {
+        if error.kind == StoreErrorKind::Cancelled { Self::Cancelled } else { Self::Source(error) }
+    }
+
+    /// Whether it helps to try again.
+    #[must_use]
+    pub fn retry(&self) -> RetryClass {
+        match self {
+            Self::Source(error) => error.retry(),
+            Self::Overlap(..) => RetryClass::Permanent,
+            Self::Cancelled => RetryClass::Transient,
+        }
+    }
+}
+
+impl SyncReport {
+    /// Whether every target holds what the source has, and nothing that was to be removed.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.source_failures == 0 && self.targets.iter().all(|target| target.failed == 0 && target.error.is_none())
+    }
+}
