@@ -1,4 +1,4 @@
-use skyfleet_mirror::{FetchError, StoreError, StoreErrorKind, UploadError};
+use skyfleet_mirror::{FetchError, StoreError, StoreErrorKind, SyncError, UploadError};
 
 use crate::buckets::BucketError;
 
@@ -17,6 +17,12 @@ pub(super) enum Failure {
     /// A fetch.
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    /// A mirror that could not be made.
+    #[error(transparent)]
+    Mirror(#[from] SyncError),
+    /// A mirror that was made in part.
+    #[error("{0}")]
+    Incomplete(String),
     /// The hub has no such Bucket.
     #[error("there is no Bucket {name:?} in the namespace {namespace:?} of the hub: see `kubectl get buckets -A`")]
     NoBucketResource {
@@ -82,7 +88,7 @@ impl Failure {
     /// The process's exit status; `--help` lists them.
     pub(super) fn exit_status(&self) -> u8 {
         match self {
-            Self::Usage(_) => 2,
+            Self::Usage(_) | Self::Mirror(SyncError::Overlap(..)) => 2,
             Self::Upload(UploadError::File { .. } | UploadError::NotAFile(_))
             | Self::Fetch(FetchError::File { .. })
             | Self::Unplaced(_) => 3,
@@ -94,7 +100,10 @@ impl Failure {
             Self::Store(error) | Self::Upload(UploadError::Store(error)) | Self::Fetch(FetchError::Store(error)) => {
                 of_store(&error.kind)
             }
-            Self::Upload(_)
+            Self::Mirror(SyncError::Source(error)) => of_store(&error.kind),
+            Self::Incomplete(_) => 9,
+            Self::Mirror(_)
+            | Self::Upload(_)
             | Self::Fetch(_)
             | Self::Bucket { .. }
             | Self::Hub { .. }

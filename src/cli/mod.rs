@@ -6,6 +6,7 @@ mod failure;
 mod fetch;
 mod fleet;
 mod hub;
+mod mirror;
 mod name;
 mod progress;
 mod rollout;
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use explain::ExplainArgs;
 pub(crate) use fetch::FetchArgs;
+pub(crate) use mirror::MirrorArgs;
 pub(crate) use name::name;
 pub(crate) use rollout::RolloutArgs;
 pub(crate) use simulate::SimulateArgs;
@@ -42,7 +44,8 @@ Exit statuses:
   5  the store refused the credentials
   6  the bucket is missing
   7  the store is unreachable
-  8  the content is not what it should be";
+  8  the content is not what it should be
+  9  done in part: what was left out, and why, is on standard error";
 
 /// What `--help` says of exit statuses of verbs that ask the hub.
 const HUB_EXIT_STATUSES: &str = "\
@@ -59,6 +62,8 @@ pub(crate) enum Verb {
     Upload(UploadArgs),
     /// Bring a verified dataset to a directory
     Fetch(FetchArgs),
+    /// Make what is in a bucket the same in others, and prove each copy
+    Mirror(MirrorArgs),
     /// Why each replica of a model is where it is, why not elsewhere, and what would change it
     Explain(ExplainArgs),
     /// Decide with no cluster at all: where replicas would go, and what a failure or another number would change
@@ -73,6 +78,7 @@ impl Verb {
         let outcome = match self {
             Self::Upload(arguments) => arguments.run(&until_interrupted()).await,
             Self::Fetch(arguments) => arguments.run(&until_interrupted()).await,
+            Self::Mirror(arguments) => arguments.run(&until_interrupted()).await,
             Self::Explain(arguments) => arguments.run().await,
             Self::Simulate(arguments) => arguments.run(),
             Self::Rollout(arguments) => arguments.run().await,

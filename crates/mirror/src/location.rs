@@ -47,6 +47,8 @@ pub enum Credentials {
     },
     /// What the environment offers: variables, profile, web identity (IRSA), container or instance role.
     DefaultChain,
+    /// The same with this profile of the AWS configuration files.
+    Profile(String),
 }
 
 impl fmt::Debug for Credentials {
@@ -54,6 +56,7 @@ impl fmt::Debug for Credentials {
         match self {
             Self::Static { .. } => f.write_str("Static(redacted)"),
             Self::DefaultChain => f.write_str("DefaultChain"),
+            Self::Profile(name) => write!(f, "Profile({name:?})"),
         }
     }
 }

@@ -40,12 +40,13 @@ pub(super) async fn apply(
         service: sealed(share.service()),
         deployment: sealed(share.deployment()?),
     };
-    objects.refuse_foreign(member).await?;
-    match objects.write(member).await {
+    // On the heap: the futures of several requests are too large for a stack of passes.
+    Box::pin(objects.refuse_foreign(member)).await?;
+    match Box::pin(objects.write(member)).await {
         // Looked for only when it is missing: it nearly always is there.
         Err(error) if error.code() == Some(404) => {
             create_namespace(member, share.namespace).await?;
-            objects.write(member).await
+            Box::pin(objects.write(member)).await
         }
         written => written,
     }

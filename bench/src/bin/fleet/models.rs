@@ -87,7 +87,7 @@ impl Models {
         let outcome = self.api.patch_scale(name, &PatchParams::default(), &patch).await;
         match &outcome {
             Ok(scale) => {
-                self.book.open().accepted(name, scale.resource_version().and_then(|version| version.parse().ok()))
+                self.book.open().accepted(name, scale.resource_version().and_then(|version| version.parse().ok()));
             }
             Err(_) => self.book.open().forget(name),
         }

@@ -29,7 +29,8 @@ impl S3Store {
                 let key = StaticCredentials::new(access_key_id, secret_access_key, session_token, None, "skyfleet");
                 (SharedCredentialsProvider::new(key), None)
             }
-            Credentials::DefaultChain => from_environment(&place).await?,
+            Credentials::DefaultChain => from_environment(&place, None).await?,
+            Credentials::Profile(profile) => from_environment(&place, Some(profile)).await?,
         };
         let region = location.region.clone().map(Region::new).or(region).unwrap_or(Region::from_static(DEFAULT_REGION));
         let mut config = aws_sdk_s3::Config::builder()
@@ -71,8 +72,15 @@ fn check(location: &S3Location) -> Result<(), String> {
 }
 
 /// The default chain's provider, once it has proven that it finds credentials, and the environment's region.
-async fn from_environment(place: &Place) -> Result<(SharedCredentialsProvider, Option<Region>), StoreError> {
-    let environment = aws_config::defaults(BehaviorVersion::latest()).load().await;
+async fn from_environment(
+    place: &Place,
+    profile: Option<String>,
+) -> Result<(SharedCredentialsProvider, Option<Region>), StoreError> {
+    let mut loader = aws_config::defaults(BehaviorVersion::latest());
+    if let Some(profile) = profile {
+        loader = loader.profile_name(profile);
+    }
+    let environment = loader.load().await;
     let missing = |detail: String| place.error(StoreErrorKind::MissingCredentials, "use the bucket", detail);
     let provider = environment.credentials_provider().ok_or_else(|| missing(String::new()))?;
     provider.provide_credentials().await.map_err(|error| missing(super::classify::chain(&error)))?;

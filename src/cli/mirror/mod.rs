@@ -1,0 +1,149 @@
+//! `skyfleet mirror`: keeps what is in a bucket the same in others.
+
+mod amounts;
+mod location;
+mod report;
+mod voice;
+
+use std::sync::Arc;
+
+use skyfleet_mirror::{
+    Bounds, Deletion, Filter, MostDeleted, StoreError, SyncEvent, SyncOptions, SyncReport, SyncTarget, TargetError,
+    TransferLimits, Verification, sync,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::failure::Failure;
+use location::Location;
+use report::Frame;
+use voice::Voice;
+
+const EXAMPLES: &str = "\
+Places:
+  s3://BUCKET[/PREFIX]                  by AWS_* variables or the default profile
+  s3://BUCKET/PREFIX?endpoint=URL&region=REGION&profile=PROFILE
+  NAME[/PREFIX]                         a Bucket on the hub, by your kubeconfig
+
+Examples:
+  skyfleet mirror s3://weights weights-azure weights-gcp
+  skyfleet mirror 's3://data/raw?profile=work' 's3://copy/raw?endpoint=https://minio.example.com' --delete --dry-run";
+
+/// Make what is in a bucket the same in others, and prove each copy
+#[derive(Debug, clap::Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", super::EXIT_STATUSES))]
+pub(crate) struct MirrorArgs {
+    /// What is copied
+    #[arg(value_name = "SOURCE")]
+    source: Location,
+    /// Where it is copied to; the source is read once for all
+    #[arg(required = true, value_name = "TARGET")]
+    targets: Vec<Location>,
+    /// The namespace of Buckets on the hub [default: the kubeconfig context's]
+    #[arg(short, long)]
+    namespace: Option<String>,
+    /// Only keys below the prefix that match; `*` does not cross `/`, `**` does
+    #[arg(long, value_name = "GLOB")]
+    include: Vec<String>,
+    /// No keys that match: they are neither copied nor removed
+    #[arg(long, value_name = "GLOB")]
+    exclude: Vec<String>,
+    /// No smaller objects
+    #[arg(long, value_name = "SIZE", value_parser = amounts::bytes)]
+    min_size: Option<u64>,
+    /// No larger objects
+    #[arg(long, value_name = "SIZE", value_parser = amounts::bytes)]
+    max_size: Option<u64>,
+    /// Only objects changed since then, or at most so long ago, such as 7d
+    #[arg(long, value_name = "TIME", value_parser = amounts::moment)]
+    newer_than: Option<i64>,
+    /// Only objects changed before that, or at least so long ago
+    #[arg(long, value_name = "TIME", value_parser = amounts::moment)]
+    older_than: Option<i64>,
+    /// Remove from the targets what the source does not have
+    #[arg(long)]
+    delete: bool,
+    /// Remove nothing when it were more than so many percent of a target's objects
+    #[arg(long, value_name = "PERCENT", default_value_t = 10, value_parser = clap::value_parser!(u8).range(0..=100))]
+    max_delete: u8,
+    /// Read every copy back, also where the store shows its checksum
+    #[arg(long)]
+    read_back: bool,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// What a GiB that leaves the source costs, in US dollars: for an estimate
+    #[arg(long, value_name = "DOLLARS")]
+    price_per_gib: Option<f64>,
+    /// Objects in flight at once
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    transfers: u16,
+    /// Content held in memory at most
+    #[arg(long, value_name = "SIZE", default_value = "64Mi", value_parser = amounts::bytes)]
+    memory: u64,
+    /// JSON Lines on standard output, the last one a report
+    #[arg(long)]
+    json: bool,
+    /// How long each request is tried again while a store cannot be reached, in seconds of waiting
+    #[arg(long, default_value_t = 30)]
+    retry_seconds: u64,
+}
+
+impl MirrorArgs {
+    pub(super) async fn run(self, cancel: &CancellationToken) -> Result<String, Failure> {
+        let options = self.options()?;
+        let connect = super::connect_options(self.retry_seconds);
+        let namespace = self.namespace.as_deref();
+        let source = self.source.open(namespace, connect).await?;
+        let mut targets = Vec::with_capacity(self.targets.len());
+        for target in &self.targets {
+            targets.push(target.open(namespace, connect).await?);
+        }
+        let names: Vec<_> = self.targets.iter().map(Location::name).collect();
+        let voice = Arc::new(Voice::new(names.clone(), self.json, self.dry_run));
+        let listener = voice.clone();
+        let progress = Arc::new(move |event: SyncEvent| listener.hear(&event));
+        let outcome = sync(&source, &targets, &options, cancel, progress).await;
+        voice.end();
+        let report = outcome?;
+        if let Some(error) = lost(&report) {
+            return Err(Failure::Store(error));
+        }
+        let frame = Frame { targets: names, dry_run: self.dry_run, price_per_gib: self.price_per_gib };
+        let answer = if self.json { frame.json(&report).to_string() } else { frame.words(&report) };
+        match frame.left_out(&report) {
+            None => Ok(answer),
+            Some(left_out) => {
+                super::say(&answer);
+                Err(Failure::Incomplete(left_out))
+            }
+        }
+    }
+
+    fn options(&self) -> Result<SyncOptions, Failure> {
+        let filter = Filter::new(&self.include, &self.exclude).map_err(|error| Failure::Usage(error.to_string()))?;
+        let deletion =
+            if self.delete { Deletion::Surplus(MostDeleted::percent(self.max_delete)) } else { Deletion::Never };
+        let limits =
+            TransferLimits { objects: self.transfers.into(), memory: self.memory, ..TransferLimits::default() };
+        Ok(SyncOptions {
+            filter,
+            sizes: Bounds { least: self.min_size, most: self.max_size },
+            modified: Bounds { least: self.newer_than, most: self.older_than },
+            deletion,
+            dry_run: self.dry_run,
+            limits,
+            verification: if self.read_back { Verification::ReadBack } else { Verification::Checksum },
+        })
+    }
+}
+
+/// Why no target could be used at all: of several, what the first one said.
+fn lost(report: &SyncReport) -> Option<StoreError> {
+    let of_store = |target: &SyncTarget| match &target.error {
+        Some(TargetError::Store(error)) if target.settled + target.copied == 0 => Some(error.clone()),
+        _ => None,
+    };
+    let errors: Option<Vec<StoreError>> = report.targets.iter().map(of_store).collect();
+    errors?.into_iter().next()
+}

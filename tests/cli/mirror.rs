@@ -1,0 +1,122 @@
+//! `skyfleet mirror` between buckets of a real S3 server.
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::{Server, assert_fails, run};
+
+async fn server(objects: usize) -> Server {
+    let server = Server::start().await;
+    for bucket in ["copy", "other"] {
+        server.running.store.create_bucket(bucket).await.unwrap();
+    }
+    for number in 0..objects {
+        let file = server.file("file", 1000 + number);
+        let (code, _, stderr) =
+            run(server.skyfleet(&["upload", &file, "s3://bucket/data", &format!("{number:02}.bin")]));
+        assert_eq!(code, 0, "{stderr}");
+    }
+    server
+}
+
+fn mirror(server: &Server, arguments: &[&str]) -> Command {
+    server.skyfleet(&[&["mirror"], arguments].concat())
+}
+
+#[track_caller]
+fn says(command: Command, status: i32, out: &[&str]) -> (String, String) {
+    let (code, stdout, stderr) = run(command);
+    assert_eq!(code, status, "{stdout}{stderr}");
+    for text in out {
+        assert!(stdout.contains(text), "{text:?} in {stdout}");
+    }
+    (stdout, stderr)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_targets_are_kept_the_same_and_surplus_goes_when_asked_for() {
+    let server = server(3).await;
+    let all = ["s3://bucket/data", "s3://copy/data", "s3://other"];
+    let dry = mirror(&server, &[&all[..], &["--dry-run", "--price-per-gib", "0.09"]].concat());
+    let (_, stderr) = says(dry, 0, &["s3://copy/data/: 3 to copy (2.9 KiB, about $0.00 to leave the source)"]);
+    assert!(stderr.contains("would copy \"00.bin\" (1000 B) to s3://other/"), "{stderr}");
+
+    says(
+        mirror(&server, &all),
+        0,
+        &["s3://copy/data/: 3 copied (2.9 KiB), 0 as they should be", "s3://other/: 3 copied"],
+    );
+    says(mirror(&server, &all), 0, &["s3://copy/data/: 0 copied (0 B), 3 as they should be"]);
+
+    let extra = server.file("extra", 5);
+    assert_eq!(run(server.skyfleet(&["upload", &extra, "s3://copy/data", "extra"])).0, 0);
+    let pair = ["s3://bucket/data", "s3://copy/data"];
+    says(mirror(&server, &pair), 0, &["1 are not at the source, 0 removed"]);
+    let refused = mirror(&server, &[&pair[..], &["--delete"]].concat());
+    let (_, stderr) = says(refused, 9, &["1 are not at the source, 0 removed"]);
+    assert!(stderr.contains("1 of its 4 objects are not at the source"), "{stderr}");
+    let allowed = mirror(&server, &[&pair[..], &["--delete", "--max-delete", "25"]].concat());
+    let (_, stderr) = says(allowed, 0, &["1 are not at the source, 1 removed"]);
+    assert!(stderr.contains("removed \"extra\" from s3://copy/data/"), "{stderr}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn programs_read_json_lines() {
+    let server = server(2).await;
+    let arguments = ["s3://bucket/data", "s3://copy", "--json", "--exclude", "01.*"];
+    let (stdout, stderr) = says(mirror(&server, &arguments), 0, &[]);
+    let lines: Vec<Value> = stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines[0]["event"], "copied");
+    assert_eq!((&lines[0]["key"], &lines[0]["bytes"]), (&"00.bin".into(), &1000.into()));
+    assert_eq!((&lines[1]["event"], &lines[1]["complete"]), (&"report".into(), &true.into()));
+    assert_eq!((lines.len(), &lines[1]["targets"][0]["copied"], stderr.as_str()), (2, &1.into(), ""));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_failure_has_its_message_and_status() {
+    let server = server(1).await;
+    assert_fails(mirror(&server, &["s3://bucket"]), 2, "TARGET");
+    assert_fails(mirror(&server, &["gs://bucket", "s3://copy"]), 2, "is no place");
+    assert_fails(mirror(&server, &["s3://bucket", "s3://bucket/data"]), 2, "overlap");
+    assert_fails(mirror(&server, &["s3://bucket", "s3://copy", "--include", "["]), 2, "cannot read the filter");
+    assert_fails(mirror(&server, &["s3://bucket", "s3://copy", "--max-size", "ten"]), 2, "is no size");
+    assert_fails(mirror(&server, &["s3://no-such-bucket", "s3://copy"]), 6, "the source: ");
+    let mut refused = mirror(&server, &["s3://bucket", "s3://copy"]);
+    refused.env("AWS_SECRET_ACCESS_KEY", "hunter2");
+    assert_fails(refused, 5, "refused the credentials");
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nowhere = format!("s3://bucket?endpoint=http://{free}");
+    assert_fails(mirror(&server, &[&nowhere, "s3://copy", "--retry-seconds", "1"]), 7, "unreachable");
+
+    // One target of two is missing: the other one is served.
+    let (_, stderr) =
+        says(mirror(&server, &["s3://bucket", "s3://no-such-bucket", "s3://copy"]), 9, &["s3://copy/: 1 copied"]);
+    assert!(stderr.contains("s3://no-such-bucket/: ") && stderr.contains("the bucket does not exist"), "{stderr}");
+    assert_fails(mirror(&server, &["weights", "s3://copy"]), 1, "cannot ask the hub");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mirror_that_is_killed_is_taken_up_again() {
+    let server = server(1).await;
+    for number in 0..12 {
+        let file = server.file("large", (4 << 20) + number);
+        assert_eq!(run(server.skyfleet(&["upload", &file, "s3://bucket/data", &format!("large-{number:02}")])).0, 0);
+    }
+    let arguments = ["s3://bucket/data", "s3://copy", "--transfers", "1"];
+    let mut killed = mirror(&server, &[&arguments[..], &["--json"]].concat()).stdout(Stdio::piped()).spawn().unwrap();
+    // As soon as a few objects are there, whatever the speed of the machine.
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(killed.stdout.take().unwrap()));
+    for _ in 0..4 {
+        lines.next().unwrap().unwrap();
+    }
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let (stdout, _) = says(mirror(&server, &[&arguments[..], &["--json"]].concat()), 0, &[]);
+    let report: Value = serde_json::from_str(stdout.lines().last().unwrap()).unwrap();
+    let [settled, copied] = ["settled", "copied"].map(|name| report["targets"][0][name].as_u64().unwrap());
+    assert!(settled >= 4 && settled + copied == 13, "{report}");
+    says(mirror(&server, &arguments), 0, &["0 copied (0 B), 13 as they should be"]);
+}
