@@ -98,6 +98,43 @@ async fn each_failure_has_its_message_and_status() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_folder_is_a_place_like_any_other() {
+    let server = server(3).await;
+    let large = server.file("large", 20 << 20);
+    assert_eq!(run(server.skyfleet(&["upload", &large, "s3://bucket/data", "deep/er/large"])).0, 0);
+    let folder = server.folder.path().join("here");
+    let here = folder.to_str().unwrap();
+    assert_fails(mirror(&server, &["s3://bucket/data", here]), 6, "there is no such folder");
+    std::fs::create_dir(&folder).unwrap();
+    says(mirror(&server, &["s3://bucket/data", here]), 0, &["4 copied (20.0 MiB)"]);
+    assert!(std::fs::read(folder.join("deep/er/large")).unwrap() == crate::content(20 << 20));
+    says(mirror(&server, &["s3://bucket/data", here]), 0, &["0 copied (0 B), 4 as they should be"]);
+    let unfinished = std::fs::read_dir(folder.join(".skyfleet/uploads")).unwrap().count();
+    assert_eq!(unfinished, 0, "nothing of unfinished files is left");
+
+    // A change of the same size, and the way back.
+    std::fs::write(folder.join("00.bin"), vec![7; 1000]).unwrap();
+    says(mirror(&server, &[here, "s3://copy"]), 0, &["4 copied"]);
+    says(mirror(&server, &[here, "s3://copy"]), 0, &["0 copied (0 B), 4 as they should be"]);
+    std::fs::write(folder.join("00.bin"), vec![8; 1000]).unwrap();
+    says(mirror(&server, &[here, "s3://copy"]), 0, &["1 copied (1000 B), 3 as they should be"]);
+    says(mirror(&server, &["s3://bucket/data", here]), 0, &["1 copied (1000 B), 3 as they should be"]);
+
+    // What no file can be fails alone.
+    assert_eq!(run(server.skyfleet(&["upload", &large, "s3://bucket/data", "a//b"])).0, 0);
+    let (_, stderr) = says(mirror(&server, &["s3://bucket/data", here]), 9, &["4 as they should be, 1 failed"]);
+    assert!(stderr.contains("\"a//b\"") && stderr.contains("a path has no empty part"), "{stderr}");
+    let inner = format!("{here}/deep");
+    assert_fails(mirror(&server, &[here, &inner]), 2, "overlap");
+    std::fs::remove_file(folder.join("01.bin")).unwrap();
+    says(
+        mirror(&server, &[here, "s3://copy", "--delete", "--max-delete", "50"]),
+        0,
+        &["1 are not at the source, 1 removed"],
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_mirror_that_is_killed_is_taken_up_again() {
     let server = server(1).await;
     for number in 0..12 {

@@ -2,7 +2,7 @@
 
 use crate::fan_out::{Destination, Proven, Transfer, fan_out};
 use crate::reader::ObjectReader;
-use crate::{Replica, StateEntry, StoreError, StoreErrorKind};
+use crate::{Attributes, Replica, StateEntry, StoreError, StoreErrorKind};
 
 /// How often an object is begun anew because it changed, or came damaged, while it was read.
 const MOST_RESTARTS: u32 = 3;
@@ -12,6 +12,8 @@ pub(crate) struct Copy {
     pub(crate) entry: StateEntry,
     /// When the target says that it was written, in seconds since the Unix epoch.
     pub(crate) modified: i64,
+    /// Whether the source's object carries anything beside its bytes.
+    pub(crate) has_attributes: bool,
 }
 
 /// How the source went.
@@ -71,6 +73,7 @@ async fn copy_once(
             target_etag: etag,
         },
         modified,
+        has_attributes: head.attributes != Attributes::default(),
     };
     Ok(SourceRead::Whole(copies.into_iter().map(|proven| proven.map(copy)).collect()))
 }

@@ -17,6 +17,7 @@ mod fan_out;
 mod fetch;
 mod filter;
 mod layout;
+mod local;
 mod location;
 mod manifest;
 mod mirror;
@@ -40,6 +41,7 @@ pub use fan_out::Verification;
 pub use fetch::{FetchError, FetchEvent, FetchOutcome, FetchRequest, UnsafeKey, fetch};
 pub use filter::{Filter, InvalidFilter};
 pub use layout::{DatasetName, InvalidDatasetName, RESERVED_PREFIX, manifest_key};
+pub use local::LocalStore;
 pub use location::{Addressing, Credentials, S3Location};
 pub use manifest::{InvalidManifest, Manifest, ManifestEntry};
 pub use mirror::{

@@ -24,6 +24,11 @@ pub trait ObjectStore: Debug + Send + Sync {
         Proof::Sha256
     }
 
+    /// Whether it keeps [`Attributes`].
+    fn keeps_attributes(&self) -> bool {
+        true
+    }
+
     /// One page of the objects whose key starts with `prefix`, in the byte order of keys.
     async fn list_page(&self, prefix: &str, continuation: Option<String>) -> Result<ListPage, StoreError>;
 

@@ -1,14 +1,16 @@
 //! Which part of which bucket a person means.
 
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use skyfleet_mirror::{ConnectOptions, Credentials, ObjectStore, Replica, S3Location, S3Store};
+use skyfleet_mirror::{ConnectOptions, Credentials, LocalStore, ObjectStore, Replica, S3Location, S3Store};
 
 use crate::cli::bucket::resolve_bucket;
 use crate::cli::failure::Failure;
 
-/// `s3://BUCKET[/PREFIX][?endpoint=URL&region=REGION&profile=PROFILE]`, or `NAME[/PREFIX]` of a Bucket on the hub.
+/// `s3://BUCKET[/PREFIX][?endpoint=URL&region=REGION&profile=PROFILE]`, `NAME[/PREFIX]` of a Bucket on the hub, or a folder, which
+/// begins with `/`, `./`, `../` or `file://`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Location {
     bucket: Bucket,
@@ -20,6 +22,7 @@ pub(super) struct Location {
 enum Bucket {
     S3 { name: String, parameters: Parameters },
     Resource(String),
+    Folder(PathBuf),
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -35,6 +38,7 @@ impl Location {
         match &self.bucket {
             Bucket::S3 { name, .. } => format!("s3://{name}/{}", self.prefix),
             Bucket::Resource(name) => format!("{name}/{}", self.prefix),
+            Bucket::Folder(path) => path.display().to_string(),
         }
     }
 
@@ -48,6 +52,9 @@ impl Location {
                 (S3Location::new(endpoint, region, name, String::new()), credentials)
             }
             Bucket::Resource(name) => resolve_bucket(namespace, &name).await?,
+            Bucket::Folder(path) => {
+                return Ok(Replica { store: Arc::new(LocalStore::open(&path)?), prefix: String::new() });
+            }
         };
         let store: Arc<dyn ObjectStore> = Arc::new(S3Store::connect(location, credentials, options).await?);
         Ok(Replica { store, prefix: self.prefix.clone() })
@@ -58,8 +65,14 @@ impl FromStr for Location {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong =
-            || format!("{text:?} is no place: give s3://BUCKET[/PREFIX] or NAME[/PREFIX] of a Bucket on the hub");
+        let wrong = || {
+            format!(
+                "{text:?} is no place: give s3://BUCKET[/PREFIX], NAME[/PREFIX] of a Bucket on the hub, or ./FOLDER"
+            )
+        };
+        if let Some(folder) = folder(text) {
+            return Ok(Self { bucket: Bucket::Folder(folder.to_owned()), prefix: String::new() });
+        }
         let rest = text.strip_prefix("s3://");
         let (path, parameters) = match rest.and_then(|rest| rest.rsplit_once('?')) {
             // A key may have question marks, too.
@@ -80,6 +93,12 @@ impl FromStr for Location {
         };
         Ok(Self { bucket, prefix: format!("{prefix}{slash}") })
     }
+}
+
+fn folder(text: &str) -> Option<&Path> {
+    let path = text.strip_prefix("file://").unwrap_or(text);
+    let is_folder = [".", ".."].contains(&path) || ["/", "./", "../"].iter().any(|start| path.starts_with(start));
+    is_folder.then(|| Path::new(path))
 }
 
 impl Parameters {
@@ -128,6 +147,15 @@ mod tests {
             parse("s3://b/x?endpoint=http://h:1&region=r&profile=p"),
             Ok((s3("b", parameters), "x/".to_owned()))
         );
+    }
+
+    #[test]
+    fn folders_look_like_paths() {
+        let folder = |path: &str| Ok((Bucket::Folder(path.into()), String::new()));
+        for path in ["/data", "./data", "../data", ".", ".."] {
+            assert_eq!(parse(path), folder(path), "{path}");
+        }
+        assert_eq!(parse("file:///data"), folder("/data"));
     }
 
     #[test]

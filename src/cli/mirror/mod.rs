@@ -23,6 +23,7 @@ Places:
   s3://BUCKET[/PREFIX]                  by AWS_* variables or the default profile
   s3://BUCKET/PREFIX?endpoint=URL&region=REGION&profile=PROFILE
   NAME[/PREFIX]                         a Bucket on the hub, by your kubeconfig
+  ./FOLDER, /FOLDER                     a folder on this machine
 
 Examples:
   skyfleet mirror s3://weights weights-azure weights-gcp

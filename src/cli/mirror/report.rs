@@ -23,7 +23,7 @@ impl Frame {
     }
 
     fn line(&self, name: &str, report: &SyncReport, target: &SyncTarget) -> String {
-        let SyncTarget { settled, copied, copied_bytes, failed, surplus, removed, .. } = target;
+        let SyncTarget { settled, copied, copied_bytes, attributes_lost, failed, surplus, removed, .. } = target;
         let [copied_word, removed_word] = if self.dry_run { ["to copy", "to remove"] } else { ["copied", "removed"] };
         let price = self.price(*copied_bytes).map(|price| format!(", about ${price:.2} to leave the source"));
         let failures = failed + report.source_failures;
@@ -33,8 +33,13 @@ impl Frame {
         } else {
             String::new()
         };
+        let lost = if *attributes_lost > 0 {
+            format!("; {attributes_lost} lost their content type or other attributes, which it cannot keep")
+        } else {
+            String::new()
+        };
         let bytes = format!("{}{}", readable(*copied_bytes), price.unwrap_or_default());
-        format!("{name}: {copied} {copied_word} ({bytes}), {settled} as they should be{failed}{surplus}")
+        format!("{name}: {copied} {copied_word} ({bytes}), {settled} as they should be{failed}{surplus}{lost}")
     }
 
     #[allow(clippy::cast_precision_loss, reason = "an estimate")]
@@ -47,7 +52,7 @@ impl Frame {
         let target = |(name, target): (&String, &SyncTarget)| {
             json!({
                 "target": name, "settled": target.settled, "copied": target.copied,
-                "copiedBytes": target.copied_bytes, "failed": target.failed, "surplus": target.surplus,
+                "copiedBytes": target.copied_bytes, "attributesLost": target.attributes_lost, "failed": target.failed, "surplus": target.surplus,
                 "removed": target.removed, "price": self.price(target.copied_bytes),
                 "error": target.error.as_ref().map(ToString::to_string),
             })

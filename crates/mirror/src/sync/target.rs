@@ -41,6 +41,9 @@ impl Target {
     pub(super) fn copied(&mut self, source: &ObjectSummary, copy: Copy) {
         self.report.copied += 1;
         self.report.copied_bytes += copy.entry.size;
+        if copy.has_attributes && !self.replica.store.keeps_attributes() {
+            self.report.attributes_lost += 1;
+        }
         let source = ObjectSummary {
             etag: copy.entry.source_etag.clone(),
             modified: copy.entry.source_modified,

@@ -117,6 +117,8 @@ pub struct SyncTarget {
     pub copied: u64,
     /// Their bytes.
     pub copied_bytes: u64,
+    /// Copied objects that carried a content type or the like, which the target cannot keep.
+    pub attributes_lost: u64,
     /// Objects that could not be copied or removed.
     pub failed: u64,
     /// Objects that the source does not have.

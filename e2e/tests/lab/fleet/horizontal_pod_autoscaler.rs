@@ -104,7 +104,8 @@ async fn report(fleet: &Fleet, requests: u32) {
         let path = format!("/apis/custom.metrics.k8s.io/v1beta2/{object}");
         let served = fleet.kubectl(HUB, &["get", "--raw", &path], "").await.map_err(|error| error.to_string())?;
         let served: Value = serde_json::from_str(&served).map_err(|error| error.to_string())?;
-        if served["items"][0]["value"] == requests.to_string() { Ok(()) } else { Err(served.to_string()) }
+        let value = served["items"][0]["value"].as_str().and_then(|value| value.parse().ok());
+        if value == Some(requests) { Ok(()) } else { Err(served.to_string()) }
     })
     .await;
 }

@@ -1,0 +1,87 @@
+//! Files that are not whole yet: they lie below `.skyfleet/uploads/` and get their name when they are.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::files;
+use crate::RESERVED_PREFIX;
+
+/// Tells uploads of this process apart.
+static COUNT: AtomicU64 = AtomicU64::new(0);
+
+fn folder(root: &Path) -> PathBuf {
+    root.join(RESERVED_PREFIX).join("uploads")
+}
+
+/// A name that no other upload has.
+fn unique() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    format!("{}-{}-{}", std::process::id(), now.as_nanos(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Writes a file so that it is there whole or not at all; gives what names its version.
+pub(super) fn write_whole(root: &Path, file: &Path, contents: &[&[u8]]) -> io::Result<String> {
+    fs::create_dir_all(folder(root))?;
+    let unfinished = folder(root).join(unique());
+    let written = File::create_new(&unfinished).and_then(|mut out| {
+        contents.iter().try_for_each(|content| out.write_all(content))?;
+        finish(&out, &unfinished, file)
+    });
+    if written.is_err() {
+        let _gone_already = fs::remove_file(&unfinished);
+    }
+    written
+}
+
+/// Gives a file its name, once the disk has it.
+fn finish(out: &File, unfinished: &Path, file: &Path) -> io::Result<String> {
+    out.sync_all()?;
+    if let Some(folder) = file.parent() {
+        fs::create_dir_all(folder).map_err(|error| match error.kind() {
+            io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+                io::Error::other(format!("a file is where the folder {} should be", folder.display()))
+            }
+            _ => error,
+        })?;
+    }
+    fs::rename(unfinished, file)?;
+    let head = files::head(&fs::metadata(file)?);
+    Ok(head.map(|head| head.etag).unwrap_or_default())
+}
+
+/// Begins a file of parts; gives its name.
+pub(super) fn begin(root: &Path) -> io::Result<String> {
+    let upload = unique();
+    fs::create_dir_all(folder(root).join(&upload))?;
+    Ok(upload)
+}
+
+/// Where a part lies.
+pub(super) fn part(root: &Path, upload: &str, number: u32) -> PathBuf {
+    folder(root).join(upload).join(number.to_string())
+}
+
+/// Makes the file of its parts 1 to `count`.
+pub(super) fn complete(root: &Path, file: &Path, upload: &str, count: u32) -> io::Result<()> {
+    let whole = folder(root).join(upload).join("whole");
+    let mut out = File::create(&whole)?;
+    for number in 1..=count {
+        let part = part(root, upload, number);
+        // The kernel copies, or shares the blocks where the file system can.
+        io::copy(&mut File::open(&part)?, &mut out)?;
+        fs::remove_file(&part)?;
+    }
+    finish(&out, &whole, file)?;
+    abort(root, upload)
+}
+
+/// Throws the parts away.
+pub(super) fn abort(root: &Path, upload: &str) -> io::Result<()> {
+    match fs::remove_dir_all(folder(root).join(upload)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
