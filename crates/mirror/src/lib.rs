@@ -10,6 +10,7 @@
 
 mod attributes;
 mod cancel;
+mod checkpoint;
 mod copy;
 mod digest;
 mod error;

@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::types::{MirrorEvent, MirrorOptions, ObjectFailure, ProgressSink, Replica, TargetOutcome};
+use crate::checkpoint::Unsaved;
 use crate::copy::{Copy, SourceRead, copy_object};
 use crate::fan_out::{Destination, Transfer};
 use crate::publish::StateFile;
@@ -63,22 +64,6 @@ impl Target {
             Some(file) => file.save(&self.replica, &self.state).await,
             None => Ok(()),
         }
-    }
-}
-
-/// What a crash would have to copy again.
-#[derive(Debug, Clone, Copy, Default)]
-struct Unsaved {
-    objects: u64,
-    bytes: u64,
-}
-
-impl Unsaved {
-    /// Whether saving is worth its cost: the state is written whole, at some 256 bytes for each of `entries`.
-    fn is_due(self, entries: usize) -> bool {
-        const OBJECT_OVERHEAD: u64 = 64 * 1024;
-        const LEAST: u64 = 256 * 1024 * 1024;
-        self.bytes + self.objects * OBJECT_OVERHEAD >= LEAST.max(20 * 256 * entries as u64)
     }
 }
 
@@ -190,8 +175,7 @@ impl Target {
     async fn copied(&mut self, key: String, entry: StateEntry) {
         self.outcome.copied_objects += 1;
         self.outcome.copied_bytes += entry.size;
-        self.unsaved.objects += 1;
-        self.unsaved.bytes += entry.size;
+        self.unsaved.add(entry.size);
         self.state.entries.insert(key, entry);
         if self.unsaved.is_due(self.state.entries.len())
             && let Err(error) = self.save().await
@@ -217,18 +201,4 @@ async fn attempt(pass: Arc<Pass>, key: String, destinations: Vec<(usize, Destina
     let sent = |index: usize, bytes| (pass.progress)(MirrorEvent::Sent { target: indices[index], bytes });
     let source = copy_object(&pass.source, &key, &destinations, &pass.transfer, sent).await;
     Attempted { key, indices, source }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Unsaved;
-
-    #[test]
-    fn the_state_is_kept_often_enough_and_not_too_often() {
-        const GIB: u64 = 1024 * 1024 * 1024;
-        assert!(!Unsaved { objects: 1, bytes: 1 }.is_due(0));
-        assert!(Unsaved { objects: 1, bytes: GIB }.is_due(1000));
-        assert!(Unsaved { objects: 5000, bytes: 0 }.is_due(5000));
-        assert!(!Unsaved { objects: 1, bytes: GIB }.is_due(1_000_000));
-    }
 }

@@ -71,7 +71,7 @@ impl<'a> Round<'a> {
         let mut rows = Rows::start(&self.shared.source, &replicas, sorted, &self.shared.transfer.cancel);
         let stopped = self.walk(&mut rows).await.err();
         while let Some(attempted) = self.running.join_next().await {
-            self.take(attempted);
+            self.take(attempted).await;
         }
         for (target, failure) in self.targets.iter().zip(rows.failures()) {
             if let Some(error) = failure {
@@ -98,10 +98,10 @@ impl<'a> Round<'a> {
         while self.source_is_lost.is_none() && self.targets.iter().any(|target| !target.is_given_up()) {
             while self.running.len() >= self.shared.transfer.limits.objects.max(1) {
                 let Some(attempted) = self.running.join_next().await else { break };
-                self.take(attempted);
+                self.take(attempted).await;
             }
             while let Some(attempted) = self.running.try_join_next() {
-                self.take(attempted);
+                self.take(attempted).await;
             }
             let Some(row) = rows.next().await? else { break };
             if self.options.filter.keeps(&row.key) {
@@ -166,7 +166,7 @@ impl<'a> Round<'a> {
         self.running.spawn(attempt(self.shared.clone(), object, indices, destinations));
     }
 
-    fn take(&mut self, attempted: Result<Attempted, tokio::task::JoinError>) {
+    async fn take(&mut self, attempted: Result<Attempted, tokio::task::JoinError>) {
         let Attempted { object, indices, outcome } = match attempted {
             Ok(attempted) => attempted,
             Err(failure) => std::panic::resume_unwind(failure.into_panic()),
@@ -176,7 +176,7 @@ impl<'a> Round<'a> {
             Ok(SourceRead::Vanished) => {}
             Ok(SourceRead::Whole(copies)) => {
                 for (index, copy) in indices.into_iter().zip(copies) {
-                    self.copied(index, &object, copy);
+                    self.copied(index, &object, copy).await;
                 }
             }
             Err(error) => {
@@ -190,12 +190,12 @@ impl<'a> Round<'a> {
         }
     }
 
-    fn copied(&mut self, index: usize, object: &ObjectSummary, copy: Result<Copy, StoreError>) {
+    async fn copied(&mut self, index: usize, object: &ObjectSummary, copy: Result<Copy, StoreError>) {
         let (target, key) = (&mut self.targets[index], object.key.clone());
         let event = match copy {
             Ok(copy) => {
                 let bytes = copy.entry.size;
-                target.copied(object, copy);
+                target.copied(object, copy).await;
                 SyncEvent::Copied { target: index, key, bytes }
             }
             Err(error) => {

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use super::deletion::Surplus;
 use super::judge::listings_agree;
 use super::types::{SyncTarget, TargetError};
+use crate::checkpoint::Unsaved;
 use crate::copy::Copy;
 use crate::publish::StateFile;
 use crate::{ObjectSummary, Replica, State, StoreError};
@@ -18,6 +19,7 @@ pub(super) struct Target {
     pub(super) report: SyncTarget,
     /// Set once every further object would meet the same error.
     gave_up: Arc<OnceLock<StoreError>>,
+    unsaved: Unsaved,
 }
 
 impl Target {
@@ -25,7 +27,15 @@ impl Target {
         let gave_up = Arc::new(OnceLock::new());
         let memory = memory.map_err(|error| gave_up.set(error)).ok();
         let (file, memory) = memory.map_or((None, State::default()), |(file, memory)| (Some(file), memory));
-        Self { replica, memory, file, surplus: Surplus::default(), report: SyncTarget::default(), gave_up }
+        Self {
+            replica,
+            memory,
+            file,
+            surplus: Surplus::default(),
+            report: SyncTarget::default(),
+            gave_up,
+            unsaved: Unsaved::default(),
+        }
     }
 
     pub(super) fn is_given_up(&self) -> bool {
@@ -38,7 +48,7 @@ impl Target {
     }
 
     /// An object was proven there.
-    pub(super) fn copied(&mut self, source: &ObjectSummary, copy: Copy) {
+    pub(super) async fn copied(&mut self, source: &ObjectSummary, copy: Copy) {
         self.report.copied += 1;
         self.report.copied_bytes += copy.entry.size;
         if copy.has_attributes && !self.replica.store.keeps_attributes() {
@@ -57,8 +67,23 @@ impl Target {
         };
         if listings_agree(&source, &target) {
             self.memory.entries.remove(&source.key);
-        } else {
-            self.memory.entries.insert(source.key, copy.entry);
+            return;
+        }
+        self.unsaved.add(copy.entry.size);
+        self.memory.entries.insert(source.key, copy.entry);
+        if self.unsaved.is_due(self.memory.entries.len())
+            && let Err(error) = self.save().await
+        {
+            tracing::warn!(%error, "what is remembered of the copy is not kept yet");
+        }
+    }
+
+    /// Keeps what is remembered, so that an interrupted pass loses little.
+    async fn save(&mut self) -> Result<(), StoreError> {
+        self.unsaved = Unsaved::default();
+        match &mut self.file {
+            Some(file) => file.save(&self.replica, &self.memory).await,
+            None => Ok(()),
         }
     }
 
@@ -74,9 +99,7 @@ impl Target {
         if let Some(error) = self.gave_up.get() {
             self.report.error = Some(TargetError::Store(error.clone()));
         }
-        if let Some(file) = self.file.as_mut().filter(|_| keep)
-            && let Err(error) = file.save(&self.replica, &self.memory).await
-        {
+        if keep && let Err(error) = self.save().await {
             self.report.error.get_or_insert(TargetError::Store(error));
         }
         self.report

@@ -1,0 +1,37 @@
+//! When to keep what a pass has done so far: pure.
+
+/// What a crash would have to copy again.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Unsaved {
+    objects: u64,
+    bytes: u64,
+}
+
+impl Unsaved {
+    /// One more object was copied.
+    pub(crate) fn add(&mut self, bytes: u64) {
+        self.objects += 1;
+        self.bytes += bytes;
+    }
+
+    /// Whether saving is worth its cost: the state is written whole, at some 256 bytes for each of `entries`.
+    pub(crate) fn is_due(self, entries: usize) -> bool {
+        const OBJECT_OVERHEAD: u64 = 64 * 1024;
+        const LEAST: u64 = 256 * 1024 * 1024;
+        self.bytes + self.objects * OBJECT_OVERHEAD >= LEAST.max(20 * 256 * entries as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Unsaved;
+
+    #[test]
+    fn the_state_is_kept_often_enough_and_not_too_often() {
+        const GIB: u64 = 1024 * 1024 * 1024;
+        assert!(!Unsaved { objects: 1, bytes: 1 }.is_due(0));
+        assert!(Unsaved { objects: 1, bytes: GIB }.is_due(1000));
+        assert!(Unsaved { objects: 5000, bytes: 0 }.is_due(5000));
+        assert!(!Unsaved { objects: 1, bytes: GIB }.is_due(1_000_000));
+    }
+}
