@@ -72,6 +72,13 @@ bench-fleet: packages ## Measure the operator with 100 simulated members: change
 	cargo build --package skyfleet --package skyfleet-bench --bins --locked --profile bench-fleet
 	$(AS_ROOT) $(CARGO_TARGET_DIR)/bench-fleet/fleet-bench $(BENCH_ARGS)
 
+.PHONY: bench-mirror
+bench-mirror: programs ## Measure skyfleet mirror on a real S3 server; BENCH_ARGS="--s3sync PROGRAM" for a peer
+	$(announce)
+	$(PROGRAMS)/artifacts garage
+	cargo build --package skyfleet --package skyfleet-bench --bins --locked --profile bench-fleet
+	$(CARGO_TARGET_DIR)/bench-fleet/mirror-bench $(BENCH_ARGS)
+
 .PHONY: packages
 packages: programs ## Install the Debian packages that the lab needs, asking first
 	$(announce)
