@@ -1,4 +1,4 @@
-use skyfleet_mirror::{FetchError, StoreError, StoreErrorKind, SyncError, UploadError};
+use skyfleet_mirror::{FetchError, MirrorError, StoreError, StoreErrorKind, UploadError};
 
 use crate::buckets::BucketError;
 
@@ -19,7 +19,7 @@ pub(super) enum Failure {
     Fetch(#[from] FetchError),
     /// A mirror that could not be made.
     #[error(transparent)]
-    Mirror(#[from] SyncError),
+    Mirror(#[from] MirrorError),
     /// A mirror that was made in part.
     #[error("{0}")]
     Incomplete(String),
@@ -88,7 +88,7 @@ impl Failure {
     /// The process's exit status; `--help` lists them.
     pub(super) fn exit_status(&self) -> u8 {
         match self {
-            Self::Usage(_) | Self::Mirror(SyncError::Overlap(..)) => 2,
+            Self::Usage(_) | Self::Mirror(MirrorError::Overlap(..)) => 2,
             Self::Upload(UploadError::File { .. } | UploadError::NotAFile(_))
             | Self::Fetch(FetchError::File { .. })
             | Self::Unplaced(_) => 3,
@@ -100,7 +100,7 @@ impl Failure {
             Self::Store(error) | Self::Upload(UploadError::Store(error)) | Self::Fetch(FetchError::Store(error)) => {
                 of_store(&error.kind)
             }
-            Self::Mirror(SyncError::Source(error)) => of_store(&error.kind),
+            Self::Mirror(MirrorError::Source(error)) => of_store(&error.kind),
             Self::Incomplete(_) => 9,
             Self::Mirror(_)
             | Self::Upload(_)

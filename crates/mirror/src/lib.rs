@@ -59,8 +59,7 @@ pub use store::{
     StoredChecksum, list,
 };
 pub use sync::{
-    Bounds, Deletion, MostDeleted, SyncError, SyncEvent, SyncOptions, SyncProgress, SyncReport, SyncTarget,
-    TargetError, sync,
+    Bounds, Deletion, MostDeleted, SyncEvent, SyncOptions, SyncProgress, SyncReport, SyncTarget, TargetError, sync,
 };
 pub use upload::{UploadError, UploadOutcome, upload};
 pub use verify::{Mismatch, VerifyReport, verify};

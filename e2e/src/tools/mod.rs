@@ -96,6 +96,22 @@ pub fn go(folder: &Path) -> Command {
     command
 }
 
+/// A program of Go's module proxy, `package` at `version`, built once into `tools/<name>-<key>`. Blocks.
+///
+/// # Errors
+/// When Go is missing or the build fails.
+pub fn go_program(name: &str, package: &str, version: &str) -> Result<PathBuf, LabError> {
+    let anywhere = std::env::temp_dir();
+    let compiler = go_version(&anywhere)?;
+    let folder = built(name, &[version.as_bytes(), compiler.as_bytes()], |folder| {
+        eprintln!("building {name} {version} (once on this machine, two or three minutes)");
+        let package = format!("{package}@{version}");
+        run(go(&anywhere).env("GOBIN", folder).args(["install", "-trimpath", "-ldflags", "-s -w", &package]))?;
+        Ok(())
+    })?;
+    Ok(folder.join(package.rsplit('/').next().unwrap_or(package)))
+}
+
 /// The version of the Go compiler that builds in `folder`, an input of everything built by it.
 ///
 /// # Errors

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{Service, ServicePort};
 use kube::ResourceExt;
 use skyfleet_api::conditions::{ConditionType, Finding, Reason, conditions, is_true};
 use skyfleet_api::model_deployment::{AutoscalingStatus, PlacementStatus, RolloutPhase, RolloutStatus, ServiceType};
-use skyfleet_api::{ModelDeployment, ModelDeploymentStatus};
+use skyfleet_api::{ModelDeployment, ModelDeploymentSpec, ModelDeploymentStatus};
 use skyfleet_plan::failover::shortfall;
 use skyfleet_plan::placement::{Assignment, Exclusion, Plan, Verdict};
 use skyfleet_plan::workload::{pod_selector, service_port};
@@ -16,7 +16,7 @@ use skyfleet_plan::workload::{pod_selector, service_port};
 use super::Decisions;
 use super::apply::Outcome;
 use super::model_source::ModelState;
-use super::validate::Request;
+use super::rollout::spec_for;
 
 /// Clusters of which a message says why they take no more; `explain` tells of all.
 const EXPLAINED: usize = 8;
@@ -128,7 +128,7 @@ pub(super) fn status(
     let plan = &decisions.plan;
     let earlier = model.status.clone().unwrap_or_default();
     let seen = |placement: PlacementStatus| match outcomes.get(&placement.cluster) {
-        Some(outcome) => observed(model, placement, outcome, &decisions.request, now),
+        Some(outcome) => observed(model, placement, outcome, decisions, now),
         // Not asked: what was last seen is the best that is known.
         None => Some(placement),
     };
@@ -159,7 +159,7 @@ fn observed(
     model: &ModelDeployment,
     placement: PlacementStatus,
     outcome: &Outcome,
-    request: &Request,
+    decisions: &Decisions,
     now: Timestamp,
 ) -> Option<PlacementStatus> {
     let in_force = placement.desired + placement.retained;
@@ -172,16 +172,19 @@ fn observed(
         Some(error) => error.clone(),
         None => placement.why.clone(),
     };
-    let digest = match request.models.get(&placement.cluster) {
+    let digest = match decisions.request.models.get(&placement.cluster) {
         Some(ModelState::Verified(verified)) => Some(verified.source.digest.clone()),
         _ => placement.model_digest.clone(),
     };
+    // What cannot be read stops the change of the member, which says so.
+    let revision = decisions.rollout.content(&placement.cluster).ok().flatten();
+    let spec = spec_for(&model.spec, revision);
     let ready = counts.and_then(|counts| counts.ready_replicas).unwrap_or(0);
     Some(PlacementStatus {
         replicas: counts.and_then(|counts| counts.replicas).unwrap_or(0),
         ready,
         shortfall: shortfall(placement.shortfall.as_ref(), ready, in_force, false, now),
-        endpoint: endpoint(model, outcome, in_force > 0),
+        endpoint: endpoint(model, &spec, outcome, in_force > 0),
         model_digest: digest,
         why,
         ..placement
@@ -189,14 +192,16 @@ fn observed(
 }
 
 /// Where the Service is reached, as far as its type allows; `None` while the cloud has not given it an address.
-fn endpoint(model: &ModelDeployment, outcome: &Outcome, wanted: bool) -> Option<String> {
+/// `spec` is that of the cluster's own revision.
+fn endpoint(model: &ModelDeployment, spec: &ModelDeploymentSpec, outcome: &Outcome, wanted: bool) -> Option<String> {
     let service = outcome.service.as_ref();
-    match model.spec.service.type_ {
+    match spec.service.type_ {
         // Known before the Service is there: to wait for it would be one more write of the status.
         ServiceType::ClusterIP => {
             let there = service.is_some() || (wanted && outcome.error.is_none());
             let namespace = model.namespace().unwrap_or_default();
-            there.then(|| format!("{}.{namespace}.svc:{}", model.name_any(), service_port(&model.spec)))
+            let port = service.and_then(port).map_or_else(|| service_port(spec), |port| port.port);
+            there.then(|| format!("{}.{namespace}.svc:{port}", model.name_any()))
         }
         ServiceType::NodePort => Some(format!("{}:{}", outcome.node_address.as_deref()?, port(service?)?.node_port?)),
         ServiceType::LoadBalancer => {

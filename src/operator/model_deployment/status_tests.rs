@@ -10,6 +10,7 @@ use skyfleet_plan::rollout::Answer;
 
 use super::*;
 use crate::operator::model_deployment::rollout::Rollout;
+use crate::operator::model_deployment::validate::Request;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).expect("a small number of seconds")
@@ -143,4 +144,17 @@ fn a_cluster_that_has_left_the_fleet_leaves_the_status_too() {
     let found = status(&model, &decided(&[("a", 4, 0, None)]), &outcomes(vec![("a", runs(4))]), at(10));
     assert_eq!(found.placements.iter().map(|placement| placement.cluster.as_str()).collect::<Vec<_>>(), ["a"]);
     assert_eq!(ready(&found).0, "True");
+}
+
+#[test]
+fn an_endpoint_is_known_before_its_service_and_then_is_that_of_the_service() {
+    let model = model(&json!([]));
+    let of = |outcome: &Outcome, wanted| endpoint(&model, &model.spec, outcome, wanted);
+    assert_eq!(of(&Outcome::default(), true).as_deref(), Some("m.default.svc:80"));
+    assert_eq!(of(&Outcome::default(), false), None);
+    let refused = Outcome { error: Some("foreign".to_owned()), ..Outcome::default() };
+    assert_eq!(of(&refused, true), None, "somebody else's Service has that name");
+    let older = serde_json::from_value(json!({"metadata": {"name": "m"}, "spec": {"ports": [{"port": 81}]}}));
+    let outcome = Outcome { service: Some(older.expect("a Service")), ..Outcome::default() };
+    assert_eq!(of(&outcome, true).as_deref(), Some("m.default.svc:81"), "its cluster is at an older revision");
 }

@@ -67,11 +67,13 @@ pub(super) fn part(root: &Path, upload: &str, number: u32) -> PathBuf {
 /// Makes the file of its parts 1 to `count`.
 pub(super) fn complete(root: &Path, file: &Path, upload: &str, count: u32) -> io::Result<()> {
     let whole = folder(root).join(upload).join("whole");
-    let mut out = File::create(&whole)?;
+    let mut out = File::create(&whole).map_err(|error| io::Error::other(format!("its parts are gone: {error}")))?;
     for number in 1..=count {
         let part = part(root, upload, number);
+        // Not "not found", which would say that the object was made of them already.
+        let gone = |error: io::Error| io::Error::other(format!("part {number} is gone: {error}"));
         // The kernel copies, or shares the blocks where the file system can.
-        io::copy(&mut File::open(&part)?, &mut out)?;
+        io::copy(&mut File::open(&part).map_err(gone)?, &mut out)?;
         fs::remove_file(&part)?;
     }
     finish(&out, &whole, file)?;
@@ -83,5 +85,25 @@ pub(super) fn abort(root: &Path, upload: &str) -> io::Result<()> {
     match fs::remove_dir_all(folder(root).join(upload)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{begin, complete, part};
+    use std::io::ErrorKind;
+
+    #[test]
+    fn parts_that_are_gone_leave_what_was_there_and_are_no_success() {
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join("object");
+        std::fs::write(&file, "old").unwrap();
+        let upload = begin(root.path()).unwrap();
+        std::fs::write(part(root.path(), &upload, 1), "new").unwrap();
+        for (upload, count) in [(upload.as_str(), 2), ("unknown", 1)] {
+            let error = complete(root.path(), &file, upload, count).unwrap_err();
+            assert!(error.kind() != ErrorKind::NotFound && error.to_string().contains("gone"), "{error}");
+            assert_eq!(std::fs::read(&file).unwrap(), b"old");
+        }
     }
 }

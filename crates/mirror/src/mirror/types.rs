@@ -155,7 +155,7 @@ pub enum MirrorError {
 }
 
 impl MirrorError {
-    pub(super) fn of_source(error: StoreError) -> Self {
+    pub(crate) fn of_source(error: StoreError) -> Self {
         if error.kind == StoreErrorKind::Cancelled { Self::Cancelled } else { Self::Source(error) }
     }
 

@@ -13,14 +13,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::overlap::overlapping;
 use crate::publish::{StateFile, source_identity};
-use crate::{RESERVED_PREFIX, Replica, Sha256};
+use crate::{MirrorError, RESERVED_PREFIX, Replica, Sha256};
 
 pub use deletion::MostDeleted;
 use round::{Ended, Round};
 use target::Target;
-pub use types::{
-    Bounds, Deletion, SyncError, SyncEvent, SyncOptions, SyncProgress, SyncReport, SyncTarget, TargetError,
-};
+pub use types::{Bounds, Deletion, SyncEvent, SyncOptions, SyncProgress, SyncReport, SyncTarget, TargetError};
 
 /// Brings every target up to date with the source, once.
 ///
@@ -45,9 +43,9 @@ pub async fn sync(
     options: &SyncOptions,
     cancel: &CancellationToken,
     progress: SyncProgress,
-) -> Result<SyncReport, SyncError> {
+) -> Result<SyncReport, MirrorError> {
     if let Some((one, other)) = overlapping(source, targets) {
-        return Err(SyncError::Overlap(one, other));
+        return Err(MirrorError::Overlap(one, other));
     }
     let mut sorted = vec![false; targets.len() + 1];
     loop {

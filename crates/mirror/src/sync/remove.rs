@@ -20,7 +20,10 @@ pub(super) async fn remove_surplus(round: &mut Round<'_>) {
             continue;
         }
         let objects = match std::mem::take(&mut target.surplus).removal(most) {
-            Removal::Remove { objects, .. } => objects,
+            Removal::Remove { objects, left } => {
+                target.report.error = (left > 0).then_some(TargetError::MoreToRemove(left));
+                objects
+            }
             Removal::TooMany { surplus, held } => {
                 target.report.error = Some(TargetError::TooManyDeletions { surplus, held });
                 continue;

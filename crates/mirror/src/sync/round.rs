@@ -9,10 +9,10 @@ use super::judge::is_settled;
 use super::remove::remove_surplus;
 use super::rows::{Held, Row, Rows, Stopped};
 use super::target::Target;
-use super::types::{Deletion, SyncError, SyncEvent, SyncOptions, SyncProgress, SyncReport, TargetError};
+use super::types::{Deletion, SyncEvent, SyncOptions, SyncProgress, SyncReport, TargetError};
 use crate::copy::{Copy, SourceRead, copy_object};
 use crate::fan_out::{Destination, Transfer};
-use crate::{ObjectFailure, ObjectSummary, Replica, StoreError};
+use crate::{MirrorError, ObjectFailure, ObjectSummary, Replica, StoreError};
 
 /// Objects between two reports of how many were compared.
 const REPORT_EVERY: u64 = 1000;
@@ -66,7 +66,7 @@ impl<'a> Round<'a> {
         }
     }
 
-    pub(super) async fn run(mut self, sorted: &[bool]) -> Result<Ended, SyncError> {
+    pub(super) async fn run(mut self, sorted: &[bool]) -> Result<Ended, MirrorError> {
         let replicas: Vec<_> = self.targets.iter().map(|target| target.replica.clone()).collect();
         let mut rows = Rows::start(&self.shared.source, &replicas, sorted, &self.shared.transfer.cancel);
         let stopped = self.walk(&mut rows).await.err();
@@ -84,12 +84,12 @@ impl<'a> Round<'a> {
         }
         let report = self.end().await;
         match stopped {
-            _ if cancelled => Err(SyncError::Cancelled),
-            Some(Stopped::Source(error)) => Err(SyncError::of_source(error)),
+            _ if cancelled => Err(MirrorError::Cancelled),
+            Some(Stopped::Source(error)) => Err(MirrorError::of_source(error)),
             Some(Stopped::Unordered(side)) => Ok(Ended::Unordered(side)),
             None => match report {
                 Ok(report) => Ok(Ended::Whole(report)),
-                Err(error) => Err(SyncError::of_source(error)),
+                Err(error) => Err(MirrorError::of_source(error)),
             },
         }
     }

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::deletion::MostDeleted;
-use crate::{Filter, ObjectFailure, RetryClass, StoreError, StoreErrorKind, TransferLimits, Verification};
+use crate::{Filter, ObjectFailure, StoreError, TransferLimits, Verification};
 
 /// What a pass does and may use.
 #[derive(Debug, Clone, Default)]
@@ -146,39 +146,12 @@ pub enum TargetError {
         /// Objects of the target.
         held: u64,
     },
+    /// More than one pass removes.
+    #[error("{0} more objects are to be removed: run it again")]
+    MoreToRemove(u64),
     /// Objects could not be read, so that it is not known whether the source has more of them.
     #[error("nothing was removed: parts of the source could not be read")]
     SourceIncomplete,
-}
-
-/// Why a pass could not be made.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SyncError {
-    /// The source cannot be listed. Nothing was removed anywhere.
-    #[error("the source: {0}")]
-    Source(#[source] StoreError),
-    /// A prefix of one lies within the other's, in the same bucket.
-    #[error("{0:?} and {1:?} overlap: give the target another bucket or prefix")]
-    Overlap(String, String),
-    /// The caller asked to stop. What was copied is there.
-    #[error("the mirror was stopped on request")]
-    Cancelled,
-}
-
-impl SyncError {
-    pub(super) fn of_source(error: StoreError) -> Self {
-        if error.kind == StoreErrorKind::Cancelled { Self::Cancelled } else { Self::Source(error) }
-    }
-
-    /// Whether it helps to try again.
-    #[must_use]
-    pub fn retry(&self) -> RetryClass {
-        match self {
-            Self::Source(error) => error.retry(),
-            Self::Overlap(..) => RetryClass::Permanent,
-            Self::Cancelled => RetryClass::Transient,
-        }
-    }
 }
 
 impl SyncReport {

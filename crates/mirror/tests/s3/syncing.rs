@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::StreamExt as _;
 use skyfleet_mirror::{
-    Attributes, Bounds, Deletion, Filter, MostDeleted, ObjectStore as _, Sha256, StoreErrorKind, SyncError, SyncEvent,
-    SyncOptions, SyncReport, TargetError, sync,
+    Attributes, Bounds, Deletion, Filter, MirrorError, MostDeleted, ObjectStore as _, Sha256, StoreErrorKind,
+    SyncEvent, SyncOptions, SyncReport, TargetError, sync,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -16,7 +16,11 @@ fn deleting(percent: u8) -> SyncOptions {
     SyncOptions { deletion: Deletion::Surplus(MostDeleted::percent(percent)), ..SyncOptions::default() }
 }
 
-async fn run(source: &Arc<Watched>, targets: &[&Arc<Watched>], options: &SyncOptions) -> Result<SyncReport, SyncError> {
+async fn run(
+    source: &Arc<Watched>,
+    targets: &[&Arc<Watched>],
+    options: &SyncOptions,
+) -> Result<SyncReport, MirrorError> {
     let targets: Vec<_> = targets.iter().map(|target| replica(target, "")).collect();
     sync(&replica(source, ""), &targets, options, &CancellationToken::new(), Arc::new(|_| ())).await
 }
@@ -131,7 +135,7 @@ async fn a_listing_that_fails_on_any_page_removes_nothing() {
     for first in [true, false] {
         source.hook(fails(first));
         let outcome = run(&source, &[&target], &deleting(100)).await;
-        assert!(matches!(outcome, Err(SyncError::Source(_))), "{outcome:?}");
+        assert!(matches!(outcome, Err(MirrorError::Source(_))), "{outcome:?}");
         source.unhook();
         target.hook(fails(first));
         let report = run(&source, &[&target], &deleting(100)).await.unwrap();
@@ -192,7 +196,7 @@ async fn what_cannot_be_read_keeps_everything() {
         _ => Reaction::Pass,
     });
     let outcome = run(&source, &[&target], &deleting(100)).await;
-    assert!(matches!(outcome, Err(SyncError::Source(_))), "{outcome:?}");
+    assert!(matches!(outcome, Err(MirrorError::Source(_))), "{outcome:?}");
     assert_eq!(target.read("surplus").await, b"surplus");
 }
 
@@ -242,7 +246,7 @@ async fn a_pass_that_is_stopped_goes_on_where_it_was() {
     });
     let options = SyncOptions::default();
     let outcome = sync(&replica(&source, ""), &[replica(&target, "")], &options, &cancel, progress).await;
-    assert_eq!(outcome, Err(SyncError::Cancelled));
+    assert_eq!(outcome, Err(MirrorError::Cancelled));
     let there = target.contents().await.len() as u64;
     assert!((20..60).contains(&there), "{there}");
     let report = run(&source, &[&target], &options).await.unwrap();
@@ -259,5 +263,5 @@ async fn a_target_that_fails_fails_alone_and_overlaps_are_refused() {
     let Some(TargetError::Store(error)) = &report.targets[0].error else { panic!("{report:?}") };
     assert_eq!((&error.kind, report.targets[1].copied), (&StoreErrorKind::MissingBucket, 2));
     assert!(!report.is_complete());
-    assert!(matches!(run(&source, &[&source], &deleting(10)).await, Err(SyncError::Overlap(..))));
+    assert!(matches!(run(&source, &[&source], &deleting(10)).await, Err(MirrorError::Overlap(..))));
 }
