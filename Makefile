@@ -85,7 +85,7 @@ packages: programs ## Install the Debian packages that the lab needs, asking fir
 	$(AS_ROOT) $(PROGRAMS)/lab install $(if $(CI),--yes)
 
 .PHONY: tools
-tools: programs ## Build, once a machine, what the lab runs: Kubernetes, Garage, helm, a metrics adapter, images, the model
+tools: programs ## Build, once a machine, what the lab runs: Kubernetes, object stores, helm, a metrics adapter, images, the model
 	$(announce)
 	$(PROGRAMS)/artifacts
 

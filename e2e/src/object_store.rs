@@ -1,9 +1,14 @@
-//! A real S3 server: Garage, one node, in a folder of its own.
+//! A real S3 server: Garage, one node, in a folder of its own. And emulators of the stores of other clouds.
 //!
 //! Garage keeps keys as they are (`a//b`, `..`, control characters), which stores on top of a file system do not.
 
+mod azurite;
+mod emulator;
+mod fake_gcs;
 mod garage;
 
+pub use azurite::{AZURITE_ACCOUNT, AZURITE_KEY, AZURITE_VERSION, Azurite, azurite_script};
+pub use fake_gcs::{FAKE_GCS_VERSION, FakeGcs, fake_gcs_binary};
 pub use garage::{GARAGE_VERSION, garage_binary};
 
 use std::fs::File;

@@ -20,6 +20,10 @@ enum Artifact {
     PauseImage,
     /// The object store's program
     Garage,
+    /// The emulator of Azure Blob Storage
+    Azurite,
+    /// The emulator of Google Cloud Storage
+    FakeGcs,
     /// The helm program
     Helm,
     /// The adapter that gives a HorizontalPodAutoscaler its metrics
@@ -53,6 +57,8 @@ fn make(artifact: Artifact) -> Result<String, LabError> {
         Artifact::Kubernetes => tools::kubernetes()?.display().to_string(),
         Artifact::PauseImage => tools::pause_image()?.display().to_string(),
         Artifact::Garage => object_store::garage_binary()?.display().to_string(),
+        Artifact::Azurite => object_store::azurite_script()?.display().to_string(),
+        Artifact::FakeGcs => object_store::fake_gcs_binary()?.display().to_string(),
         Artifact::Helm => artifacts::helm()?.display().to_string(),
         Artifact::MetricsAdapter => artifacts::metrics_adapter()?.display().to_string(),
         Artifact::Model => artifacts::model()?.display().to_string(),

@@ -1,0 +1,71 @@
+//! Azurite, Microsoft's emulator of Azure Blob Storage, from npm.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use tokio::process::Command;
+
+use super::ObjectStoreError;
+use super::emulator::{Emulator, free_address};
+use crate::error::LabError;
+use crate::tools::{built, run};
+
+/// The version of the server, from npm: the last one that runs on Node.js 20.
+pub const AZURITE_VERSION: &str = "3.35.0";
+
+/// The account, and the key that Azurite and all its users know; it guards nothing.
+pub const AZURITE_ACCOUNT: &str = "devstoreaccount1";
+/// The account's key.
+pub const AZURITE_KEY: &str =
+    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+
+/// The script that runs the server; the first call installs it, in about a minute. Blocks: call it off the async threads
+/// where others wait.
+///
+/// # Errors
+/// When npm is missing or the installation fails.
+pub fn azurite_script() -> Result<PathBuf, LabError> {
+    let folder = built("azurite", &[AZURITE_VERSION.as_bytes()], |folder| {
+        eprintln!("installing Azurite {AZURITE_VERSION} (once on this machine, about a minute)");
+        let mut install = std::process::Command::new("npm");
+        install.args(["install", "--omit=dev", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"]);
+        run(install.arg(folder).arg(format!("azurite@{AZURITE_VERSION}")))?;
+        Ok(())
+    })?;
+    Ok(folder.join("node_modules/azurite/dist/src/blob/main.js"))
+}
+
+/// A server that runs; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Azurite {
+    emulator: Emulator,
+}
+
+impl Azurite {
+    /// Runs a server on a free port of the loopback interface and waits until it takes requests. The folder gets its log.
+    ///
+    /// # Errors
+    /// When it cannot be installed or run, or does not answer in time.
+    pub async fn start(folder: &Path) -> Result<Self, LabError> {
+        let address: SocketAddr = free_address()?;
+        let mut command = Command::new("node");
+        command.arg(azurite_script()?).args(["--inMemoryPersistence", "--disableTelemetry", "--silent"]);
+        command.arg("--blobHost").arg(address.ip().to_string()).arg("--blobPort").arg(address.port().to_string());
+        command.args(["--extentMemoryLimit", "1024"]);
+        Ok(Self { emulator: Emulator::start(command, folder, "azurite", address).await? })
+    }
+
+    /// The URL of its blob service.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        format!("http://{}/{AZURITE_ACCOUNT}", self.emulator.address)
+    }
+
+    /// Ends the server at once.
+    ///
+    /// # Errors
+    /// When the process cannot be ended.
+    pub async fn kill(self) -> Result<(), ObjectStoreError> {
+        self.emulator.kill().await
+    }
+}

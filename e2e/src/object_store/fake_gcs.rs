@@ -1,0 +1,66 @@
+//! fake-gcs-server, an emulator of Google Cloud Storage, built from its Go module.
+
+use std::path::{Path, PathBuf};
+
+use tokio::process::Command;
+
+use super::ObjectStoreError;
+use super::emulator::{Emulator, free_address};
+use crate::error::LabError;
+use crate::tools::{built, go, go_version, run};
+
+/// The version of the server.
+pub const FAKE_GCS_VERSION: &str = "v1.56.1";
+
+/// The server's program; the first call builds it, in about three minutes. Blocks: call it off the async threads where
+/// others wait.
+///
+/// # Errors
+/// When Go is missing or the build fails.
+pub fn fake_gcs_binary() -> Result<PathBuf, LabError> {
+    let anywhere = std::env::temp_dir();
+    let version = go_version(&anywhere)?;
+    let folder = built("fake-gcs-server", &[FAKE_GCS_VERSION.as_bytes(), version.as_bytes()], |folder| {
+        eprintln!("building fake-gcs-server {FAKE_GCS_VERSION} (once on this machine, about three minutes)");
+        let package = format!("github.com/fsouza/fake-gcs-server@{FAKE_GCS_VERSION}");
+        run(go(&anywhere).env("GOBIN", folder).args(["install", "-trimpath", "-ldflags", "-s -w", &package]))?;
+        Ok(())
+    })?;
+    Ok(folder.join("fake-gcs-server"))
+}
+
+/// A server that runs; it ends when this is dropped.
+#[derive(Debug)]
+pub struct FakeGcs {
+    emulator: Emulator,
+}
+
+impl FakeGcs {
+    /// Runs a server on a free port of the loopback interface and waits until it takes requests. It keeps objects in memory:
+    /// on a file system, names would be paths. The folder gets its log.
+    ///
+    /// # Errors
+    /// When it cannot be built or run, or does not answer in time.
+    pub async fn start(folder: &Path) -> Result<Self, LabError> {
+        let address = free_address()?;
+        let mut command = Command::new(fake_gcs_binary()?);
+        command.args(["-backend", "memory", "-scheme", "http", "-log-level", "warn"]);
+        command.arg("-host").arg(address.ip().to_string()).arg("-port").arg(address.port().to_string());
+        command.arg("-public-host").arg(address.to_string());
+        Ok(Self { emulator: Emulator::start(command, folder, "fake-gcs-server", address).await? })
+    }
+
+    /// The URL of its API.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.emulator.address)
+    }
+
+    /// Ends the server at once.
+    ///
+    /// # Errors
+    /// When the process cannot be ended.
+    pub async fn kill(self) -> Result<(), ObjectStoreError> {
+        self.emulator.kill().await
+    }
+}
