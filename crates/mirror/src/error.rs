@@ -16,9 +16,7 @@ pub enum RetryClass {
 #[non_exhaustive]
 pub enum StoreErrorKind {
     /// No credentials were found to ask with.
-    #[error(
-        "no credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the pod or machine a role"
-    )]
+    #[error("no credentials were found: give a key, or give the pod or machine an identity of the cloud")]
     MissingCredentials,
     /// The store does not accept the credentials for this.
     #[error("the store refused the credentials: check the key, its secret, and that it may read and write this bucket")]

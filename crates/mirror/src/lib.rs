@@ -1,6 +1,6 @@
 //! The data engine of Skyfleet: reads, copies, verifies and names the content of buckets.
 //!
-//! - [`S3Store`] speaks to one bucket; [`ObjectStore`] is what the engine asks of any store.
+//! - [`S3Store`], [`AzureStore`] and [`GcsStore`] speak to one bucket; [`ObjectStore`] is what the engine asks of any.
 //! - [`mirror`] copies a dataset from one bucket to others and proves each copy.
 //! - [`sync`] makes what lies below a prefix the same in other buckets, whatever its size.
 //! - [`Manifest`] names a dataset's content by one digest, the same in every bucket that holds it.
@@ -9,14 +9,18 @@
 //! What decides is pure ([`plan_copies`], [`Manifest`], part sizes); everything else obeys it.
 
 mod attributes;
+mod azure;
 mod cancel;
 mod checkpoint;
+mod connect_options;
 mod copy;
 mod digest;
 mod error;
 mod fan_out;
 mod fetch;
 mod filter;
+mod gcs;
+mod http;
 mod layout;
 mod local;
 mod location;
@@ -25,6 +29,7 @@ mod mirror;
 mod overlap;
 mod part;
 mod plan;
+mod probe;
 mod publish;
 mod reader;
 mod retry;
@@ -33,17 +38,21 @@ mod state;
 mod store;
 mod sync;
 mod upload;
+mod upload_id;
 mod verify;
 
 pub use attributes::Attributes;
+pub use azure::AzureStore;
+pub use connect_options::ConnectOptions;
 pub use digest::{InvalidDigest, ManifestDigest, Sha256};
 pub use error::{RetryClass, StoreError, StoreErrorKind};
 pub use fan_out::Verification;
 pub use fetch::{FetchError, FetchEvent, FetchOutcome, FetchRequest, UnsafeKey, fetch};
 pub use filter::{Filter, InvalidFilter};
+pub use gcs::GcsStore;
 pub use layout::{DatasetName, InvalidDatasetName, RESERVED_PREFIX, manifest_key};
 pub use local::LocalStore;
-pub use location::{Addressing, Credentials, S3Location};
+pub use location::{Addressing, AzureCredentials, AzureLocation, Credentials, GcsCredentials, GcsLocation, S3Location};
 pub use manifest::{InvalidManifest, Manifest, ManifestEntry};
 pub use mirror::{
     MirrorError, MirrorEvent, MirrorOptions, MirrorOutcome, ObjectFailure, ProgressSink, Replica, SourcePublication,
@@ -52,7 +61,7 @@ pub use mirror::{
 pub use part::TransferLimits;
 pub use plan::{CopyPlan, ObjectCopy, TargetView, plan_copies};
 pub use retry::RetryPolicy;
-pub use s3::{ConnectOptions, S3Store};
+pub use s3::S3Store;
 pub use state::{State, StateEntry};
 pub use store::{
     Body, Capabilities, ChecksumAlgorithm, ListPage, Md5, ObjectHead, ObjectStore, ObjectSummary, Place, Proof,

@@ -61,9 +61,77 @@ impl fmt::Debug for Credentials {
     }
 }
 
+/// Where a container of Azure Blob Storage is, and which part of it is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AzureLocation {
+    /// The blob service's URL, such as `https://ACCOUNT.blob.core.usgovcloudapi.net`, or that of an emulator with the account
+    /// as its path; `None` is `https://ACCOUNT.blob.core.windows.net`.
+    pub endpoint: Option<String>,
+    /// The storage account's name.
+    pub account: String,
+    /// The container's name.
+    pub container: String,
+    /// Put before every key, byte for byte. A folder ends with `/`.
+    pub prefix: String,
+}
+
+/// Who asks Azure. `Debug` never shows a secret.
+#[derive(Clone)]
+pub enum AzureCredentials {
+    /// One of the storage account's two keys, as the portal shows it (base64).
+    AccountKey(String),
+    /// A shared access signature, with or without the question mark before it.
+    SasToken(String),
+    /// What the environment offers: variables, a client secret, workload identity (AKS), managed identity.
+    Default,
+}
+
+impl fmt::Debug for AzureCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AccountKey(_) => "AccountKey(redacted)",
+            Self::SasToken(_) => "SasToken(redacted)",
+            Self::Default => "Default",
+        })
+    }
+}
+
+/// Where a bucket of Google Cloud Storage is, and which part of it is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GcsLocation {
+    /// The service's URL, for an emulator or a private endpoint; `None` is `https://storage.googleapis.com`.
+    pub endpoint: Option<String>,
+    /// The bucket's name.
+    pub bucket: String,
+    /// Put before every key, byte for byte. A folder ends with `/`.
+    pub prefix: String,
+}
+
+/// Who asks Google. `Debug` never shows a secret.
+#[derive(Clone)]
+pub enum GcsCredentials {
+    /// The JSON text of a service account's key, or of another file that Google's libraries take as credentials.
+    ServiceAccountKey(String),
+    /// Nobody: for emulators and public buckets.
+    Anonymous,
+    /// What the environment offers: `GOOGLE_APPLICATION_CREDENTIALS` (a key, or workload identity federation), the
+    /// well-known file, the metadata server (workload identity of GKE).
+    Default,
+}
+
+impl fmt::Debug for GcsCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ServiceAccountKey(_) => "ServiceAccountKey(redacted)",
+            Self::Anonymous => "Anonymous",
+            Self::Default => "Default",
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Credentials;
+    use super::{AzureCredentials, Credentials, GcsCredentials};
 
     #[test]
     fn debug_shows_no_secret() {
@@ -73,5 +141,8 @@ mod tests {
             session_token: Some("token3".into()),
         };
         assert_eq!(format!("{credentials:?}"), "Static(redacted)");
+        let azure = [AzureCredentials::AccountKey("hunter2".into()), AzureCredentials::SasToken("hunter2".into())];
+        let google = GcsCredentials::ServiceAccountKey("hunter2".into());
+        assert!(!format!("{azure:?} {google:?}").contains("hunter2"));
     }
 }

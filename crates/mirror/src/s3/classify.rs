@@ -91,7 +91,7 @@ fn region_in(message: &str) -> Option<String> {
 }
 
 /// An error and its causes in one line, each said once.
-pub(super) fn chain(error: &dyn Error) -> String {
+pub(crate) fn chain(error: &dyn Error) -> String {
     let mut texts: Vec<String> = Vec::new();
     let mut next = Some(error);
     while let Some(error) = next {

@@ -5,8 +5,8 @@ use aws_sdk_s3::config::{
     StalledStreamProtectionConfig,
 };
 
-use super::{ConnectOptions, S3Store};
-use crate::{Addressing, Credentials, Place, S3Location, StoreError, StoreErrorKind};
+use super::S3Store;
+use crate::{Addressing, ConnectOptions, Credentials, Place, S3Location, StoreError, StoreErrorKind};
 
 /// What signs requests where nothing names a region; stores other than Amazon's mostly take it.
 const DEFAULT_REGION: &str = "us-east-1";

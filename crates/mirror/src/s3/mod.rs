@@ -6,40 +6,14 @@ mod listing;
 mod objects;
 mod probe;
 
+pub(crate) use classify::chain;
+
 use std::fmt;
-use std::time::Duration;
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 
-use crate::{Place, RetryPolicy, S3Location};
-
-/// How a store is spoken to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ConnectOptions {
-    /// For a connection to stand (default 5 s).
-    pub connect_timeout: Duration,
-    /// For one attempt of a request; one that carries bytes gets another second for each 64 KiB (default 30 s).
-    pub attempt_timeout: Duration,
-    /// For the next bytes of an object that is read (default 60 s).
-    pub idle_timeout: Duration,
-    /// How failed attempts are tried again.
-    pub retry: RetryPolicy,
-}
-
-impl Default for ConnectOptions {
-    fn default() -> Self {
-        Self {
-            connect_timeout: Duration::from_secs(5),
-            attempt_timeout: Duration::from_secs(30),
-            idle_timeout: Duration::from_mins(1),
-            retry: RetryPolicy::default(),
-        }
-    }
-}
-
-/// The slowest link on which a request with a body still ends in time.
-const LEAST_BYTES_A_SECOND: u64 = 64 * 1024;
+use crate::{ConnectOptions, Place, S3Location};
 
 /// A bucket, or the part of it below a prefix, in Amazon S3 or a store that speaks S3. Clones share their connections.
 #[derive(Clone)]
@@ -59,10 +33,9 @@ impl fmt::Debug for S3Store {
 
 impl ConnectOptions {
     fn timeouts(&self, body: usize) -> TimeoutConfig {
-        let seconds_for_body = body as u64 / LEAST_BYTES_A_SECOND;
         TimeoutConfig::builder()
             .connect_timeout(self.connect_timeout)
-            .operation_attempt_timeout(self.attempt_timeout + Duration::from_secs(seconds_for_body))
+            .operation_attempt_timeout(self.attempt_timeout_with(body))
             .build()
     }
 }

@@ -1,16 +1,13 @@
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{BucketVersioningStatus, ChecksumAlgorithm as SdkAlgorithm, ChecksumMode};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::S3Store;
+use crate::probe::{CONTENT, answered, probe_key};
 use crate::{
     Attributes, Capabilities, ChecksumAlgorithm, ObjectStore as _, RESERVED_PREFIX, Sha256, StoreError, StoreErrorKind,
 };
-
-const CONTENT: &[u8] = b"skyfleet";
 
 impl S3Store {
     pub(super) async fn capabilities(&self) -> Result<Capabilities, StoreError> {
@@ -81,20 +78,4 @@ impl S3Store {
         let answer = self.client.get_bucket_versioning().bucket(&self.location.bucket).send().await;
         answer.ok().map(|answer| answer.status == Some(BucketVersioningStatus::Enabled))
     }
-}
-
-/// Whether a write that should be refused was refused for that reason; any other failure is one.
-fn answered(answer: Result<(), StoreError>, refusal: impl Fn(&StoreErrorKind) -> bool) -> Result<bool, StoreError> {
-    match answer {
-        Ok(()) => Ok(false),
-        Err(error) if refusal(&error.kind) => Ok(true),
-        Err(error) if matches!(error.kind, StoreErrorKind::Rejected | StoreErrorKind::Unavailable) => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-/// A key of its own for each probe: two at once must not see each other's object.
-fn probe_key() -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    format!("{RESERVED_PREFIX}probe-{}-{}", std::process::id(), now.as_nanos())
 }

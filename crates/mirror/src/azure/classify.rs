@@ -1,0 +1,95 @@
+//! What an answer of Azure means: pure.
+
+use http::{HeaderMap, StatusCode};
+
+use super::xml::elements;
+use crate::StoreErrorKind;
+use crate::http::{Failure, header};
+
+/// What kind of failure an answer is, and what the store said.
+pub(super) fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Failure {
+    let elements = elements(body).unwrap_or_default();
+    let text = |path: &str| elements.iter().find(|element| element.path == path).map(|element| element.text.as_str());
+    // An answer without a body, such as that to HEAD, says it in a header only.
+    let code = header(headers, "x-ms-error-code").or_else(|| text("Error/Code")).unwrap_or_default();
+    answer(status.as_u16(), code, text("Error/Message").unwrap_or_default())
+}
+
+fn answer(status: u16, code: &str, message: &str) -> Failure {
+    let kind = match (code, status) {
+        ("ContainerNotFound", _) => StoreErrorKind::MissingBucket,
+        ("BlobNotFound" | "ResourceNotFound", _) | (_, 404) => StoreErrorKind::NotFound,
+        // A lease keeps others from writing: that a condition is not met is not what it means.
+        ("LeaseIdMissing" | "LeaseLost" | "LeaseIdMismatchWithBlobOperation", _) => StoreErrorKind::Rejected,
+        ("BlobAlreadyExists", _) | (_, 412) => StoreErrorKind::Changed,
+        ("ServerBusy" | "TooManyRequests" | "AccountBeingThrottled", _) | (_, 429) => StoreErrorKind::Throttled,
+        ("Md5Mismatch" | "InvalidMd5", _) => StoreErrorKind::Corrupt,
+        ("BlobArchived" | "BlobImmutableDueToPolicy" | "InvalidBlobType" | "SnapshotsPresent", _) | (_, 501) => {
+            StoreErrorKind::Rejected
+        }
+        ("AuthenticationFailed" | "InvalidAuthenticationInfo" | "NoAuthenticationInformation", _) | (_, 401 | 403) => {
+            // A message may repeat what was sent.
+            let code = if code.is_empty() { format!("HTTP status {status}") } else { code.to_owned() };
+            return Failure::new(StoreErrorKind::CredentialsRefused, code);
+        }
+        ("ContainerBeingDeleted" | "OperationTimedOut", _) | (_, 408 | 409 | 500..) => StoreErrorKind::Unavailable,
+        _ => StoreErrorKind::Rejected,
+    };
+    // The lines that follow name the request, for Azure's support.
+    let message = message.lines().next().unwrap_or_default();
+    let said = match (code, message) {
+        ("", _) => format!("HTTP status {status}"),
+        (code, "") => code.to_owned(),
+        (code, message) => format!("{code}: {message}"),
+    };
+    Failure::new(kind, said)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, StatusCode};
+
+    use super::{answer, classify};
+    use crate::StoreErrorKind::{
+        self, Changed, Corrupt, CredentialsRefused, MissingBucket, NotFound, Rejected, Throttled, Unavailable,
+    };
+
+    #[test]
+    fn each_answer_has_its_kind() {
+        let cases: &[(u16, &str, StoreErrorKind)] = &[
+            (404, "ContainerNotFound", MissingBucket),
+            (404, "BlobNotFound", NotFound),
+            (404, "", NotFound),
+            (412, "ConditionNotMet", Changed),
+            (409, "BlobAlreadyExists", Changed),
+            (412, "LeaseIdMissing", Rejected),
+            (503, "ServerBusy", Throttled),
+            (429, "", Throttled),
+            (500, "OperationTimedOut", Unavailable),
+            (409, "ContainerBeingDeleted", Unavailable),
+            (502, "", Unavailable),
+            (403, "AuthenticationFailed", CredentialsRefused),
+            (400, "InvalidAuthenticationInfo", CredentialsRefused),
+            (401, "", CredentialsRefused),
+            (400, "Md5Mismatch", Corrupt),
+            (409, "BlobArchived", Rejected),
+            (400, "InvalidBlockList", Rejected),
+            (301, "", Rejected),
+        ];
+        for (status, code, kind) in cases {
+            assert_eq!(answer(*status, code, "").kind, *kind, "{status} {code}");
+        }
+    }
+
+    #[test]
+    fn code_and_message_come_from_the_body_where_no_header_has_them() {
+        let body = b"<?xml version=\"1.0\"?><Error><Code>Md5Mismatch</Code><Message>It differs.\nRequestId:1</Message></Error>";
+        let failure = classify(StatusCode::BAD_REQUEST, &HeaderMap::new(), body);
+        assert_eq!((failure.kind, failure.detail.as_str()), (Corrupt, "Md5Mismatch: It differs."));
+    }
+
+    #[test]
+    fn a_refusal_repeats_nothing_that_was_sent() {
+        assert_eq!(answer(403, "AuthenticationFailed", "sig=hunter2").detail, "AuthenticationFailed");
+    }
+}

@@ -1,0 +1,43 @@
+//! Azure Blob Storage.
+
+mod attributes;
+mod classify;
+mod connect;
+mod listing;
+mod names;
+mod objects;
+mod probe;
+mod requests;
+mod xml;
+
+use std::fmt;
+
+use reqsign_azure_storage::Credential;
+use reqsign_core::Signer;
+
+use crate::http::Http;
+use crate::{AzureLocation, ConnectOptions, Place};
+
+/// A container, or the part of it below a prefix, in Azure Blob Storage. Clones share their connections.
+///
+/// Azure checks the MD5 of each request's content and tells none of the whole afterwards ([`Proof::Transit`]).
+///
+/// [`Proof::Transit`]: crate::Proof::Transit
+#[derive(Clone)]
+pub struct AzureStore {
+    http: Http,
+    signer: Signer<Credential>,
+    /// A person gave the credentials.
+    given: bool,
+    /// The container's URL.
+    container: String,
+    location: AzureLocation,
+    place: Place,
+    options: ConnectOptions,
+}
+
+impl fmt::Debug for AzureStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AzureStore").field("location", &self.location).finish_non_exhaustive()
+    }
+}

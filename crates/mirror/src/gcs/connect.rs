@@ -1,0 +1,61 @@
+use super::GcsStore;
+use super::signing::signer;
+use crate::http::{Http, check_endpoint, unsigned};
+use crate::{ConnectOptions, GcsCredentials, GcsLocation, Place, StoreError, StoreErrorKind};
+
+const GOOGLE: &str = "https://storage.googleapis.com";
+
+impl GcsStore {
+    /// Prepares to speak to a bucket. Only credentials of the environment are looked up now; the store is first asked by the
+    /// first request.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::MissingCredentials`] when the environment has none, [`StoreErrorKind::Rejected`] when the endpoint or
+    /// the bucket cannot be one.
+    pub async fn connect(
+        location: GcsLocation,
+        credentials: GcsCredentials,
+        options: ConnectOptions,
+    ) -> Result<Self, StoreError> {
+        let place = place_of(&location);
+        let rejected = |detail| place.error(StoreErrorKind::Rejected, "use the bucket", detail);
+        let endpoint = check(&location).map_err(rejected)?;
+        let http = Http::new(options).map_err(rejected)?;
+        let from_environment = matches!(credentials, GcsCredentials::Default);
+        let signer = signer(&http, credentials);
+        let store = Self { http, signer, given: !from_environment, endpoint, location, place, options };
+        if from_environment {
+            store.find_credentials().await?;
+        }
+        Ok(store)
+    }
+
+    /// Signs a request that is not sent, so that credentials that are not there are missed now.
+    async fn find_credentials(&self) -> Result<(), StoreError> {
+        let failed = |kind, detail: String| self.place.error(kind, "use the bucket", detail);
+        let request = http::Request::get(&self.endpoint).body(());
+        let mut head = request.map_err(|error| failed(StoreErrorKind::Rejected, error.to_string()))?.into_parts().0;
+        let Some(signer) = &self.signer else { return Ok(()) };
+        let outcome = signer.sign(&mut head, None).await.map_err(|error| unsigned(&error, self.given));
+        outcome.map_err(|failure| failed(failure.kind, failure.detail))
+    }
+}
+
+fn place_of(location: &GcsLocation) -> Place {
+    // An endpoint that has more than an address is refused; until then, it is not shown.
+    let endpoint = location.endpoint.as_deref().and_then(|url| check_endpoint(url).ok());
+    Place {
+        endpoint: endpoint.unwrap_or_else(|| "Google Cloud Storage".to_owned()).into(),
+        bucket: location.bucket.as_str().into(),
+        prefix: location.prefix.as_str().into(),
+    }
+}
+
+/// The endpoint, once everything that becomes a part of URLs is what it should be.
+fn check(location: &GcsLocation) -> Result<String, String> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if location.bucket.is_empty() || !location.bucket.bytes().all(is_plain) {
+        return Err("a bucket's name has only letters, digits, hyphens, underscores and dots".to_owned());
+    }
+    check_endpoint(location.endpoint.as_deref().unwrap_or(GOOGLE))
+}

@@ -1,0 +1,146 @@
+//! HTTP for the stores that come without an SDK: one client, its timeouts, and what its failures mean.
+
+mod body;
+mod credentials;
+mod text;
+
+pub(crate) use body::Chunks;
+pub(crate) use credentials::{credential_context, unsigned};
+pub(crate) use text::{check_endpoint, encoded, header, http_date, query};
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::stream::{self, StreamExt as _};
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body::Body as _;
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+use crate::s3::chain;
+use crate::{Body, ConnectOptions, Place, StoreErrorKind};
+
+/// More than any page of a listing or error has.
+const LONGEST_ANSWER: usize = 64 * 1024 * 1024;
+
+/// How long a connection that is not used stays open: less than servers keep theirs.
+const IDLE_CONNECTION: Duration = Duration::from_secs(4);
+
+/// A client. Clones share their connections.
+#[derive(Clone)]
+pub(crate) struct Http {
+    client: Client<HttpsConnector<HttpConnector>, Chunks>,
+    options: ConnectOptions,
+}
+
+impl fmt::Debug for Http {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Http").finish_non_exhaustive()
+    }
+}
+
+/// Why there is no answer that can be used. What is done with it is the same for every store.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) kind: StoreErrorKind,
+    pub(crate) detail: String,
+}
+
+impl Failure {
+    pub(crate) fn new(kind: StoreErrorKind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into() }
+    }
+}
+
+/// A whole answer.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Http {
+    /// A client that trusts what the system trusts; the error says why it cannot find that.
+    pub(crate) fn new(options: ConnectOptions) -> Result<Self, String> {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(options.connect_timeout));
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        let tls = HttpsConnectorBuilder::new()
+            .with_provider_and_native_roots(provider)
+            .map_err(|error| format!("cannot load the certificates that the system trusts: {error}"))?
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_CONNECTION)
+            .build(tls);
+        Ok(Self { client, options })
+    }
+
+    /// Sends a request and reads the whole answer, in the time of one attempt.
+    pub(crate) async fn ask(&self, request: Request<Chunks>) -> Result<Answer, Failure> {
+        let limit = self.limit(&request);
+        let exchange = async {
+            let response = self.client.request(request).await.map_err(|error| unreachable(&error))?;
+            read(response).await
+        };
+        in_time(limit, exchange).await
+    }
+
+    /// Sends a request; of its answer only the start has to come in the time of one attempt.
+    pub(crate) async fn open(&self, request: Request<Chunks>) -> Result<Response<Incoming>, Failure> {
+        let limit = self.limit(&request);
+        let start = async { self.client.request(request).await.map_err(|error| unreachable(&error)) };
+        in_time(limit, start).await
+    }
+
+    /// The whole of an answer that was opened, such as that of a failure.
+    pub(crate) async fn finish(&self, response: Response<Incoming>) -> Result<Answer, Failure> {
+        in_time(self.options.attempt_timeout, read(response)).await
+    }
+
+    /// An object's bytes. They fail when the next ones do not come within the idle timeout.
+    pub(crate) fn stream(&self, place: &Place, key: &str, incoming: Incoming) -> Body {
+        let (place, idle, key) = (place.clone(), self.options.idle_timeout, key.to_owned());
+        let chunks = stream::unfold(incoming.into_data_stream(), move |mut incoming| {
+            let (place, key) = (place.clone(), key.clone());
+            async move {
+                let failed = |detail| place.error(StoreErrorKind::Unreachable, format!("read on in {key:?}"), detail);
+                let chunk = match tokio::time::timeout(idle, incoming.next()).await {
+                    Ok(chunk) => chunk?.map_err(|error| failed(chain(&error))),
+                    Err(_) => Err(failed("no bytes in time".to_owned())),
+                };
+                Some((chunk, incoming))
+            }
+        });
+        chunks.boxed()
+    }
+
+    fn limit(&self, request: &Request<Chunks>) -> Duration {
+        let bytes = usize::try_from(request.body().size_hint().lower()).unwrap_or(usize::MAX);
+        self.options.attempt_timeout_with(bytes)
+    }
+}
+
+async fn in_time<T>(limit: Duration, exchange: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let late = |_| Err(Failure::new(StoreErrorKind::Unreachable, "no answer in time"));
+    tokio::time::timeout(limit, exchange).await.unwrap_or_else(late)
+}
+
+fn unreachable(error: &(dyn std::error::Error + 'static)) -> Failure {
+    Failure::new(StoreErrorKind::Unreachable, chain(error))
+}
+
+async fn read(response: Response<Incoming>) -> Result<Answer, Failure> {
+    let (head, body) = response.into_parts();
+    let body = Limited::new(body, LONGEST_ANSWER).collect().await.map_err(|error| unreachable(error.as_ref()))?;
+    Ok(Answer { status: head.status, headers: head.headers, body: body.to_bytes() })
+}
