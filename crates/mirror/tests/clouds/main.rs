@@ -1,0 +1,9 @@
+//! Azure Blob Storage and Google Cloud Storage, against Azurite and fake-gcs-server.
+#![allow(clippy::unwrap_used)]
+
+mod errors;
+mod keys;
+mod mirroring;
+mod reading;
+mod support;
+mod writing;

@@ -1,0 +1,103 @@
+//! A dataset goes from each cloud to each.
+
+use std::sync::Arc;
+
+use skyfleet_e2e::object_store::{ObjectStore as Garage, REGION, RunningObjectStore};
+use skyfleet_mirror::{
+    Credentials, DatasetName, MirrorOptions, ObjectStore, Replica, S3Location, S3Store, Sha256, Verification, mirror,
+    verify,
+};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+use crate::keys::attributes;
+use crate::support::{Cloud, content, keys, put, quick, read};
+
+/// Opens buckets in one of the three.
+enum Place {
+    Garage { server: RunningObjectStore, _folder: TempDir },
+    Cloud(Cloud),
+}
+
+impl Place {
+    async fn garage() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let running = Garage::on_loopback(folder.path().to_owned()).unwrap().start().await.unwrap();
+        Self::Garage { server: running, _folder: folder }
+    }
+
+    async fn bucket(&self, name: &str) -> Arc<dyn ObjectStore> {
+        let server = match self {
+            Self::Cloud(cloud) => return cloud.bucket(name).await,
+            Self::Garage { server, .. } => &server.store,
+        };
+        server.create_bucket(name).await.unwrap();
+        let location = S3Location::new(Some(server.endpoint()), Some(REGION.into()), name.into(), String::new());
+        let credentials = Credentials::Static {
+            access_key_id: server.access_key_id.clone(),
+            secret_access_key: server.secret_access_key.clone(),
+            session_token: None,
+        };
+        Arc::new(S3Store::connect(location, credentials, quick()).await.unwrap())
+    }
+}
+
+const LARGE: usize = 20 * 1024 * 1024 + 7;
+const SMALL: &[&str] = &["a b/1", "a//b", "é😀", "100%+x", "folder/"];
+
+async fn fill(source: &dyn ObjectStore) {
+    let large = content(LARGE, 3);
+    let mut kept = attributes();
+    // What S3 can hold too.
+    kept.metadata.retain(|name, value| name.is_ascii() && value.trim() == value && !value.is_empty());
+    let upload = source.create_multipart("large.bin", &kept).await.unwrap();
+    let mut parts = Vec::new();
+    for (number, part) in (1..).zip(large.chunks(8 * 1024 * 1024)) {
+        let (part, digest) = (large.slice_ref(part), Sha256::of(part));
+        parts.push((source.put_part("large.bin", &upload, number, part, digest).await.unwrap(), digest));
+    }
+    source.complete_multipart("large.bin", &upload, &parts).await.unwrap();
+    for key in SMALL {
+        put(source, key, &key.to_owned().into()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dataset_goes_from_each_cloud_to_each() {
+    let places = [Place::garage().await, Place::Cloud(Cloud::azure().await), Place::Cloud(Cloud::google().await)];
+    let dataset = DatasetName::new("ml", "weights").unwrap();
+    let cancel = CancellationToken::new();
+    let replica = |store: &Arc<dyn ObjectStore>| Replica { store: store.clone(), prefix: String::new() };
+    let mut digests = Vec::new();
+    for (from, place) in places.iter().enumerate() {
+        let source = place.bucket(&format!("source{from}")).await;
+        fill(&*source).await;
+        let mut targets = Vec::new();
+        for place in &places {
+            targets.push(place.bucket(&format!("target{from}")).await);
+        }
+        let replicas: Vec<_> = targets.iter().map(replica).collect();
+        let (from_source, options) = (replica(&source), MirrorOptions::default());
+        for copied in [SMALL.len() as u64 + 1, 0] {
+            let pass = mirror(&dataset, &from_source, &replicas, &options, &cancel, Arc::new(|_| ()));
+            let outcome = pass.await.unwrap();
+            for target in &outcome.targets {
+                assert_eq!((target.copied_objects, target.failed_objects), (copied, 0), "from {from}: {target:?}");
+                assert_eq!(target.manifest, outcome.manifest);
+            }
+            digests.push(outcome.manifest.unwrap());
+        }
+        for target in &targets {
+            assert!(read(&**target, "large.bin").await == content(LARGE, 3));
+            let attributes = target.head("large.bin").await.unwrap().attributes;
+            assert_eq!(attributes, source.head("large.bin").await.unwrap().attributes, "from {from} {target:?}");
+            assert!(keys(&**target, ".skyfleet/parts/").await.is_empty());
+            let key = skyfleet_mirror::manifest_key(&dataset, digests[0]);
+            let manifest = skyfleet_mirror::Manifest::parse(&read(&**target, &key).await).unwrap();
+            let report = verify(&replica(target), &manifest, Verification::ReadBack, 4, &cancel).await.unwrap();
+            assert_eq!((report.verified, report.mismatches), (SMALL.len() as u64 + 1, vec![]));
+        }
+    }
+    // The content is the same, wherever it lies.
+    assert!(digests.windows(2).all(|pair| pair[0] == pair[1]));
+}
