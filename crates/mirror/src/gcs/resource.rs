@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn the_checksum_is_google_s() {
-        // From Google's documentation of the well-known check value of "123456789", 0xE3069283.
+        // The check value of CRC-32C, 0xE3069283, with its bytes from the highest on.
         assert_eq!(crc32c(b"123456789"), "4waSgw==");
     }
 

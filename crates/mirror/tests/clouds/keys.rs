@@ -33,6 +33,8 @@ const ODD: &[&str] = &[
     "acl",
     "x/acl",
     "x/compose",
+    "/leading",
+    "//two leading",
 ];
 
 /// Only Google holds them.
@@ -57,13 +59,8 @@ async fn assert_kept(store: &dyn ObjectStore, odd: &[&str]) {
 async fn odd_keys_travel_byte_for_byte() {
     for cloud in clouds().await {
         let bare = cloud.bucket("bucket").await;
-        let mut odd = ODD.to_vec();
-        // fake-gcs-server does not find the object of a name that begins with a slash, nor a URL's `acl` below one.
-        if cloud.is_azure() {
-            odd.extend(["/leading", "//two"]);
-        } else {
-            odd.extend(ODDER);
-        }
+        let odder = if cloud.is_azure() { &[] } else { ODDER };
+        let odd = [ODD, odder].concat();
         assert_kept(&*bare, &odd).await;
         assert_kept(&*cloud.open("bucket", "data+/é %2F//").await, &odd).await;
     }
