@@ -3,23 +3,22 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use crc_fast::CrcAlgorithm;
 use futures::future::{join, join_all};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use sha2::Digest as _;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::cancel::cancellable;
+use crate::content::{Digests, Hashing, Wanted};
 use crate::reader::{ChunkReader, Parts};
-use crate::verify::{Expected, prove};
-use crate::{Attributes, ObjectStore, Proof, Sha256, StoreError, StoreErrorKind, TransferLimits};
+use crate::verify::{Expected, prove_written};
+use crate::{Attributes, ObjectStore, Proof, Sha256, StoreError, StoreErrorKind, TransferLimits, Written};
 
 /// How a copy is proven to be one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Verification {
-    /// By the SHA-256 that the target's store checked the content against, or by reading back where it tells none.
+    /// By the checksum that the target's store checked the content against, or by reading back where it tells none.
     #[default]
     Checksum,
     /// By reading every copy back.
@@ -103,30 +102,27 @@ pub(crate) async fn fan_out<R: ChunkReader>(
         let sent = &sent;
         async move { writer.write(parts, |bytes| sent(index, bytes)).await }
     });
-    let crc32c = destinations.iter().any(|destination| destination.store.proof() == Proof::Crc32c);
-    let (read, written) = join(read_parts(reader, &sizes, senders, crc32c, transfer), join_all(writers)).await;
-    let Some(Digests { sha256, crc32c, parts }) = read? else {
-        let gave_up = |destination: &Destination| destination.failed("every target failed");
-        return Ok(destinations.iter().zip(written).map(|(to, written)| written.and(Err(gave_up(to)))).collect());
+    let wanted = Wanted {
+        crc32c: destinations.iter().any(|destination| destination.store.proof() == Proof::Crc32c),
+        ..Wanted::default()
     };
-    let expected = Expected { size, sha256, crc32c, parts };
+    let (read, written) = join(read_parts(reader, &sizes, senders, wanted, transfer), join_all(writers)).await;
+    let Some(digests) = read? else {
+        let gave_up = |destination: &Destination| destination.failed("every target failed");
+        let outcomes = destinations.iter().zip(written);
+        return Ok(outcomes.map(|(to, written)| written.and_then(|_| Err(gave_up(to)))).collect());
+    };
+    let expected = Expected { size, digests };
     let proofs = destinations.iter().zip(written).map(|(destination, written)| {
         let expected = &expected;
         async move {
-            written?;
             let Destination { store, key } = destination;
-            let head = prove(store, key, expected, transfer.verification, &transfer.cancel).await?;
-            Ok(Proven { sha256, etag: head.etag, modified: head.modified })
+            let (etag, modified) =
+                prove_written(store, key, written?, expected, transfer.verification, &transfer.cancel).await?;
+            Ok(Proven { sha256: expected.digests.sha256, etag, modified })
         }
     });
     Ok(join_all(proofs).await)
-}
-
-/// What was computed of all that was read.
-struct Digests {
-    sha256: Sha256,
-    crc32c: Option<u32>,
-    parts: Vec<Sha256>,
 }
 
 /// Reads all parts and hands each to every target that still takes them: their digests, or nothing when no target takes any
@@ -135,43 +131,35 @@ async fn read_parts<R: ChunkReader>(
     reader: &mut R,
     sizes: &[u64],
     senders: Vec<Sender<Part>>,
-    crc32c: bool,
+    wanted: Wanted,
     transfer: &Transfer,
 ) -> Result<Option<Digests>, R::Error> {
+    let mut hashing = Hashing::new(sizes.len(), wanted.by(reader.announced()));
     let mut parts = Parts::new(reader);
-    let mut whole = sha2::Sha256::new();
-    let mut crc = crc32c.then(|| crc_fast::Digest::new(CrcAlgorithm::Crc32Iscsi));
-    let mut digests = Vec::with_capacity(sizes.len());
-    for (number, size) in (1..).zip(sizes) {
+    let (last, others) = sizes.split_last().unwrap_or((&0, &[]));
+    for (number, size) in (1..).zip(others) {
         let room = Arc::new(transfer.room(*size).await);
-        let mut hasher = sha2::Sha256::new();
-        let bytes = parts.next(*size, |chunk| {
-            hasher.update(chunk);
-            if sizes.len() > 1 {
-                whole.update(chunk);
-            }
-            if let Some(crc) = &mut crc {
-                crc.update(chunk);
-            }
-        });
-        let bytes = bytes.await?;
-        if digests.len() + 1 == sizes.len() {
-            // Nobody may complete an object before its source has confirmed all of it.
-            parts.end().await?;
-        }
-        let sha256 = Sha256::finish(hasher);
-        digests.push(sha256);
-        let part = Part { number, bytes, sha256, room };
-        let deliveries = join_all(senders.iter().map(|sender| sender.send(part.clone()))).await;
-        if deliveries.iter().all(Result::is_err) {
+        let bytes = parts.next(*size, |chunk| hashing.update(chunk)).await?;
+        let part = Part { number, bytes, sha256: hashing.end_part(), room };
+        if !deliver(&senders, &part).await {
             return Ok(None);
         }
     }
-    let whole = if let [single] = digests[..] { single } else { Sha256::finish(whole) };
-    // The digest of a 32-bit checksum is in the lower half.
-    #[allow(clippy::cast_possible_truncation, reason = "the upper half is zero")]
-    let crc32c = crc.map(|crc| crc.finalize() as u32);
-    Ok(Some(Digests { sha256: whole, crc32c, parts: digests }))
+    let room = Arc::new(transfer.room(*last).await);
+    let bytes = parts.next(*last, |chunk| hashing.update(chunk)).await?;
+    // Nobody may complete an object before its source has confirmed all of it.
+    parts.end().await?;
+    let sha256 = hashing.end_part();
+    let digests = hashing.finish();
+    reader.confirm(&digests)?;
+    let number = u32::try_from(sizes.len()).unwrap_or(u32::MAX);
+    let delivered = deliver(&senders, &Part { number, bytes, sha256, room }).await;
+    Ok(delivered.then_some(digests))
+}
+
+/// Hands a part to every target; whether any took it.
+async fn deliver(senders: &[Sender<Part>], part: &Part) -> bool {
+    join_all(senders.iter().map(|sender| sender.send(part.clone()))).await.iter().any(Result::is_ok)
 }
 
 struct Writer<'a> {
@@ -182,7 +170,8 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    async fn write(&self, mut parts: Receiver<Part>, sent: impl Fn(u64) + Sync) -> Result<(), StoreError> {
+    /// What the store said of the object; nothing when that answer was lost.
+    async fn write(&self, mut parts: Receiver<Part>, sent: impl Fn(u64) + Sync) -> Result<Option<Written>, StoreError> {
         if self.count > 1 {
             return self.write_parts(parts, sent).await;
         }
@@ -191,13 +180,17 @@ impl Writer<'_> {
         let Part { bytes, sha256, room, .. } = part.ok_or_else(|| self.destination.failed("its source failed"))?;
         let size = bytes.len() as u64;
         let request = store.put(key, self.attributes, bytes, sha256);
-        cancellable(&self.transfer.cancel, store.place(), request).await?;
+        let written = cancellable(&self.transfer.cancel, store.place(), request).await?;
         drop(room);
         sent(size);
-        Ok(())
+        Ok(Some(written))
     }
 
-    async fn write_parts(&self, parts: Receiver<Part>, sent: impl Fn(u64) + Sync) -> Result<(), StoreError> {
+    async fn write_parts(
+        &self,
+        parts: Receiver<Part>,
+        sent: impl Fn(u64) + Sync,
+    ) -> Result<Option<Written>, StoreError> {
         let Destination { store, key } = self.destination;
         let request = store.create_multipart(key, self.attributes);
         let upload = cancellable(&self.transfer.cancel, store.place(), request).await?;
@@ -215,7 +208,7 @@ impl Writer<'_> {
         upload: &str,
         mut parts: Receiver<Part>,
         sent: impl Fn(u64) + Sync,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Option<Written>, StoreError> {
         let Destination { store, key } = self.destination;
         let cancel = &self.transfer.cancel;
         let sent = &sent;
@@ -239,8 +232,8 @@ impl Writer<'_> {
         let done: Vec<_> = done.into_iter().map(|(_, etag, sha256)| (etag, sha256)).collect();
         match cancellable(cancel, store.place(), store.complete_multipart(key, upload, &done)).await {
             // The first answer was lost and the upload is complete already. The proof that follows tells.
-            Err(error) if error.kind == StoreErrorKind::NotFound => Ok(()),
-            other => other,
+            Err(error) if error.kind == StoreErrorKind::NotFound => Ok(None),
+            other => other.map(Some),
         }
     }
 }

@@ -6,7 +6,7 @@ mod text;
 
 pub(crate) use body::Chunks;
 pub(crate) use credentials::{credential_context, unsigned};
-pub(crate) use text::{check_endpoint, encoded, header, http_date, query};
+pub(crate) use text::{check_endpoint, encoded, encoded_path, header, http_date, query};
 
 use std::fmt;
 use std::time::Duration;
@@ -22,7 +22,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
-use crate::s3::chain;
+use crate::error::chain;
 use crate::{Body, ConnectOptions, Place, StoreErrorKind};
 
 /// More than any page of a listing or error has.
@@ -87,7 +87,12 @@ impl Http {
 
     /// Sends a request and reads the whole answer, in the time of one attempt.
     pub(crate) async fn ask(&self, request: Request<Chunks>) -> Result<Answer, Failure> {
-        let limit = self.limit(&request);
+        self.ask_within(Duration::ZERO, request).await
+    }
+
+    /// As [`Self::ask`], with so much time more.
+    pub(crate) async fn ask_within(&self, more: Duration, request: Request<Chunks>) -> Result<Answer, Failure> {
+        let limit = self.limit(&request) + more;
         let exchange = async {
             let response = self.client.request(request).await.map_err(|error| unreachable(&error))?;
             read(response).await

@@ -13,6 +13,7 @@ mod azure;
 mod cancel;
 mod checkpoint;
 mod connect_options;
+mod content;
 mod copy;
 mod digest;
 mod error;
@@ -40,6 +41,7 @@ mod sync;
 mod upload;
 mod upload_id;
 mod verify;
+mod xml;
 
 pub use attributes::Attributes;
 pub use azure::AzureStore;
@@ -65,7 +67,7 @@ pub use s3::S3Store;
 pub use state::{State, StateEntry};
 pub use store::{
     Body, Capabilities, ChecksumAlgorithm, ListPage, Md5, ObjectHead, ObjectStore, ObjectSummary, Place, Proof,
-    StoredChecksum, list,
+    StoredChecksum, Written, list,
 };
 pub use sync::{
     Bounds, Deletion, MostDeleted, SyncEvent, SyncOptions, SyncProgress, SyncReport, SyncTarget, TargetError, sync,

@@ -3,8 +3,9 @@
 use futures::TryStreamExt as _;
 use tokio_util::sync::CancellationToken;
 
+use crate::content::{Hashing, Wanted};
 use crate::layout::{KEPT_MANIFESTS, manifest_of_key};
-use crate::reader::{ObjectReader, Parts};
+use crate::reader::{ChunkReader as _, ObjectReader, Parts};
 use crate::{
     Attributes, DatasetName, Manifest, ManifestDigest, Replica, Sha256, State, StoreError, StoreErrorKind, list,
     manifest_key,
@@ -24,9 +25,12 @@ pub(crate) async fn read_document(
 ) -> Result<Vec<u8>, StoreError> {
     let mut reader = ObjectReader::open(replica.store.clone(), key.to_owned(), 0, None, cancel.clone()).await?;
     let size = reader.head().size;
+    let mut hashing = Hashing::new(1, Wanted::default().by(reader.announced()));
     let mut parts = Parts::new(&mut reader);
-    let bytes = parts.next(size, |_| ()).await?;
+    let bytes = parts.next(size, |chunk| hashing.update(chunk)).await?;
     parts.end().await?;
+    hashing.end_part();
+    reader.confirm(&hashing.finish())?;
     Ok(bytes.into())
 }
 

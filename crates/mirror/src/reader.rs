@@ -5,7 +5,8 @@ use futures::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::cancel::cancellable;
-use crate::{Body, ObjectHead, ObjectStore, Sha256, StoreError, StoreErrorKind};
+use crate::content::Digests;
+use crate::{Body, ObjectHead, ObjectStore, Sha256, StoreError, StoreErrorKind, StoredChecksum};
 
 /// How often in a row a body may break without giving a byte before the object fails. Opening it again waits by itself.
 const MOST_BREAKS: u32 = 3;
@@ -15,6 +16,16 @@ pub(crate) trait ChunkReader: Send {
     type Error: Send;
 
     fn next_chunk(&mut self) -> impl Future<Output = Result<Option<Bytes>, Self::Error>> + Send;
+
+    /// What its store keeps of the whole content, where it told that.
+    fn announced(&self) -> Option<StoredChecksum> {
+        None
+    }
+
+    /// Whether the content that was read from the start to the end is the one that was announced.
+    fn confirm(&self, _: &Digests) -> Result<(), Self::Error> {
+        Ok(())
+    }
 }
 
 /// One version of an object: when the connection breaks it reads on where it stopped, and only in the same version.
@@ -62,7 +73,7 @@ impl ObjectReader {
     /// The body ended early or failed: forget it, or give up.
     fn broken(&mut self, cause: Option<StoreError>) -> Result<(), StoreError> {
         let cause = cause.unwrap_or_else(|| self.error(StoreErrorKind::Unreachable, "the body ended early"));
-        // The SDK reports a checksum that does not fit after the last byte: nothing is left to read on.
+        // Nothing is left to read on: only the end of it was not confirmed.
         if self.offset == self.head.size {
             return Err(StoreError { kind: StoreErrorKind::Corrupt, ..cause });
         }
@@ -77,6 +88,17 @@ impl ObjectReader {
 
 impl ChunkReader for ObjectReader {
     type Error = StoreError;
+
+    fn announced(&self) -> Option<StoredChecksum> {
+        self.head.checksum
+    }
+
+    fn confirm(&self, read: &Digests) -> Result<(), StoreError> {
+        match self.head.checksum.and_then(|stored| read.agree_with(stored)) {
+            Some(false) => Err(self.error(StoreErrorKind::Corrupt, "its checksum is that of another content")),
+            Some(true) | None => Ok(()),
+        }
+    }
 
     async fn next_chunk(&mut self) -> Result<Option<Bytes>, StoreError> {
         loop {

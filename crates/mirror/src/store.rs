@@ -38,8 +38,9 @@ pub trait ObjectStore: Debug + Send + Sync {
     /// An object's bytes from `offset` on; with `etag`, only of that version (else [`StoreErrorKind::Changed`]).
     async fn get(&self, key: &str, offset: u64, etag: Option<&str>) -> Result<(ObjectHead, Body), StoreError>;
 
-    /// Writes a whole object with its checksum; gives the ETag.
-    async fn put(&self, key: &str, attributes: &Attributes, body: Bytes, sha256: Sha256) -> Result<String, StoreError>;
+    /// Writes a whole object with its checksum.
+    async fn put(&self, key: &str, attributes: &Attributes, body: Bytes, sha256: Sha256)
+    -> Result<Written, StoreError>;
 
     /// Opens a multipart upload; gives its id. It must be completed or aborted.
     async fn create_multipart(&self, key: &str, attributes: &Attributes) -> Result<String, StoreError>;
@@ -55,7 +56,12 @@ pub trait ObjectStore: Debug + Send + Sync {
     ) -> Result<String, StoreError>;
 
     /// Makes the object from its parts (ETag and checksum, in order).
-    async fn complete_multipart(&self, key: &str, upload: &str, parts: &[(String, Sha256)]) -> Result<(), StoreError>;
+    async fn complete_multipart(
+        &self,
+        key: &str,
+        upload: &str,
+        parts: &[(String, Sha256)],
+    ) -> Result<Written, StoreError>;
 
     /// Throws the parts away.
     async fn abort_multipart(&self, key: &str, upload: &str) -> Result<(), StoreError>;
@@ -126,6 +132,17 @@ pub struct ObjectSummary {
 /// too.
 pub type Md5 = [u8; 16];
 
+/// What a store says of an object that it has just taken.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Written {
+    /// The ETag without its quotes; empty when the store gives none.
+    pub etag: String,
+    /// When it was written, in seconds since the Unix epoch, or somewhat later; `None` when the answer does not tell.
+    pub modified: Option<i64>,
+    /// What the store checked the content against.
+    pub checksum: Option<StoredChecksum>,
+}
+
 /// What a store says about an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectHead {
@@ -159,8 +176,10 @@ pub enum Proof {
 pub enum StoredChecksum {
     /// The SHA-256 of the whole content.
     Whole(Sha256),
-    /// The CRC-32C of the whole content, which the store computed itself.
+    /// The CRC-32C of the whole content.
     Crc32c(u32),
+    /// The CRC-64/NVME of the whole content.
+    Crc64Nvme(u64),
     /// The SHA-256 of the digests of the parts, one after another: what S3 keeps for a multipart upload.
     Composite {
         /// The digest of the digests.

@@ -1,70 +1,84 @@
 use std::sync::Arc;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use sha2::Digest as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::cancel::cancellable;
+use crate::content::Digests;
 use crate::reader::{ObjectReader, digest_of};
 use crate::{
-    Manifest, ManifestEntry, ObjectHead, ObjectStore, Proof, Replica, Sha256, StoreError, StoreErrorKind,
-    StoredChecksum, Verification,
+    Manifest, ManifestEntry, ObjectHead, ObjectStore, Proof, Replica, StoreError, StoreErrorKind, Verification, Written,
 };
 
 /// What a copy must be.
 pub(crate) struct Expected {
     pub(crate) size: u64,
-    pub(crate) sha256: Sha256,
-    /// Its CRC-32C, where it was computed.
-    pub(crate) crc32c: Option<u32>,
-    /// The digests of the parts it was just written in; empty when not known.
-    pub(crate) parts: Vec<Sha256>,
+    pub(crate) digests: Digests,
 }
 
-/// Proves that an object is what it must be; gives what the store says about it. The error is [`StoreErrorKind::Corrupt`] when it is not.
-pub(crate) async fn prove(
+/// Proves that an object was written as it should be: by what the store said when it took it, where that is enough. Gives its
+/// ETag, and when it was written.
+///
+/// # Errors
+/// [`StoreErrorKind::Corrupt`] when it is another one.
+pub(crate) async fn prove_written(
     store: &Arc<dyn ObjectStore>,
     key: &str,
+    written: Option<Written>,
     expected: &Expected,
     verification: Verification,
     cancel: &CancellationToken,
-) -> Result<ObjectHead, StoreError> {
-    let corrupt = |detail| store.place().error(StoreErrorKind::Corrupt, format!("verify {key:?}"), detail);
-    let head = cancellable(cancel, store.place(), store.head(key)).await?;
-    if head.size != expected.size {
-        return Err(corrupt(format!("{} bytes instead of {}", head.size, expected.size)));
+) -> Result<(String, i64), StoreError> {
+    let written = written.unwrap_or_default();
+    let agrees = written.checksum.and_then(|stored| expected.digests.agree_with(stored));
+    if agrees == Some(false) {
+        return Err(corrupt(store, key, "the store took another content than was sent"));
     }
-    let just_written = !expected.parts.is_empty();
-    let (stored, wanted) = match head.checksum {
-        _ if verification == Verification::ReadBack => (None, expected.sha256),
-        Some(StoredChecksum::Crc32c(stored)) if let Some(wanted) = expected.crc32c => {
-            let differs = || corrupt(format!("CRC-32C {stored:08x} instead of {wanted:08x}"));
-            return if stored == wanted { Ok(head) } else { Err(differs()) };
-        }
-        Some(StoredChecksum::Whole(stored)) => (Some(stored), expected.sha256),
-        Some(StoredChecksum::Composite { sha256, parts }) if parts as usize == expected.parts.len() => {
-            (Some(sha256), composite(&expected.parts))
-        }
-        _ if just_written && store.proof() == Proof::Transit => return Ok(head),
-        _ => (None, expected.sha256),
-    };
-    let stored = if let Some(stored) = stored {
-        stored
-    } else {
-        let etag = Some(head.etag.as_str());
-        let mut reader = ObjectReader::open(store.clone(), key.to_owned(), 0, etag, cancel.clone()).await?;
-        digest_of(&mut reader).await?
-    };
-    if stored == wanted { Ok(head) } else { Err(corrupt(format!("SHA-256 {stored} instead of {wanted}"))) }
+    let is_proven = agrees == Some(true) || store.proof() == Proof::Transit;
+    if let Some(modified) = written.modified
+        && is_proven
+        && verification == Verification::Checksum
+        && !written.etag.is_empty()
+    {
+        return Ok((written.etag, modified));
+    }
+    let head = prove(store, key, expected, &written.etag, verification, cancel).await?;
+    Ok((head.etag, head.modified))
 }
 
-/// What S3 keeps for a multipart upload: the digest of the parts' digests, one after another.
-fn composite(parts: &[Sha256]) -> Sha256 {
-    let mut hasher = sha2::Sha256::new();
-    for part in parts {
-        hasher.update(part.as_bytes());
+/// Proves that an object is what it must be; gives what the store says about it. `taken` is the version that the store has
+/// just taken, if any.
+///
+/// # Errors
+/// [`StoreErrorKind::Corrupt`] when it is another one.
+async fn prove(
+    store: &Arc<dyn ObjectStore>,
+    key: &str,
+    expected: &Expected,
+    taken: &str,
+    verification: Verification,
+    cancel: &CancellationToken,
+) -> Result<ObjectHead, StoreError> {
+    let head = cancellable(cancel, store.place(), store.head(key)).await?;
+    if head.size != expected.size {
+        return Err(corrupt(store, key, format!("{} bytes instead of {}", head.size, expected.size)));
     }
-    Sha256::finish(hasher)
+    if verification == Verification::Checksum {
+        match head.checksum.and_then(|stored| expected.digests.agree_with(stored)) {
+            Some(true) => return Ok(head),
+            Some(false) => return Err(corrupt(store, key, "its checksum is that of another content")),
+            None if store.proof() == Proof::Transit && !taken.is_empty() && taken == head.etag => return Ok(head),
+            None => {}
+        }
+    }
+    let etag = Some(head.etag.as_str());
+    let mut reader = ObjectReader::open(store.clone(), key.to_owned(), 0, etag, cancel.clone()).await?;
+    let (stored, wanted) = (digest_of(&mut reader).await?, expected.digests.sha256);
+    if stored == wanted { Ok(head) } else { Err(corrupt(store, key, format!("SHA-256 {stored} instead of {wanted}"))) }
+}
+
+fn corrupt(store: &Arc<dyn ObjectStore>, key: &str, detail: impl Into<String>) -> StoreError {
+    store.place().error(StoreErrorKind::Corrupt, format!("verify {key:?}"), detail)
 }
 
 /// What a verification found.
@@ -109,8 +123,8 @@ async fn check(
     verification: Verification,
     cancel: &CancellationToken,
 ) -> Result<Option<Mismatch>, StoreError> {
-    let expected = Expected { size: entry.size, sha256: entry.sha256, crc32c: None, parts: Vec::new() };
-    match prove(&replica.store, &replica.key(&entry.key), &expected, verification, cancel).await {
+    let expected = Expected { size: entry.size, digests: Digests::of(entry.sha256) };
+    match prove(&replica.store, &replica.key(&entry.key), &expected, "", verification, cancel).await {
         Ok(_) => Ok(None),
         Err(error) if error.concerns_whole_bucket() => Err(error),
         Err(error) => Ok(Some(Mismatch { key: entry.key.clone(), error })),

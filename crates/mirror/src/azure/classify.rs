@@ -2,17 +2,24 @@
 
 use http::{HeaderMap, StatusCode};
 
-use super::xml::elements;
 use crate::StoreErrorKind;
 use crate::http::{Failure, header};
+use crate::xml::each_element;
 
 /// What kind of failure an answer is, and what the store said.
 pub(super) fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Failure {
-    let elements = elements(body).unwrap_or_default();
-    let text = |path: &str| elements.iter().find(|element| element.path == path).map(|element| element.text.as_str());
+    let (mut code, mut message) = (String::new(), String::new());
+    // What is no XML says nothing: then the status has to do.
+    let _ = each_element(body, |element| {
+        match element.path {
+            "Error/Code" => element.text.clone_into(&mut code),
+            "Error/Message" => element.text.clone_into(&mut message),
+            _ => {}
+        }
+        Ok(())
+    });
     // An answer without a body, such as that to HEAD, says it in a header only.
-    let code = header(headers, "x-ms-error-code").or_else(|| text("Error/Code")).unwrap_or_default();
-    answer(status.as_u16(), code, text("Error/Message").unwrap_or_default())
+    answer(status.as_u16(), header(headers, "x-ms-error-code").unwrap_or(&code), &message)
 }
 
 fn answer(status: u16, code: &str, message: &str) -> Failure {

@@ -4,8 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use percent_encoding::percent_decode_str;
 
-use super::xml::{Element, elements};
 use crate::http::http_date;
+use crate::xml::{Element, each_element};
 use crate::{ListPage, ObjectSummary};
 
 const BLOB: &str = "EnumerationResults/Blobs/Blob";
@@ -15,17 +15,16 @@ pub(super) fn read_page(xml: &[u8], prefix: &str) -> Result<ListPage, String> {
     let mut objects = Vec::new();
     let mut continuation = None;
     let mut blob = Blob::default();
-    for element in elements(xml)? {
+    each_element(xml, |element| {
         if element.path == BLOB {
-            let blob = std::mem::take(&mut blob);
-            objects.extend(blob.summary(prefix)?);
+            objects.extend(std::mem::take(&mut blob).summary(prefix)?);
         } else if let Some(name) = element.path.strip_prefix(BLOB).and_then(|path| path.strip_prefix('/')) {
-            let name = name.to_owned();
-            blob.take(&name, element)?;
+            blob.take(name, element)?;
         } else if element.path == "EnumerationResults/NextMarker" {
-            continuation = Some(element.text);
+            continuation = Some(element.text.to_owned());
         }
-    }
+        Ok(())
+    })?;
     let continuation = continuation.ok_or("the listing does not say whether it goes on")?;
     Ok(ListPage { objects, continuation: Some(continuation).filter(|marker| !marker.is_empty()) })
 }
@@ -41,14 +40,14 @@ struct Blob {
 }
 
 impl Blob {
-    fn take(&mut self, name: &str, element: Element) -> Result<(), String> {
+    fn take(&mut self, name: &str, element: &Element<'_>) -> Result<(), String> {
         match name {
             "Name" => self.name = Some(name_of(element)?),
             "Properties/Content-Length" => self.size = element.text.parse().ok(),
-            "Properties/Etag" => self.etag = bare(&element.text),
-            "Properties/Last-Modified" => self.modified = http_date(&element.text).unwrap_or_default(),
+            "Properties/Etag" => self.etag = bare(element.text),
+            "Properties/Last-Modified" => self.modified = http_date(element.text).unwrap_or_default(),
             "Properties/Content-MD5" => {
-                self.md5 = BASE64.decode(&element.text).ok().and_then(|md5| md5.try_into().ok());
+                self.md5 = BASE64.decode(element.text).ok().and_then(|md5| md5.try_into().ok());
             }
             // Accounts with a hierarchical namespace list folders, which have no content.
             "Properties/ResourceType" => self.is_directory = element.text == "directory",
@@ -70,11 +69,11 @@ impl Blob {
 }
 
 /// Azure marks names that XML cannot hold and percent-encodes them.
-fn name_of(element: Element) -> Result<String, String> {
+fn name_of(element: &Element<'_>) -> Result<String, String> {
     if !element.is_encoded {
-        return Ok(element.text);
+        return Ok(element.text.to_owned());
     }
-    let name = percent_decode_str(&element.text).decode_utf8().map(std::borrow::Cow::into_owned);
+    let name = percent_decode_str(element.text).decode_utf8().map(std::borrow::Cow::into_owned);
     name.map_err(|_| format!("the name {:?} is not UTF-8", element.text))
 }
 

@@ -8,7 +8,6 @@ mod names;
 mod objects;
 mod probe;
 mod requests;
-mod xml;
 
 use std::fmt;
 

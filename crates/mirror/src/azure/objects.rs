@@ -12,7 +12,8 @@ use super::listing::{bare, read_page};
 use crate::http::{header, http_date, query};
 use crate::upload_id::UploadId;
 use crate::{
-    Attributes, Body, Capabilities, ListPage, ObjectHead, ObjectStore, Place, Proof, Sha256, StoreError, StoreErrorKind,
+    Attributes, Body, Capabilities, ListPage, ObjectHead, ObjectStore, Place, Proof, Sha256, StoreError,
+    StoreErrorKind, Written,
 };
 
 #[async_trait]
@@ -78,14 +79,14 @@ impl ObjectStore for AzureStore {
         Ok((head, self.http.stream(&self.place, key, body)))
     }
 
-    async fn put(&self, key: &str, attributes: &Attributes, body: Bytes, _: Sha256) -> Result<String, StoreError> {
+    async fn put(&self, key: &str, attributes: &Attributes, body: Bytes, _: Sha256) -> Result<Written, StoreError> {
         let action = format!("write {key:?}");
         let attributes = self.attributes(&action, key, attributes)?;
         let md5 = md5(&body);
         let attempt = || async {
             let request = self.put_blob(key, &md5);
             let answer = self.ask(&action, with(request, &attributes), body.clone()).await?;
-            etag(&answer.headers).map_err(|detail| self.protocol(&action, detail))
+            written(&answer.headers).map_err(|detail| self.protocol(&action, detail))
         };
         self.options.retry.run(attempt).await
     }
@@ -114,7 +115,12 @@ impl ObjectStore for AzureStore {
         Ok(block)
     }
 
-    async fn complete_multipart(&self, key: &str, upload: &str, parts: &[(String, Sha256)]) -> Result<(), StoreError> {
+    async fn complete_multipart(
+        &self,
+        key: &str,
+        upload: &str,
+        parts: &[(String, Sha256)],
+    ) -> Result<Written, StoreError> {
         let action = format!("complete the upload of {key:?} in blocks");
         let upload = self.upload(&action, upload)?;
         let attributes = self.attributes(&action, key, &upload.attributes)?;
@@ -123,11 +129,12 @@ impl ObjectStore for AzureStore {
         let blocks = blocks.concat();
         let list = Bytes::from(format!("<?xml version=\"1.0\" encoding=\"utf-8\"?><BlockList>{blocks}</BlockList>"));
         let (url, md5) = (self.blob(key, &[("comp", "blocklist")]), md5(&list));
-        let attempt = || {
+        let attempt = || async {
             let request = Request::put(&url).header("content-md5", &md5);
-            self.ask(&action, with(request, &attributes), list.clone())
+            let answer = self.ask(&action, with(request, &attributes), list.clone()).await?;
+            written(&answer.headers).map_err(|detail| self.protocol(&action, detail))
         };
-        self.options.retry.run(attempt).await.map(|_| ())
+        self.options.retry.run(attempt).await
     }
 
     /// Nothing is to do: Azure removes blocks that nobody committed after a week, and there is no way to do it earlier that
@@ -196,6 +203,12 @@ fn block_name(upload: &UploadId, number: u32) -> String {
 
 fn etag(headers: &HeaderMap) -> Result<String, String> {
     header(headers, "etag").map(bare).ok_or_else(|| "no ETag".to_owned())
+}
+
+/// What an answer says of a blob that was just written.
+fn written(headers: &HeaderMap) -> Result<Written, String> {
+    let modified = header(headers, "last-modified").and_then(http_date);
+    Ok(Written { etag: etag(headers)?, modified, checksum: None })
 }
 
 /// What an answer says about a blob, of which it holds the bytes from `offset` on.

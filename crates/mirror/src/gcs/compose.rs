@@ -12,7 +12,7 @@ use super::GcsStore;
 use super::requests::Insert;
 use super::resource::Resource;
 use crate::upload_id::UploadId;
-use crate::{Attributes, ObjectStore as _, RESERVED_PREFIX, Sha256, StoreError, StoreErrorKind, list};
+use crate::{Attributes, ObjectStore as _, RESERVED_PREFIX, Sha256, StoreError, StoreErrorKind, Written, list};
 
 /// Google's limit.
 const MOST_SOURCES: usize = 32;
@@ -58,7 +58,7 @@ impl GcsStore {
         let part = part_key(&self.upload(&action, upload)?, 0, number as usize);
         let nothing = Attributes::default();
         let insert = Insert::new(&part, &nothing, body);
-        self.options.retry.run(|| self.insert(&action, &insert, &[])).await
+        self.options.retry.run(|| self.insert(&action, &insert, &[])).await.map(|written| written.etag)
     }
 
     /// Composes in rounds, since only so many can be composed at once; only the last round makes the object.
@@ -67,7 +67,7 @@ impl GcsStore {
         key: &str,
         upload: &str,
         parts: &[(String, Sha256)],
-    ) -> Result<(), StoreError> {
+    ) -> Result<Written, StoreError> {
         let action = format!("complete the upload of {key:?} in parts");
         let id = self.upload(&action, upload)?;
         let pieces = (1..).zip(parts);
@@ -79,12 +79,12 @@ impl GcsStore {
             pieces = self.compose_round(&action, &id, round, &pieces).await?;
             round += 1;
         }
-        self.compose(&action, key, &id.attributes, &pieces).await?;
+        let written = self.compose(&action, key, &id.attributes, &pieces).await?;
         // The object is there and is what it should be: whoever asked for it is served.
         if let Err(error) = self.remove_parts(key, upload).await {
             tracing::warn!(%error, "parts of a completed upload are left; a lifecycle rule of the bucket can remove them");
         }
-        Ok(())
+        Ok(written)
     }
 
     async fn compose_round(
@@ -99,8 +99,8 @@ impl GcsStore {
             .zip(pieces.chunks(MOST_SOURCES))
             .map(|(number, group)| async move {
                 let key = part_key(id, round, number);
-                let generation = self.compose(action, &key, &Attributes::default(), group).await?;
-                Ok(Piece { key, generation })
+                let composed = self.compose(action, &key, &Attributes::default(), group).await?;
+                Ok(Piece { key, generation: composed.etag })
             })
             .collect();
         stream::iter(groups).buffered(CONCURRENCY).try_collect().await
@@ -112,7 +112,7 @@ impl GcsStore {
         key: &str,
         attributes: &Attributes,
         pieces: &[Piece],
-    ) -> Result<String, StoreError> {
+    ) -> Result<Written, StoreError> {
         let source = |piece: &Piece| Source { name: self.name(&piece.key), generation: piece.generation.clone() };
         let request =
             Compose { source_objects: pieces.iter().map(source).collect(), destination: &Resource::of(attributes) };
@@ -121,8 +121,8 @@ impl GcsStore {
         let attempt = || async {
             let request = Request::post(&url).header("content-type", "application/json");
             let answer = self.ask(action, request, json.clone()).await?;
-            let generation = Resource::read(&answer.body).and_then(|resource| resource.generation());
-            generation.map_err(|detail| self.protocol(action, detail))
+            let written = Resource::read(&answer.body).and_then(|resource| resource.written());
+            written.map_err(|detail| self.protocol(action, detail))
         };
         self.options.retry.run(attempt).await
     }

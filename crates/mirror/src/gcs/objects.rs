@@ -7,7 +7,8 @@ use super::requests::Insert;
 use super::resource::{LISTING_FIELDS, read_page};
 use crate::http::{header, query};
 use crate::{
-    Attributes, Body, Capabilities, ListPage, ObjectHead, ObjectStore, Place, Proof, Sha256, StoreError, StoreErrorKind,
+    Attributes, Body, Capabilities, ListPage, ObjectHead, ObjectStore, Place, Proof, Sha256, StoreError,
+    StoreErrorKind, Written,
 };
 
 /// As many as Google gives at once.
@@ -71,7 +72,7 @@ impl ObjectStore for GcsStore {
         self.options.retry.run(attempt).await
     }
 
-    async fn put(&self, key: &str, attributes: &Attributes, body: Bytes, _: Sha256) -> Result<String, StoreError> {
+    async fn put(&self, key: &str, attributes: &Attributes, body: Bytes, _: Sha256) -> Result<Written, StoreError> {
         let action = format!("write {key:?}");
         self.check(&action, key)?;
         let insert = Insert::new(key, attributes, body);
@@ -93,7 +94,12 @@ impl ObjectStore for GcsStore {
         self.write_part(key, upload, number, body).await
     }
 
-    async fn complete_multipart(&self, key: &str, upload: &str, parts: &[(String, Sha256)]) -> Result<(), StoreError> {
+    async fn complete_multipart(
+        &self,
+        key: &str,
+        upload: &str,
+        parts: &[(String, Sha256)],
+    ) -> Result<Written, StoreError> {
         self.compose_parts(key, upload, parts).await
     }
 

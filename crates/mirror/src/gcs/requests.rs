@@ -7,10 +7,10 @@ use http::{HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
 
 use super::classify::classify;
-use super::resource::{OBJECT_FIELDS, Resource, crc32c};
+use super::resource::{OBJECT_FIELDS, Resource, WRITTEN_FIELDS, crc32c};
 use super::{GcsStore, names};
 use crate::http::{Answer, Chunks, Failure, encoded, query, unsigned};
-use crate::{Attributes, StoreError, StoreErrorKind};
+use crate::{Attributes, StoreError, StoreErrorKind, Written};
 
 impl GcsStore {
     /// The whole name of an object.
@@ -39,8 +39,8 @@ impl GcsStore {
         action: &str,
         upload: &Insert<'_>,
         conditions: &[(&str, &str)],
-    ) -> Result<String, StoreError> {
-        let parameters = [&[("uploadType", "multipart"), ("fields", "generation")], conditions].concat();
+    ) -> Result<Written, StoreError> {
+        let parameters = [&[("uploadType", "multipart"), ("fields", WRITTEN_FIELDS)], conditions].concat();
         let bucket = &self.location.bucket;
         let url = format!("{}/upload/storage/v1/b/{bucket}/o?{}", self.endpoint, query(&parameters));
         let attempt = async {
@@ -53,8 +53,8 @@ impl GcsStore {
             if !answer.status.is_success() {
                 return Err(without_bucket(failure(&answer)));
             }
-            let generation = Resource::read(&answer.body).and_then(|resource| resource.generation());
-            generation.map_err(|detail| Failure::new(StoreErrorKind::Protocol, detail))
+            let written = Resource::read(&answer.body).and_then(|resource| resource.written());
+            written.map_err(|detail| Failure::new(StoreErrorKind::Protocol, detail))
         };
         attempt.await.map_err(self.failed(action))
     }

@@ -2,16 +2,16 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use crc_fast::CrcAlgorithm;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-use crate::{Attributes, ListPage, ObjectHead, ObjectSummary, StoredChecksum};
+use crate::{Attributes, ListPage, ObjectHead, ObjectSummary, StoredChecksum, Written, content};
 
 /// The fields we ask for.
 pub(super) const OBJECT_FIELDS: &str = "name,size,generation,updated,md5Hash,crc32c,contentType,cacheControl,\
     contentEncoding,contentDisposition,contentLanguage,metadata";
+pub(super) const WRITTEN_FIELDS: &str = "generation,updated,crc32c";
 pub(super) const LISTING_FIELDS: &str = "kind,nextPageToken,items(name,size,generation,updated,md5Hash)";
 
 /// An object; numbers of 64 bits are text.
@@ -77,6 +77,15 @@ impl Resource {
         Ok(self.generation.clone())
     }
 
+    /// What it says of an object that was just written.
+    pub(super) fn written(&self) -> Result<Written, String> {
+        Ok(Written { etag: self.generation()?, modified: Some(self.modified()), checksum: self.checksum() })
+    }
+
+    fn checksum(&self) -> Option<StoredChecksum> {
+        self.crc32c.as_deref().and_then(decode).map(u32::from_be_bytes).map(StoredChecksum::Crc32c)
+    }
+
     fn size(&self) -> Result<u64, String> {
         self.size.parse().map_err(|_| format!("the object {:?} has no size", self.name))
     }
@@ -90,7 +99,7 @@ impl Resource {
             size: self.size()?,
             etag: self.generation()?,
             modified: self.modified(),
-            checksum: self.crc32c.as_deref().and_then(decode).map(u32::from_be_bytes).map(StoredChecksum::Crc32c),
+            checksum: self.checksum(),
             attributes: Attributes {
                 content_type: self.content_type,
                 cache_control: self.cache_control,
@@ -133,10 +142,7 @@ fn decode<const N: usize>(text: &str) -> Option<[u8; N]> {
 
 /// The CRC-32C of a content as Google writes it.
 pub(super) fn crc32c(content: &[u8]) -> String {
-    // The digest of a 32-bit checksum is in the lower half.
-    #[allow(clippy::cast_possible_truncation, reason = "the upper half is zero")]
-    let crc = crc_fast::checksum(CrcAlgorithm::Crc32Iscsi, content) as u32;
-    BASE64.encode(crc.to_be_bytes())
+    BASE64.encode(content::crc32c(content).to_be_bytes())
 }
 
 #[cfg(test)]

@@ -13,6 +13,12 @@ pub(crate) fn encoded(text: &str) -> String {
     utf8_percent_encode(text, ENCODED).to_string()
 }
 
+/// A text as a path: its slashes stay.
+pub(crate) fn encoded_path(text: &str) -> String {
+    const PATH: &AsciiSet = &ENCODED.remove(b'/');
+    utf8_percent_encode(text, PATH).to_string()
+}
+
 /// A query of names that need no encoding.
 pub(crate) fn query(pairs: &[(&str, &str)]) -> String {
     let pairs: Vec<_> = pairs.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
@@ -44,11 +50,12 @@ pub(crate) fn http_date(text: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{check_endpoint, encoded, http_date, query};
+    use super::{check_endpoint, encoded, encoded_path, http_date, query};
 
     #[test]
     fn only_unreserved_characters_stay() {
         assert_eq!(encoded("a/../b c+d%é\n"), "a%2F..%2Fb%20c%2Bd%25%C3%A9%0A");
+        assert_eq!(encoded_path("/a/../b c"), "/a/../b%20c");
         assert_eq!(query(&[("prefix", "a&b="), ("comp", "list")]), "prefix=a%26b%3D&comp=list");
     }
 

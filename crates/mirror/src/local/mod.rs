@@ -14,7 +14,8 @@ use futures::StreamExt as _;
 use tokio::task::spawn_blocking;
 
 use crate::{
-    Attributes, Body, Capabilities, ListPage, ObjectHead, ObjectStore, Place, Proof, Sha256, StoreError, StoreErrorKind,
+    Attributes, Body, Capabilities, ListPage, ObjectHead, ObjectStore, Place, Proof, Sha256, StoreError,
+    StoreErrorKind, Written,
 };
 use walk::Walk;
 
@@ -139,7 +140,7 @@ impl ObjectStore for LocalStore {
         Ok((head, body.boxed()))
     }
 
-    async fn put(&self, key: &str, _: &Attributes, body: Bytes, _: Sha256) -> Result<String, StoreError> {
+    async fn put(&self, key: &str, _: &Attributes, body: Bytes, _: Sha256) -> Result<Written, StoreError> {
         let (root, file) = (self.root.clone(), self.file(key)?);
         let failed = self.failed(format!("write {key:?}"));
         off_thread(move || uploads::write_whole(&root, &file, &[&body]).map_err(failed)).await
@@ -166,7 +167,12 @@ impl ObjectStore for LocalStore {
         Ok(number.to_string())
     }
 
-    async fn complete_multipart(&self, key: &str, upload: &str, parts: &[(String, Sha256)]) -> Result<(), StoreError> {
+    async fn complete_multipart(
+        &self,
+        key: &str,
+        upload: &str,
+        parts: &[(String, Sha256)],
+    ) -> Result<Written, StoreError> {
         let (root, file, upload) = (self.root.clone(), self.file(key)?, upload.to_owned());
         let count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
         let failed = self.failed(format!("make {key:?} of its parts"));

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::files;
-use crate::RESERVED_PREFIX;
+use crate::{ObjectHead, RESERVED_PREFIX, Written};
 
 /// Tells uploads of this process apart.
 static COUNT: AtomicU64 = AtomicU64::new(0);
@@ -22,8 +22,8 @@ fn unique() -> String {
     format!("{}-{}-{}", std::process::id(), now.as_nanos(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Writes a file so that it is there whole or not at all; gives what names its version.
-pub(super) fn write_whole(root: &Path, file: &Path, contents: &[&[u8]]) -> io::Result<String> {
+/// Writes a file so that it is there whole or not at all; gives what is said of it then.
+pub(super) fn write_whole(root: &Path, file: &Path, contents: &[&[u8]]) -> io::Result<Written> {
     fs::create_dir_all(folder(root))?;
     let unfinished = folder(root).join(unique());
     let written = File::create_new(&unfinished).and_then(|mut out| {
@@ -37,7 +37,7 @@ pub(super) fn write_whole(root: &Path, file: &Path, contents: &[&[u8]]) -> io::R
 }
 
 /// Gives a file its name, once the disk has it.
-fn finish(out: &File, unfinished: &Path, file: &Path) -> io::Result<String> {
+fn finish(out: &File, unfinished: &Path, file: &Path) -> io::Result<Written> {
     out.sync_all()?;
     if let Some(folder) = file.parent() {
         fs::create_dir_all(folder).map_err(|error| match error.kind() {
@@ -49,7 +49,8 @@ fn finish(out: &File, unfinished: &Path, file: &Path) -> io::Result<String> {
     }
     fs::rename(unfinished, file)?;
     let head = files::head(&fs::metadata(file)?);
-    Ok(head.map(|head| head.etag).unwrap_or_default())
+    let written = |head: ObjectHead| Written { etag: head.etag, modified: Some(head.modified), checksum: None };
+    Ok(head.map(written).unwrap_or_default())
 }
 
 /// Begins a file of parts; gives its name.
@@ -65,7 +66,7 @@ pub(super) fn part(root: &Path, upload: &str, number: u32) -> PathBuf {
 }
 
 /// Makes the file of its parts 1 to `count`.
-pub(super) fn complete(root: &Path, file: &Path, upload: &str, count: u32) -> io::Result<()> {
+pub(super) fn complete(root: &Path, file: &Path, upload: &str, count: u32) -> io::Result<Written> {
     let whole = folder(root).join(upload).join("whole");
     let mut out = File::create(&whole).map_err(|error| io::Error::other(format!("its parts are gone: {error}")))?;
     for number in 1..=count {
@@ -76,8 +77,9 @@ pub(super) fn complete(root: &Path, file: &Path, upload: &str, count: u32) -> io
         io::copy(&mut File::open(&part).map_err(gone)?, &mut out)?;
         fs::remove_file(&part)?;
     }
-    finish(&out, &whole, file)?;
-    abort(root, upload)
+    let written = finish(&out, &whole, file)?;
+    abort(root, upload)?;
+    Ok(written)
 }
 
 /// Throws the parts away.

@@ -1,42 +1,27 @@
 //! What an answer of S3 means: pure.
 
-use std::error::Error;
-
-use aws_sdk_s3::config::http::HttpResponse;
-use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use http::{HeaderMap, StatusCode};
 
 use crate::StoreErrorKind;
+use crate::http::{Failure, header};
+use crate::xml::each_element;
 
-/// What kind of failure it is, and what the store or the network said.
-pub(super) fn classify<E>(error: &SdkError<E>) -> (StoreErrorKind, String)
-where
-    E: ProvideErrorMetadata + Error + 'static,
-{
-    match error {
-        SdkError::ServiceError(failure) => answer(
-            failure.raw().status().as_u16(),
-            failure.err().code().unwrap_or_default(),
-            failure.err().message().unwrap_or_default(),
-            failure.raw().headers().get("x-amz-bucket-region"),
-        ),
-        SdkError::TimeoutError(_) => (StoreErrorKind::Unreachable, "no answer in time".to_owned()),
-        SdkError::DispatchFailure(failure) if failure.is_user() => (StoreErrorKind::Rejected, chain(error)),
-        SdkError::DispatchFailure(_) => (StoreErrorKind::Unreachable, chain(error)),
-        SdkError::ResponseError(response) => unparsable(response.raw(), chain(error)),
-        _ => (StoreErrorKind::Rejected, chain(error)),
-    }
+/// What kind of failure an answer is, and what the store said.
+pub(super) fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Failure {
+    let (mut code, mut message) = (String::new(), String::new());
+    // An answer without a body, such as that to HEAD, or a proxy's page: then the status has to do.
+    let _ = each_element(body, |element| {
+        match element.path {
+            "Error/Code" => element.text.clone_into(&mut code),
+            "Error/Message" => element.text.clone_into(&mut message),
+            _ => {}
+        }
+        Ok(())
+    });
+    answer(status.as_u16(), &code, &message, header(headers, "x-amz-bucket-region"))
 }
 
-/// An answer that is no S3 answer: a proxy's error page, or a connection that broke in the middle of it.
-fn unparsable(response: &HttpResponse, detail: String) -> (StoreErrorKind, String) {
-    match response.status().as_u16() {
-        500.. => (StoreErrorKind::Unavailable, detail),
-        200..300 => (StoreErrorKind::Unreachable, detail),
-        _ => (StoreErrorKind::Protocol, detail),
-    }
-}
-
-fn answer(status: u16, code: &str, message: &str, region: Option<&str>) -> (StoreErrorKind, String) {
+fn answer(status: u16, code: &str, message: &str, region: Option<&str>) -> Failure {
     let said = match (code, message) {
         ("", "") => format!("HTTP status {status}"),
         (code, "") => code.to_owned(),
@@ -74,12 +59,12 @@ fn answer(status: u16, code: &str, message: &str, region: Option<&str>) -> (Stor
         | (_, 401 | 403) => {
             // A message may repeat what was sent as the key's identifier: a person may have put the secret there.
             let code = if code.is_empty() { format!("HTTP status {status}") } else { code.to_owned() };
-            return (StoreErrorKind::CredentialsRefused, code);
+            return Failure::new(StoreErrorKind::CredentialsRefused, code);
         }
         (_, 404) => StoreErrorKind::NotFound,
         _ => StoreErrorKind::Rejected,
     };
-    (kind, said)
+    Failure::new(kind, said)
 }
 
 /// The region in `… is wrong; expecting 'eu-west-1'` (Amazon) or `… expected: '20250101/eu-west-1/s3/aws4_request'` (Garage).
@@ -90,23 +75,11 @@ fn region_in(message: &str) -> Option<String> {
     (!region.is_empty()).then(|| region.to_owned())
 }
 
-/// An error and its causes in one line, each said once.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut texts: Vec<String> = Vec::new();
-    let mut next = Some(error);
-    while let Some(error) = next {
-        let text = error.to_string();
-        if texts.last() != Some(&text) {
-            texts.push(text);
-        }
-        next = error.source();
-    }
-    texts.join(": ")
-}
-
 #[cfg(test)]
 mod tests {
-    use super::answer;
+    use http::{HeaderMap, StatusCode};
+
+    use super::{answer, classify};
     use crate::StoreErrorKind::{
         self, Changed, Corrupt, CredentialsRefused, MissingBucket, NotFound, Rejected, Throttled, Unavailable,
         WrongRegion,
@@ -133,7 +106,7 @@ mod tests {
             (301, "PermanentRedirect", WrongRegion { expected: None }),
         ];
         for (status, code, kind) in cases {
-            assert_eq!(answer(*status, code, "", None).0, *kind, "{status} {code}");
+            assert_eq!(answer(*status, code, "", None).kind, *kind, "{status} {code}");
         }
     }
 
@@ -142,16 +115,24 @@ mod tests {
         let malformed = "AuthorizationHeaderMalformed";
         let message = "The authorization header is malformed; the region 'us-east-1' is wrong; expecting 'eu-west-1'";
         let expected = WrongRegion { expected: Some("eu-west-1".to_owned()) };
-        assert_eq!(answer(400, malformed, message, None).0, expected);
+        assert_eq!(answer(400, malformed, message, None).kind, expected);
         let message =
             "unexpected scope: '20250101/us-east-1/s3/aws4_request', expected: '20250101/eu-west-1/s3/aws4_request'";
-        assert_eq!(answer(400, malformed, message, None).0, expected);
-        assert_eq!(answer(301, "", "", Some("eu-west-1")).0, expected);
+        assert_eq!(answer(400, malformed, message, None).kind, expected);
+        assert_eq!(answer(301, "", "", Some("eu-west-1")).kind, expected);
     }
 
     #[test]
     fn a_refusal_repeats_nothing_that_was_sent() {
-        let (_, said) = answer(403, "AccessDenied", "No such key: hunter2", None);
-        assert_eq!(said, "AccessDenied");
+        assert_eq!(answer(403, "AccessDenied", "No such key: hunter2", None).detail, "AccessDenied");
+    }
+
+    #[test]
+    fn code_and_message_come_from_the_body() {
+        let body = b"<Error><Code>SlowDown</Code><Message>Please</Message></Error>";
+        let failure = classify(StatusCode::SERVICE_UNAVAILABLE, &HeaderMap::new(), body);
+        assert_eq!((failure.kind, failure.detail.as_str()), (Throttled, "SlowDown: Please"));
+        let page = classify(StatusCode::BAD_GATEWAY, &HeaderMap::new(), b"<html><p>");
+        assert_eq!((page.kind, page.detail.as_str()), (Unavailable, "HTTP status 502"));
     }
 }

@@ -1,11 +1,10 @@
-use aws_sdk_s3::Client;
-use aws_sdk_s3::config::retry::RetryConfig;
-use aws_sdk_s3::config::{
-    BehaviorVersion, Credentials as StaticCredentials, ProvideCredentials, Region, SharedCredentialsProvider,
-    StalledStreamProtectionConfig,
-};
+use aws_config::{BehaviorVersion, Region};
+use aws_credential_types::Credentials as StaticCredentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
 
 use super::S3Store;
+use super::signing::Signer;
+use crate::http::{Http, check_endpoint};
 use crate::{Addressing, ConnectOptions, Credentials, Place, S3Location, StoreError, StoreErrorKind};
 
 /// What signs requests where nothing names a region; stores other than Amazon's mostly take it.
@@ -16,15 +15,19 @@ impl S3Store {
     ///
     /// # Errors
     /// [`StoreErrorKind::MissingCredentials`] when the default chain finds none, [`StoreErrorKind::Rejected`] when the
-    /// endpoint is not an HTTP URL or the bucket has no name.
+    /// endpoint is not an HTTP URL, or the bucket's name cannot be one.
     pub async fn connect(
         location: S3Location,
         credentials: Credentials,
         options: ConnectOptions,
     ) -> Result<Self, StoreError> {
         let place = place_of(&location);
-        check(&location).map_err(|detail| place.error(StoreErrorKind::Rejected, "use the bucket", detail))?;
-        let (credentials, region) = match credentials {
+        let rejected = |detail| place.error(StoreErrorKind::Rejected, "use the bucket", detail);
+        check_bucket(&location.bucket).map_err(rejected)?;
+        if let Some(endpoint) = &location.endpoint {
+            check_endpoint(endpoint).map_err(rejected)?;
+        }
+        let (provider, region) = match credentials {
             Credentials::Static { access_key_id, secret_access_key, session_token } => {
                 let key = StaticCredentials::new(access_key_id, secret_access_key, session_token, None, "skyfleet");
                 (SharedCredentialsProvider::new(key), None)
@@ -32,18 +35,13 @@ impl S3Store {
             Credentials::DefaultChain => from_environment(&place, None).await?,
             Credentials::Profile(profile) => from_environment(&place, Some(profile)).await?,
         };
-        let region = location.region.clone().map(Region::new).or(region).unwrap_or(Region::from_static(DEFAULT_REGION));
-        let mut config = aws_sdk_s3::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .credentials_provider(credentials)
-            .region(region)
-            .force_path_style(location.addressing == Addressing::Path)
-            .timeout_config(options.timeouts(0))
-            .retry_config(RetryConfig::disabled())
-            // It would count the time in which a slow target keeps us from reading on; bodies have our own idle timeout.
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
-        config.set_endpoint_url(location.endpoint.clone());
-        Ok(Self { client: Client::from_conf(config.build()), location, place, options })
+        let region = location.region.clone().or(region).unwrap_or_else(|| DEFAULT_REGION.to_owned());
+        let bucket = url_of(&location, &region);
+        let signer = Signer::new(&region, provider);
+        // Asked now, so that credentials that are not there are missed now.
+        signer.credentials().await.map_err(|failure| place.error(failure.kind, "use the bucket", failure.detail))?;
+        let http = Http::new(options).map_err(rejected)?;
+        Ok(Self { http, signer, bucket, location, place, options })
     }
 }
 
@@ -59,30 +57,82 @@ fn place_of(location: &S3Location) -> Place {
     }
 }
 
-fn check(location: &S3Location) -> Result<(), String> {
-    if location.bucket.is_empty() || location.bucket.contains('/') {
-        return Err("a bucket's name is neither empty nor has a slash".to_owned());
+/// The name becomes a part of URLs as it is.
+fn check_bucket(bucket: &str) -> Result<(), String> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if bucket.starts_with("arn:") {
+        return Err("an access point is named by its alias, which ends with -s3alias".to_owned());
     }
-    match location.endpoint.as_deref() {
-        Some(url) if !url.starts_with("http://") && !url.starts_with("https://") => {
-            Err("the endpoint must start with http:// or https://".to_owned())
+    if bucket.is_empty() || !bucket.bytes().all(is_plain) {
+        return Err("a bucket's name has only letters, digits, hyphens, underscores and dots".to_owned());
+    }
+    if bucket.ends_with("--x-s3") {
+        return Err(
+            "directory buckets (S3 Express One Zone) are not supported: use a general purpose bucket".to_owned()
+        );
+    }
+    Ok(())
+}
+
+/// The bucket's URL.
+fn url_of(location: &S3Location, region: &str) -> String {
+    let endpoint = location.endpoint.clone().unwrap_or_else(|| {
+        let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+        format!("https://s3.{region}.{domain}")
+    });
+    let endpoint = endpoint.trim_end_matches('/');
+    let bucket = &location.bucket;
+    // A certificate is for one label before the domain, and host names know neither upper case nor underscores.
+    let is_label = bucket.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    match endpoint.split_once("://") {
+        Some((scheme, host)) if location.addressing == Addressing::VirtualHosted && is_label => {
+            format!("{scheme}://{bucket}.{host}")
         }
-        _ => Ok(()),
+        _ => format!("{endpoint}/{bucket}"),
     }
 }
 
-/// The default chain's provider, once it has proven that it finds credentials, and the environment's region.
+/// The default chain's provider, and the environment's region.
 async fn from_environment(
     place: &Place,
     profile: Option<String>,
-) -> Result<(SharedCredentialsProvider, Option<Region>), StoreError> {
+) -> Result<(SharedCredentialsProvider, Option<String>), StoreError> {
     let mut loader = aws_config::defaults(BehaviorVersion::latest());
     if let Some(profile) = profile {
         loader = loader.profile_name(profile);
     }
     let environment = loader.load().await;
-    let missing = |detail: String| place.error(StoreErrorKind::MissingCredentials, "use the bucket", detail);
-    let provider = environment.credentials_provider().ok_or_else(|| missing(String::new()))?;
-    provider.provide_credentials().await.map_err(|error| missing(super::classify::chain(&error)))?;
-    Ok((provider, environment.region().cloned()))
+    let missing = || place.error(StoreErrorKind::MissingCredentials, "use the bucket", "");
+    let provider = environment.credentials_provider().ok_or_else(missing)?;
+    Ok((provider, environment.region().map(Region::to_string)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{check_bucket, url_of};
+    use crate::{Addressing, S3Location};
+
+    #[test]
+    fn a_bucket_is_in_the_host_s_name_where_that_is_asked_for_and_can_be() {
+        let url = |endpoint: Option<&str>, bucket: &str, addressing| {
+            let location = S3Location::new(endpoint.map(str::to_owned), None, bucket.to_owned(), String::new());
+            url_of(&S3Location { addressing, ..location }, "eu-west-1")
+        };
+        let (path, host) = (Addressing::Path, Addressing::VirtualHosted);
+        assert_eq!(url(None, "b", host), "https://b.s3.eu-west-1.amazonaws.com");
+        assert_eq!(url(None, "a.b", host), "https://s3.eu-west-1.amazonaws.com/a.b");
+        assert_eq!(url(None, "b", path), "https://s3.eu-west-1.amazonaws.com/b");
+        assert_eq!(url(Some("http://h:1/"), "b", path), "http://h:1/b");
+        assert_eq!(url(Some("http://h:1"), "b", host), "http://b.h:1");
+        let china = S3Location::new(None, None, "b".to_owned(), String::new());
+        assert_eq!(url_of(&china, "cn-north-1"), "https://b.s3.cn-north-1.amazonaws.com.cn");
+    }
+
+    #[test]
+    fn names_that_are_no_bucket_s_are_refused() {
+        assert_eq!(check_bucket("a-B_c.9"), Ok(()));
+        for name in ["", "a/b", "a?b", "a b", "arn:aws:s3:eu-west-1:1:accesspoint/x", "a--use1-az4--x-s3"] {
+            assert!(check_bucket(name).is_err(), "{name:?}");
+        }
+    }
 }

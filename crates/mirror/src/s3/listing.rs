@@ -2,47 +2,87 @@
 
 use std::borrow::Cow;
 
-use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
-use aws_sdk_s3::types::{EncodingType, Object};
+use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
 
+use crate::xml::{Element, each_element};
 use crate::{ListPage, Md5, ObjectSummary};
 
 /// Reads one page; the error says what in it cannot be used.
-pub(super) fn read_page(page: ListObjectsV2Output, prefix: &str) -> Result<ListPage, String> {
-    let encoded = page.encoding_type == Some(EncodingType::Url);
-    let continuation = match page.is_truncated {
-        Some(false) => None,
-        Some(true) => {
-            let token = page.next_continuation_token.filter(|token| !token.is_empty());
-            Some(token.ok_or("the listing goes on but names no continuation token")?)
-        }
-        None => return Err("the listing does not say whether it goes on".to_owned()),
-    };
-    let objects = page.contents.unwrap_or_default();
-    let objects = objects.into_iter().map(|object| read_object(object, encoded, prefix)).collect::<Result<_, _>>()?;
-    Ok(ListPage { objects, continuation })
+pub(super) fn read_page(xml: &[u8], prefix: &str) -> Result<ListPage, String> {
+    let mut page = Page::default();
+    each_element(xml, |element| page.take(element))?;
+    page.end(prefix)
 }
 
-fn read_object(object: Object, encoded: bool, prefix: &str) -> Result<ObjectSummary, String> {
-    let key = object.key.ok_or("an object without a key")?;
-    let key = if encoded { decode(&key)? } else { key };
-    let relative =
-        key.strip_prefix(prefix).ok_or_else(|| format!("the key {key:?} is outside the prefix {prefix:?}"))?;
-    let size = object.size.and_then(|size| u64::try_from(size).ok());
-    let etag = bare_etag(object.e_tag);
-    Ok(ObjectSummary {
-        key: relative.to_owned(),
-        size: size.ok_or_else(|| format!("the object {key:?} has no size"))?,
-        md5: md5_of(&etag),
-        etag,
-        modified: object.last_modified.map_or(0, |time| time.secs()),
-    })
+#[derive(Default)]
+struct Page {
+    /// Keys are still as they came: whether they are encoded may be said after them.
+    objects: Vec<ObjectSummary>,
+    object: Object,
+    is_encoded: bool,
+    is_truncated: Option<bool>,
+    token: Option<String>,
+}
+
+#[derive(Default)]
+struct Object {
+    key: Option<String>,
+    size: Option<u64>,
+    etag: String,
+    modified: i64,
+}
+
+impl Page {
+    fn take(&mut self, element: &Element<'_>) -> Result<(), String> {
+        let text = element.text;
+        match element.path {
+            "ListBucketResult/Contents/Key" => self.object.key = Some(text.to_owned()),
+            "ListBucketResult/Contents/Size" => self.object.size = text.parse().ok(),
+            "ListBucketResult/Contents/ETag" => text.trim_matches('"').clone_into(&mut self.object.etag),
+            "ListBucketResult/Contents/LastModified" => {
+                self.object.modified = text.parse().map_or(0, Timestamp::as_second);
+            }
+            "ListBucketResult/Contents" => self.objects.push(std::mem::take(&mut self.object).summary()?),
+            "ListBucketResult/EncodingType" => self.is_encoded = text == "url",
+            "ListBucketResult/IsTruncated" => self.is_truncated = text.parse().ok(),
+            "ListBucketResult/NextContinuationToken" => self.token = Some(text.to_owned()),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn end(mut self, prefix: &str) -> Result<ListPage, String> {
+        let token = self.token.filter(|token| !token.is_empty());
+        let continuation = match self.is_truncated {
+            Some(false) => None,
+            Some(true) => Some(token.ok_or("the listing goes on but names no continuation token")?),
+            None => return Err("the listing does not say whether it goes on".to_owned()),
+        };
+        for object in &mut self.objects {
+            if self.is_encoded {
+                object.key = decode(&object.key)?;
+            }
+            let outside = || format!("the key {:?} is outside the prefix {prefix:?}", object.key);
+            if !prefix.is_empty() {
+                object.key = object.key.strip_prefix(prefix).ok_or_else(outside)?.to_owned();
+            }
+        }
+        Ok(ListPage { objects: self.objects, continuation })
+    }
+}
+
+impl Object {
+    fn summary(self) -> Result<ObjectSummary, String> {
+        let key = self.key.ok_or("an object without a key")?;
+        let size = self.size.ok_or_else(|| format!("the object {key:?} has no size"))?;
+        Ok(ObjectSummary { key, size, md5: md5_of(&self.etag), etag: self.etag, modified: self.modified })
+    }
 }
 
 /// Undoes `encoding-type=url`, in which a space is `+` or `%20`.
 fn decode(key: &str) -> Result<String, String> {
-    let spaced = key.replace('+', " ");
+    let spaced = if key.contains('+') { Cow::Owned(key.replace('+', " ")) } else { Cow::Borrowed(key) };
     let decoded = percent_decode_str(&spaced).decode_utf8().map(Cow::into_owned);
     decoded.map_err(|_| format!("the key {key:?} is not UTF-8"))
 }
@@ -54,16 +94,13 @@ fn md5_of(etag: &str) -> Option<Md5> {
     hex::decode_to_slice(etag, &mut md5).ok().map(|()| md5)
 }
 
-/// An ETag without the quotes around it.
-pub(super) fn bare_etag(etag: Option<String>) -> String {
-    etag.map(|etag| etag.trim_matches('"').to_owned()).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::{decode, read_page};
-    use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
-    use aws_sdk_s3::types::{EncodingType, Object};
+
+    fn page(inside: &str) -> String {
+        format!("<?xml version=\"1.0\"?><ListBucketResult xmlns=\"u\">{inside}</ListBucketResult>")
+    }
 
     #[test]
     fn both_spellings_of_a_space_are_one() {
@@ -74,20 +111,35 @@ mod tests {
 
     #[test]
     fn only_an_explicit_end_ends_a_listing() {
-        let page = || ListObjectsV2Output::builder();
-        assert_eq!(read_page(page().is_truncated(false).build(), "").unwrap().continuation, None);
-        let more = page().is_truncated(true).next_continuation_token("t").build();
-        assert_eq!(read_page(more, "").unwrap().continuation, Some("t".to_owned()));
-        assert!(read_page(page().is_truncated(true).build(), "").unwrap_err().contains("continuation"));
-        assert!(read_page(page().build(), "").unwrap_err().contains("whether it goes on"));
+        let read = |inside: &str| read_page(page(inside).as_bytes(), "");
+        assert_eq!(read("<IsTruncated>false</IsTruncated>").unwrap().continuation, None);
+        let more = "<IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>";
+        assert_eq!(read(more).unwrap().continuation, Some("t".to_owned()));
+        assert!(read("<IsTruncated>true</IsTruncated>").unwrap_err().contains("continuation"));
+        assert!(read("").unwrap_err().contains("whether it goes on"));
+        let cut = &page("<IsTruncated>false</IsTruncated>")[..60];
+        assert!(read_page(cut.as_bytes(), "").is_err());
+        assert!(read_page(b"<Error><Code>InternalError</Code></Error>", "").is_err());
+    }
+
+    #[test]
+    fn an_object_is_read() {
+        let object = "<Contents><Key>p/a</Key><LastModified>2009-10-09T21:04:30.000Z</LastModified>\
+                      <ETag>&quot;900150983cd24fb0d6963f7d28e17f72&quot;</ETag><Size>3</Size></Contents>\
+                      <IsTruncated>false</IsTruncated>";
+        let object = &read_page(page(object).as_bytes(), "p/").unwrap().objects[0];
+        assert_eq!((object.key.as_str(), object.size, object.modified), ("a", 3, 1_255_122_270));
+        assert_eq!((object.etag.as_str(), object.md5.is_some()), ("900150983cd24fb0d6963f7d28e17f72", true));
     }
 
     #[test]
     fn keys_are_decoded_only_when_the_store_encoded_them() {
-        let object = || Object::builder().key("p/a%2Bb").size(1).build();
-        let page = || ListObjectsV2Output::builder().is_truncated(false).contents(object());
-        assert_eq!(read_page(page().build(), "p/").unwrap().objects[0].key, "a%2Bb");
-        assert_eq!(read_page(page().encoding_type(EncodingType::Url).build(), "p/").unwrap().objects[0].key, "a+b");
-        assert!(read_page(page().build(), "q/").unwrap_err().contains("outside the prefix"));
+        let object = "<Contents><Key>p/a%2Bb</Key><Size>1</Size></Contents><IsTruncated>false</IsTruncated>";
+        let read = |inside: &str, prefix: &str| {
+            read_page(page(inside).as_bytes(), prefix).map(|page| page.objects[0].key.clone())
+        };
+        assert_eq!(read(object, "p/").unwrap(), "a%2Bb");
+        assert_eq!(read(&format!("{object}<EncodingType>url</EncodingType>"), "p/").unwrap(), "a+b");
+        assert!(read(object, "q/").unwrap_err().contains("outside the prefix"));
     }
 }

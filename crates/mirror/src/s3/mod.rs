@@ -1,47 +1,39 @@
 //! Amazon S3 and the stores that speak it.
+//!
+//! AWS's own crates find the credentials and sign. The requests are ours, over the client that all stores share: the SDK's own
+//! take more time for a small object than the network does, and its reading of listings several times ours.
 
+mod attributes;
+mod checksum;
 mod classify;
 mod connect;
 mod listing;
+mod multipart;
 mod objects;
 mod probe;
-
-pub(crate) use classify::chain;
+mod requests;
+mod signing;
 
 use std::fmt;
 
-use aws_sdk_s3::Client;
-use aws_sdk_s3::config::timeout::TimeoutConfig;
-
+use crate::http::Http;
 use crate::{ConnectOptions, Place, S3Location};
+use signing::Signer;
 
 /// A bucket, or the part of it below a prefix, in Amazon S3 or a store that speaks S3. Clones share their connections.
 #[derive(Clone)]
 pub struct S3Store {
-    client: Client,
+    http: Http,
+    signer: Signer,
+    /// The bucket's URL, without a slash at its end.
+    bucket: String,
     location: S3Location,
     place: Place,
     options: ConnectOptions,
 }
 
-/// The client's own `Debug` would show what it signs with.
 impl fmt::Debug for S3Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("S3Store").field("location", &self.location).finish_non_exhaustive()
-    }
-}
-
-impl ConnectOptions {
-    fn timeouts(&self, body: usize) -> TimeoutConfig {
-        TimeoutConfig::builder()
-            .connect_timeout(self.connect_timeout)
-            .operation_attempt_timeout(self.attempt_timeout_with(body))
-            .build()
-    }
-}
-
-impl S3Store {
-    fn key(&self, key: &str) -> String {
-        format!("{}{key}", self.location.prefix)
     }
 }

@@ -1,12 +1,13 @@
-use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{BucketVersioningStatus, ChecksumAlgorithm as SdkAlgorithm, ChecksumMode};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use http::Request;
+use http::request::Builder;
 
-use super::S3Store;
+use super::{S3Store, checksum, multipart};
+use crate::content::{crc32c, crc64nvme};
 use crate::probe::{CONTENT, answered, probe_key};
 use crate::{
     Attributes, Capabilities, ChecksumAlgorithm, ObjectStore as _, RESERVED_PREFIX, Sha256, StoreError, StoreErrorKind,
+    StoredChecksum,
 };
 
 impl S3Store {
@@ -30,10 +31,10 @@ impl S3Store {
             found.checksums.push(ChecksumAlgorithm::Sha256);
         }
         found.conditional_writes = self.refuses_overwrite(key).await?;
-        for (sdk, algorithm) in
-            [(SdkAlgorithm::Crc32C, ChecksumAlgorithm::Crc32c), (SdkAlgorithm::Crc64Nvme, ChecksumAlgorithm::Crc64Nvme)]
-        {
-            if self.keeps_checksum(key, sdk).await? {
+        let crc32c = StoredChecksum::Crc32c(crc32c(CONTENT));
+        let crc64 = StoredChecksum::Crc64Nvme(crc64nvme(CONTENT));
+        for (algorithm, stored) in [(ChecksumAlgorithm::Crc32c, crc32c), (ChecksumAlgorithm::Crc64Nvme, crc64)] {
+            if self.keeps(key, stored).await? {
                 found.checksums.push(algorithm);
             }
         }
@@ -41,41 +42,35 @@ impl S3Store {
     }
 
     async fn refuses_overwrite(&self, key: &str) -> Result<bool, StoreError> {
-        let attempt = || async {
-            let request = self.client.put_object().bucket(&self.location.bucket).key(self.key(key));
-            let answer = request.if_none_match("*").body(ByteStream::from_static(CONTENT)).send().await;
-            answer.map(|_| ()).map_err(self.failed("try a conditional write"))
-        };
+        let attempt = || self.write(key, "try a conditional write", |request| request.header("if-none-match", "*"));
         answered(self.options.retry.run(attempt).await, |kind| *kind == StoreErrorKind::Changed)
     }
 
     async fn refuses_wrong_checksum(&self, key: &str) -> Result<bool, StoreError> {
-        let wrong = BASE64.encode(Sha256::of(b"something else").as_bytes());
-        let request = self.client.put_object().bucket(&self.location.bucket).key(self.key(key));
-        let answer = request.checksum_sha256(wrong).body(ByteStream::from_static(CONTENT)).send().await;
-        let answer = answer.map(|_| ()).map_err(self.failed("try a write with a wrong checksum"));
+        let wrong = |request| checksum::write(request, StoredChecksum::Whole(Sha256::of(b"something else")));
+        let answer = self.write(key, "try a write with a wrong checksum", wrong).await;
         answered(answer, |kind| matches!(kind, StoreErrorKind::Corrupt | StoreErrorKind::Rejected))
     }
 
-    async fn keeps_checksum(&self, key: &str, algorithm: SdkAlgorithm) -> Result<bool, StoreError> {
-        let attempt = || async {
-            let request = self.client.put_object().bucket(&self.location.bucket).key(self.key(key));
-            let request = request.checksum_algorithm(algorithm.clone()).body(ByteStream::from_static(CONTENT));
-            request.send().await.map_err(self.failed(format!("try a {algorithm} checksum")))?;
-            let request = self.client.head_object().bucket(&self.location.bucket).key(self.key(key));
-            let head = request.checksum_mode(ChecksumMode::Enabled).send().await;
-            let head = head.map_err(self.failed(format!("look for a {algorithm} checksum")))?;
-            Ok(head.checksum_crc32_c.is_some() || head.checksum_crc64_nvme.is_some())
-        };
+    async fn keeps(&self, key: &str, stored: StoredChecksum) -> Result<bool, StoreError> {
+        let attempt = || self.write(key, "try a checksum", |request| checksum::write(request, stored));
         match self.options.retry.run(attempt).await {
-            Err(error) if error.kind == StoreErrorKind::Rejected => Ok(false),
-            other => other,
+            Err(error) if error.kind == StoreErrorKind::Rejected => return Ok(false),
+            other => other?,
         }
+        Ok(self.head(key).await?.checksum == Some(stored))
+    }
+
+    async fn write(&self, key: &str, action: &str, with: impl Fn(Builder) -> Builder) -> Result<(), StoreError> {
+        let request = with(Request::put(self.object(key, &[])));
+        let body = (Bytes::from_static(CONTENT), Sha256::of(CONTENT));
+        self.ask(action, request, Some(body)).await.map(|_| ())
     }
 
     /// Not every key may ask, and not every store answers: neither is a failure of the probe.
     async fn versioning(&self) -> Option<bool> {
-        let answer = self.client.get_bucket_versioning().bucket(&self.location.bucket).send().await;
-        answer.ok().map(|answer| answer.status == Some(BucketVersioningStatus::Enabled))
+        let request = Request::get(self.bucket(&[("versioning", "")]));
+        let answer = self.ask("ask for versioning", request, None).await.ok()?;
+        Some(multipart::versioning(&answer.body).ok()?.as_deref() == Some("Enabled"))
     }
 }

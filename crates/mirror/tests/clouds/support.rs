@@ -116,7 +116,7 @@ pub(crate) fn quick() -> ConnectOptions {
 }
 
 pub(crate) async fn put(store: &dyn ObjectStore, key: &str, content: &Bytes) -> String {
-    store.put(key, &Attributes::default(), content.clone(), Sha256::of(content)).await.unwrap()
+    store.put(key, &Attributes::default(), content.clone(), Sha256::of(content)).await.unwrap().etag
 }
 
 pub(crate) async fn read(store: &dyn ObjectStore, key: &str) -> Vec<u8> {

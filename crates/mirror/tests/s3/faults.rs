@@ -47,6 +47,22 @@ async fn an_object_that_changes_under_the_copy_is_copied_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_bit_that_flips_on_the_way_from_the_source_is_found() {
+    let server = Server::start().await;
+    let (source, target) = (server.bucket("source").await, server.bucket("target").await);
+    put(&source, "small", 1000, 1).await;
+    let gets = Arc::new(AtomicU64::new(0));
+    let counted = gets.clone();
+    source.hook(move |call| match call {
+        Call::Get { key, .. } if key == "small" && counted.fetch_add(1, Ordering::SeqCst) < 2 => Reaction::FlipBit,
+        _ => Reaction::Pass,
+    });
+    assert_eq!(pass(&source, &[&target]).await.targets[0].copied_objects, 1);
+    assert!(target.read("small").await == content(1000, 1));
+    assert_eq!(gets.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_source_whose_connections_keep_breaking_is_read_on() {
     let server = Server::start().await;
     let (source, target) = (server.bucket("source").await, server.bucket("target").await);

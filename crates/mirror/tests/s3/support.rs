@@ -12,7 +12,7 @@ use skyfleet_e2e::object_store::{ObjectStore as Garage, REGION, RunningObjectSto
 use skyfleet_mirror::{
     Attributes, Body, Capabilities, ConnectOptions, Credentials, DatasetName, ListPage, MirrorOptions, MirrorOutcome,
     ObjectHead, ObjectStore, Place, Replica, RetryPolicy, S3Location, S3Store, Sha256, StoreError, StoreErrorKind,
-    list, mirror,
+    Written, list, mirror,
 };
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -106,6 +106,8 @@ pub(crate) enum Reaction {
     Refuse,
     /// A page in another order.
     Reverse,
+    /// A body with a wrong bit.
+    FlipBit,
     /// A store that tells no checksum.
     HideChecksum,
     /// First this, then the request.
@@ -151,10 +153,12 @@ impl Watched {
         hook.map_or(Reaction::Pass, |hook| hook(call))
     }
 
-    async fn write(&self, what: &'static str, key: &str, bytes: usize) {
-        if let Reaction::After(first) = self.react(&Call::Write { what, key: key.to_owned(), bytes }) {
+    async fn write(&self, what: &'static str, key: &str, bytes: usize) -> Reaction {
+        let mut reaction = self.react(&Call::Write { what, key: key.to_owned(), bytes });
+        if let Reaction::After(first) = &mut reaction {
             first.await;
         }
+        reaction
     }
 
     pub(crate) async fn put_text(&self, key: &str, text: &str) {
@@ -227,6 +231,14 @@ impl ObjectStore for Watched {
             return Err(StoreError { kind: StoreErrorKind::Rejected, ..broken() });
         }
         let (head, body) = self.inner.get(key, offset, etag).await?;
+        if matches!(reaction, Reaction::FlipBit) {
+            let flipped = body.map(|chunk| {
+                let mut chunk = chunk?.to_vec();
+                chunk[0] ^= 1;
+                Ok(chunk.into())
+            });
+            return Ok((head, flipped.boxed()));
+        }
         let Reaction::BreakBody(mut left) = reaction else { return Ok((head, body)) };
         let body = body.map(move |chunk| {
             let chunk: Bytes = chunk?;
@@ -240,9 +252,19 @@ impl ObjectStore for Watched {
         Ok((head, body.boxed()))
     }
 
-    async fn put(&self, key: &str, attributes: &Attributes, body: Bytes, sha256: Sha256) -> Result<String, StoreError> {
-        self.write("put", key, body.len()).await;
-        self.inner.put(key, attributes, body, sha256).await
+    async fn put(
+        &self,
+        key: &str,
+        attributes: &Attributes,
+        body: Bytes,
+        sha256: Sha256,
+    ) -> Result<Written, StoreError> {
+        let reaction = self.write("put", key, body.len()).await;
+        let mut written = self.inner.put(key, attributes, body, sha256).await?;
+        if matches!(reaction, Reaction::HideChecksum) {
+            written.checksum = None;
+        }
+        Ok(written)
     }
 
     async fn create_multipart(&self, key: &str, attributes: &Attributes) -> Result<String, StoreError> {
@@ -262,7 +284,12 @@ impl ObjectStore for Watched {
         self.inner.put_part(key, upload, number, body, sha256).await
     }
 
-    async fn complete_multipart(&self, key: &str, upload: &str, parts: &[(String, Sha256)]) -> Result<(), StoreError> {
+    async fn complete_multipart(
+        &self,
+        key: &str,
+        upload: &str,
+        parts: &[(String, Sha256)],
+    ) -> Result<Written, StoreError> {
         self.write("complete", key, 0).await;
         self.inner.complete_multipart(key, upload, parts).await
     }
