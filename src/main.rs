@@ -49,7 +49,7 @@ fn arguments() -> Arguments {
 }
 
 /// What libraries log of failures that the operator handles, and says in a condition or a message of its own.
-const QUIET: &str = "kube_client::client=off,aws_sdk_s3::http_response_checksum=error";
+const QUIET: &str = "kube_client::client=off";
 
 /// Logs to standard error what RUST_LOG asks for, by default at level info.
 fn log(format: operator::LogFormat) {

@@ -86,6 +86,14 @@ pub enum ObjectStoreError {
         /// Its log.
         log: PathBuf,
     },
+    /// It does not do what it is asked.
+    #[error("the object store at {address} did not do what it was asked: {last}")]
+    Refused {
+        /// Where it listens.
+        address: SocketAddr,
+        /// What it said.
+        last: String,
+    },
 }
 
 fn system(action: impl Into<String>) -> impl FnOnce(io::Error) -> ObjectStoreError {

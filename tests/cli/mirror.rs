@@ -4,6 +4,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
+use skyfleet_e2e::object_store::{AZURITE_ACCOUNT, AZURITE_KEY, Azurite, FakeGcs};
 
 use crate::{Server, assert_fails, run};
 
@@ -78,7 +79,8 @@ async fn programs_read_json_lines() {
 async fn each_failure_has_its_message_and_status() {
     let server = server(1).await;
     assert_fails(mirror(&server, &["s3://bucket"]), 2, "TARGET");
-    assert_fails(mirror(&server, &["gs://bucket", "s3://copy"]), 2, "is no place");
+    assert_fails(mirror(&server, &["Bucket", "s3://copy"]), 2, "is no place");
+    assert_fails(mirror(&server, &["gs://bucket", "s3://copy"]), 4, "no credentials were found");
     assert_fails(mirror(&server, &["s3://bucket", "s3://bucket/data"]), 2, "overlap");
     assert_fails(mirror(&server, &["s3://bucket", "s3://copy", "--include", "["]), 2, "cannot read the filter");
     assert_fails(mirror(&server, &["s3://bucket", "s3://copy", "--max-size", "ten"]), 2, "is no size");
@@ -132,6 +134,34 @@ async fn a_folder_is_a_place_like_any_other() {
         0,
         &["1 are not at the source, 1 removed"],
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_cloud_is_reached_by_its_url() {
+    let server = server(3).await;
+    let (azure, google) = (server.folder.path().join("azure"), server.folder.path().join("google"));
+    let azure = Azurite::start(&azure).await.unwrap();
+    let google = FakeGcs::start(&google).await.unwrap();
+    azure.create_bucket("copy").await.unwrap();
+    google.create_bucket("copy").await.unwrap();
+    let container = format!("az://{AZURITE_ACCOUNT}/copy");
+    let at_azure = format!("{container}/d?endpoint={}", azure.endpoint());
+    let mirror = |arguments: &[&str]| {
+        let mut command = mirror(&server, arguments);
+        command.env("AZURE_STORAGE_KEY", AZURITE_KEY).env("STORAGE_EMULATOR_HOST", google.endpoint());
+        command
+    };
+    let copied = format!("{container}/d/: 3 copied (2.9 KiB), 0 as they should be");
+    says(mirror(&["s3://bucket/data", &at_azure, "gs://copy"]), 0, &[&copied, "gs://copy/: 3 copied"]);
+    says(mirror(&["s3://bucket/data", &at_azure, "gs://copy"]), 0, &["0 copied (0 B), 3 as they should be"]);
+    says(mirror(&[&at_azure, "s3://other", "gs://copy"]), 0, &["s3://other/: 3 copied", "gs://copy/: 0 copied"]);
+    says(mirror(&["gs://copy", "s3://other"]), 0, &["s3://other/: 0 copied (0 B), 3 as they should be"]);
+
+    let mut refused = mirror(&[&at_azure, "gs://copy"]);
+    refused.env("AZURE_STORAGE_KEY", "aHVudGVyMg==");
+    let (_, stderr) = says(refused, 5, &[]);
+    assert!(stderr.contains("refused the credentials") && !stderr.contains("aHVudGVyMg"), "{stderr}");
+    assert_fails(mirror(&["az://account", "gs://copy"]), 2, "give az://ACCOUNT/CONTAINER[/PREFIX]");
 }
 
 #[tokio::test(flavor = "multi_thread")]

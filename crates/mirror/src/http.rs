@@ -1,4 +1,4 @@
-//! HTTP for the stores that come without an SDK: one client, its timeouts, and what its failures mean.
+//! HTTP for the stores of all clouds: one client, its timeouts, and what its failures mean.
 
 mod body;
 mod credentials;

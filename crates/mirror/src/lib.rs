@@ -8,6 +8,7 @@
 //!
 //! What decides is pure ([`plan_copies`], [`Manifest`], part sizes); everything else obeys it.
 
+mod access;
 mod attributes;
 mod azure;
 mod cancel;
@@ -43,6 +44,7 @@ mod upload_id;
 mod verify;
 mod xml;
 
+pub use access::StoreAccess;
 pub use attributes::Attributes;
 pub use azure::AzureStore;
 pub use connect_options::ConnectOptions;

@@ -7,7 +7,7 @@ use crate::{RetryClass, StoreError};
 
 /// How long a request that may work soon is tried again: exponential delays with jitter, inside a budget.
 ///
-/// It is the only retry: the SDK's own is off.
+/// It is the only retry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryPolicy {
     /// The first delay; each further one doubles, and jitter adds up to as much again.

@@ -3,6 +3,9 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use http::Request;
+use reqsign_azure_storage::{RequestSigner, StaticCredentialProvider};
+use reqsign_core::{Context, Signer};
 use tokio::process::Command;
 
 use super::ObjectStoreError;
@@ -59,6 +62,24 @@ impl Azurite {
     #[must_use]
     pub fn endpoint(&self) -> String {
         format!("http://{}/{AZURITE_ACCOUNT}", self.emulator.address)
+    }
+
+    /// Makes a container.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn create_bucket(&self, name: &str) -> Result<(), ObjectStoreError> {
+        let invalid = |error: &dyn std::error::Error| ObjectStoreError::Refused {
+            address: self.emulator.address,
+            last: error.to_string(),
+        };
+        let url = format!("{}/{name}?restype=container", self.endpoint());
+        let request = Request::put(url).header("x-ms-version", "2021-12-02").header("content-length", 0);
+        let (mut head, ()) = request.body(()).map_err(|error| invalid(&error))?.into_parts();
+        let key = StaticCredentialProvider::new_shared_key(AZURITE_ACCOUNT, AZURITE_KEY);
+        let signer = Signer::new(Context::new(), key, RequestSigner::new());
+        signer.sign(&mut head, None).await.map_err(|error| invalid(&error))?;
+        self.emulator.tell(Request::from_parts(head, String::new())).await
     }
 
     /// Ends the server at once.

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use http::Request;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
@@ -55,6 +58,14 @@ impl Emulator {
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
             }
         }
+    }
+
+    /// Sends one request to the server, which must take it.
+    pub(super) async fn tell(&self, request: Request<String>) -> Result<(), ObjectStoreError> {
+        let refused = |last: String| ObjectStoreError::Refused { address: self.address, last };
+        let client = Client::builder(TokioExecutor::new()).build_http::<String>();
+        let answer = client.request(request).await.map_err(|error| refused(error.to_string()))?;
+        if answer.status().is_success() { Ok(()) } else { Err(refused(answer.status().to_string())) }
     }
 
     /// Ends the server at once.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use http::Request;
 use tokio::process::Command;
 
 use super::ObjectStoreError;
@@ -54,6 +55,18 @@ impl FakeGcs {
     #[must_use]
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.emulator.address)
+    }
+
+    /// Makes a bucket.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn create_bucket(&self, name: &str) -> Result<(), ObjectStoreError> {
+        let request = Request::post(format!("{}/storage/v1/b?project=lab", self.endpoint()));
+        let request = request.header("content-type", "application/json").body(format!("{{\"name\":{name:?}}}"));
+        let refused =
+            |error: http::Error| ObjectStoreError::Refused { address: self.emulator.address, last: error.to_string() };
+        self.emulator.tell(request.map_err(refused)?).await
     }
 
     /// Ends the server at once.

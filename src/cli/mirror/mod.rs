@@ -3,6 +3,7 @@
 mod amounts;
 mod location;
 mod report;
+mod store_url;
 mod voice;
 
 use std::sync::Arc;
@@ -22,11 +23,13 @@ const EXAMPLES: &str = "\
 Places:
   s3://BUCKET[/PREFIX]                  by AWS_* variables or the default profile
   s3://BUCKET/PREFIX?endpoint=URL&region=REGION&profile=PROFILE
+  az://ACCOUNT/CONTAINER[/PREFIX]       by AZURE_STORAGE_KEY, AZURE_STORAGE_SAS_TOKEN, or an identity
+  gs://BUCKET[/PREFIX]                  by GOOGLE_APPLICATION_CREDENTIALS, or an identity
   NAME[/PREFIX]                         a Bucket on the hub, by your kubeconfig
   ./FOLDER, /FOLDER                     a folder on this machine
 
 Examples:
-  skyfleet mirror s3://weights weights-azure weights-gcp
+  skyfleet mirror s3://weights az://account/weights gs://weights
   skyfleet mirror 's3://data/raw?profile=work' 's3://copy/raw?endpoint=https://minio.example.com' --delete --dry-run";
 
 /// Make what is in a bucket the same in others, and prove each copy

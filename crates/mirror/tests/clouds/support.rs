@@ -5,12 +5,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::TryStreamExt as _;
-use http::Request;
-use http_body_util::BodyExt as _;
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
-use reqsign_azure_storage::{RequestSigner, StaticCredentialProvider};
-use reqsign_core::{Context, Signer};
 use skyfleet_e2e::object_store::{AZURITE_ACCOUNT, AZURITE_KEY, Azurite, FakeGcs};
 use skyfleet_mirror::{
     Attributes, AzureCredentials, AzureLocation, AzureStore, ConnectOptions, GcsCredentials, GcsLocation, GcsStore,
@@ -61,23 +55,10 @@ impl Cloud {
 
     /// A new bucket.
     pub(crate) async fn bucket(&self, name: &str) -> Arc<dyn ObjectStore> {
-        let request = match self {
-            Self::Azure { .. } => {
-                let url = format!("{}/{name}?restype=container", self.endpoint());
-                let request = Request::put(url).header("x-ms-version", "2021-12-02").header("content-length", 0);
-                let (mut head, ()) = request.body(()).unwrap().into_parts();
-                let key = StaticCredentialProvider::new_shared_key(AZURITE_ACCOUNT, AZURITE_KEY);
-                Signer::new(Context::new(), key, RequestSigner::new()).sign(&mut head, None).await.unwrap();
-                Request::from_parts(head, String::new())
-            }
-            Self::Google { .. } => {
-                let request = Request::post(format!("{}/storage/v1/b?project=test", self.endpoint()));
-                request.header("content-type", "application/json").body(format!("{{\"name\":{name:?}}}")).unwrap()
-            }
-        };
-        let client = Client::builder(TokioExecutor::new()).build_http::<String>();
-        let answer = client.request(request).await.unwrap();
-        assert!(answer.status().is_success(), "{:?}", answer.into_body().collect().await);
+        match self {
+            Self::Azure { server, .. } => server.create_bucket(name).await.unwrap(),
+            Self::Google { server, .. } => server.create_bucket(name).await.unwrap(),
+        }
         self.open(name, "").await
     }
 
