@@ -3,11 +3,11 @@
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use skyfleet_api::Bucket;
-use skyfleet_mirror::{Credentials, S3Location};
+use skyfleet_mirror::StoreAccess;
 
 use super::failure::Failure;
 use super::hub;
-use crate::buckets;
+use crate::buckets::{self, Identity};
 
 /// A bucket in a store, or a Bucket on the hub.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl BucketName {
 }
 
 /// Reads a Bucket and its Secret on the hub, with the kubeconfig's current context. Without a namespace it is the context's.
-pub(super) async fn resolve_bucket(namespace: Option<&str>, name: &str) -> Result<(S3Location, Credentials), Failure> {
+pub(super) async fn resolve_bucket(namespace: Option<&str>, name: &str) -> Result<StoreAccess, Failure> {
     let what = format!("the Bucket {name:?}");
     let client = hub::infer(&what).await?;
     let namespace = namespace.unwrap_or(client.default_namespace()).to_owned();
@@ -48,14 +48,15 @@ pub(super) async fn resolve_bucket(namespace: Option<&str>, name: &str) -> Resul
     let spec =
         bucket.ok_or_else(|| Failure::NoBucketResource { name: name.to_owned(), namespace: namespace.clone() })?.spec;
     let unusable = |source| Failure::Bucket { name: name.to_owned(), source };
-    let location = buckets::location(&spec).map_err(unusable)?;
-    let Some(reference) = spec.credentials_secret_ref else { return Ok((location, Credentials::DefaultChain)) };
+    let Some(reference) = &spec.credentials_secret_ref else {
+        let identity = if spec.anonymous { Identity::Anonymous } else { Identity::Own };
+        return buckets::access(&spec, identity).map_err(unusable);
+    };
     let secret = Api::<Secret>::namespaced(client, &namespace).get_opt(&reference.name).await;
     let secret = secret.map_err(hub::failure(&what))?;
     let missing = || Failure::NoSecret { secret: reference.name.clone(), bucket: name.to_owned() };
     let data = secret.ok_or_else(missing)?.data.unwrap_or_default();
-    let credentials = buckets::credentials(&reference.name, &data).map_err(unusable)?;
-    Ok((location, credentials))
+    buckets::access(&spec, Identity::Secret(&reference.name, &data)).map_err(unusable)
 }
 
 #[cfg(test)]

@@ -1,20 +1,19 @@
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use skyfleet_mirror::{
-    Credentials, DatasetName, FetchEvent, FetchRequest, ManifestDigest, Replica, S3Location, S3Store, fetch,
-};
+use skyfleet_mirror::{DatasetName, FetchEvent, FetchRequest, ManifestDigest, Replica, fetch};
 use tokio_util::sync::CancellationToken;
 
 use super::failure::Failure;
 use super::progress::Progress;
+use super::store_url::StoreUrl;
 
 /// Bring a verified dataset to a directory: what a pod does before it serves
 #[derive(Debug, clap::Args)]
 #[command(after_help = super::EXIT_STATUSES)]
 pub(crate) struct FetchArgs {
-    /// The bucket's name in the store. Credentials come from the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
-    /// AWS_SESSION_TOKEN), or from the pod's identity
+    /// The bucket's name in S3, or az://ACCOUNT/CONTAINER or gs://BUCKET. Credentials come from the environment
+    /// (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN; AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN;
+    /// GOOGLE_CREDENTIALS, a key's JSON), or from the pod's identity
     #[arg(long)]
     bucket: String,
     /// The store's URL, when it is not Amazon's
@@ -51,10 +50,11 @@ pub(crate) struct FetchArgs {
 
 impl FetchArgs {
     pub(super) async fn run(self, cancel: &CancellationToken) -> Result<String, Failure> {
-        let location = S3Location::new(self.endpoint_url, self.region, self.bucket, self.prefix);
-        let store =
-            S3Store::connect(location, Credentials::DefaultChain, super::connect_options(self.retry_seconds)).await?;
-        let replica = Replica { store: Arc::new(store), prefix: self.dataset_prefix };
+        let access = bucket(self.bucket, self.region)?
+            .with_endpoint(self.endpoint_url)
+            .access(self.prefix, |name| std::env::var(name).ok());
+        let store = access.connect(super::connect_options(self.retry_seconds)).await?;
+        let replica = Replica { store, prefix: self.dataset_prefix };
         let request = FetchRequest {
             dataset: self.dataset,
             digest: self.digest,
@@ -74,5 +74,15 @@ impl FetchArgs {
             "fetched {} of {}: {} files, {} bytes in {into}, each checked ({} were there)",
             request.digest, request.dataset, outcome.files, outcome.bytes, outcome.skipped_files
         ))
+    }
+}
+
+/// The bucket that a name or a URL means; a prefix has an argument of its own.
+fn bucket(text: String, region: Option<String>) -> Result<StoreUrl, Failure> {
+    match StoreUrl::parse(&text) {
+        None => Ok(StoreUrl::s3(text, region)),
+        Some(Ok((url, prefix))) if prefix.is_empty() => Ok(url),
+        Some(Ok(_)) => Err(Failure::Usage(format!("{text:?} has a prefix: give it by --prefix"))),
+        Some(Err(wrong)) => Err(Failure::Usage(format!("{text:?}: {wrong}"))),
     }
 }

@@ -11,6 +11,7 @@ mod name;
 mod progress;
 mod rollout;
 mod simulate;
+mod store_url;
 mod table;
 mod target;
 mod upload;

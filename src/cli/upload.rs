@@ -1,9 +1,6 @@
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use skyfleet_mirror::{
-    Credentials, ObjectStore, RESERVED_PREFIX, S3Location, S3Store, TransferLimits, UploadError, upload,
-};
+use skyfleet_mirror::{Credentials, RESERVED_PREFIX, S3Location, StoreAccess, TransferLimits, UploadError, upload};
 use tokio_util::sync::CancellationToken;
 
 use super::bucket::{BucketName, resolve_bucket};
@@ -44,16 +41,16 @@ impl UploadArgs {
         if !file.is_file() {
             return Err(UploadError::NotAFile(self.file).into());
         }
-        let (location, credentials) = match bucket {
+        let access = match bucket {
             BucketName::Direct { bucket, prefix } => {
-                (S3Location::new(self.endpoint_url, self.region, bucket, prefix), Credentials::DefaultChain)
+                let location = S3Location::new(self.endpoint_url, self.region, bucket, prefix);
+                StoreAccess::S3(location, Credentials::DefaultChain)
             }
             BucketName::Resource(name) => resolve_bucket(self.namespace.as_deref(), &name).await?,
         };
-        let url = format!("s3://{}/{}{key}", location.bucket, location.prefix);
-        let store = S3Store::connect(location, credentials, super::connect_options(self.retry_seconds)).await?;
+        let url = format!("{}{key}", access.url());
+        let store = access.connect(super::connect_options(self.retry_seconds)).await?;
         let endpoint = store.place().endpoint.clone();
-        let store: Arc<dyn ObjectStore> = Arc::new(store);
         let progress = Progress::new(&key, file.len());
         let sent = |bytes| progress.add(bytes);
         let outcome = upload(&store, &key, &self.file, TransferLimits::default(), cancel, sent).await?;

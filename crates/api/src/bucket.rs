@@ -37,8 +37,18 @@ use crate::rules::{label_value, not_reserved, object_name};
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("has(self.credentialsSecretRef) != has(self.workloadIdentity)")
-        .message("give either credentialsSecretRef or workloadIdentity"),
+    validation = Rule::new(
+        "[has(self.credentialsSecretRef), has(self.workloadIdentity), has(self.anonymous) && self.anonymous]\
+            .filter(given, given).size() == 1"
+    )
+    .message("give one of credentialsSecretRef, workloadIdentity and anonymous"),
+    validation = Rule::new(
+        "!has(self.endpoint) || self.provider == 'azureBlob' || self.endpoint.matches('^https?://[^/]+/?$')"
+    )
+    .message("endpoint must be without path: the bucket's name is spec.name")
+    .field_path(".endpoint"),
+    validation = Rule::new("has(self.account) == (self.provider == 'azureBlob')")
+        .message("account is the storage account's name: give it with provider azureBlob, and with no other"),
 )]
 pub struct BucketSpec {
     /// The store's interface: `s3` is also what every S3-compatible store speaks.
@@ -47,8 +57,8 @@ pub struct BucketSpec {
     /// The store's address where it is not the provider's own, such as `https://minio.example.com:9000`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
-    #[x_kube(validation = Rule::new(r"self.matches(r'^https?://[^\s/?#@]+/?$')")
-        .message("must be https://HOST[:PORT] or http://HOST[:PORT], without user, path or query"))]
+    #[x_kube(validation = Rule::new(r"self.matches(r'^https?://[^\s/?#@]+(/[^\s?#@]*)?$')")
+        .message("must be https://HOST[:PORT][/PATH] or http://HOST[:PORT][/PATH], without user or query"))]
     pub endpoint: Option<String>,
     /// The region the bucket lies in.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -60,17 +70,27 @@ pub struct BucketSpec {
     #[x_kube(validation = Rule::new("self.matches('^[a-z0-9][a-z0-9.-]*[a-z0-9]$')")
         .message("must be a bucket's name: a-z, 0-9, '.' and '-', a letter or digit at both ends"), validation = stays())]
     pub name: String,
+    /// The storage account's name (`azureBlob` only).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 3, max = 24))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]+$')").message("must be a storage account's name: a-z, 0-9"),
+        validation = stays())]
+    pub account: Option<String>,
     /// Only the objects whose key starts with it are seen, and keys are relative to it. Usually ends with `/`.
     #[serde(default)]
     #[schemars(length(max = 512))]
     #[x_kube(validation = not_reserved(), validation = stays())]
     pub prefix: String,
-    /// A Secret in the same namespace with `accessKeyId`, `secretAccessKey` and, for temporary ones, `sessionToken`.
+    /// A Secret in the same namespace. For `s3` with `accessKeyId`, `secretAccessKey` and, for temporary ones, `sessionToken`; for
+    /// `azureBlob` with `accountKey` or `sasToken`; for `gcs` with `serviceAccountKey`, the key's JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credentials_secret_ref: Option<LocalReference>,
     /// Use the identity the pod runs with instead of a Secret.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workload_identity: Option<WorkloadIdentity>,
+    /// Ask as nobody: for a public bucket, which then can be a source only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub anonymous: bool,
     /// What the bucket lies close to: pods there load from it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub near: Option<Near>,
@@ -168,9 +188,6 @@ pub struct Capabilities {
 impl UnsupportedFields for BucketSpec {
     fn unsupported_fields(&self) -> Vec<String> {
         let mut fields = Vec::new();
-        if self.provider != StoreProvider::S3 {
-            fields.push("spec.provider other than s3".to_owned());
-        }
         if self.workload_identity.is_some() {
             fields.push("spec.workloadIdentity".to_owned());
         }

@@ -17,6 +17,16 @@ pub enum StoreAccess {
 }
 
 impl StoreAccess {
+    /// What people call the store, with its prefix: `s3://BUCKET/PREFIX`, `az://ACCOUNT/CONTAINER/PREFIX`, `gs://BUCKET/PREFIX`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        match self {
+            Self::S3(location, _) => format!("s3://{}/{}", location.bucket, location.prefix),
+            Self::Azure(location, _) => format!("az://{}/{}/{}", location.account, location.container, location.prefix),
+            Self::Gcs(location, _) => format!("gs://{}/{}", location.bucket, location.prefix),
+        }
+    }
+
     /// Prepares to speak to the store; it is first asked by the first request.
     ///
     /// # Errors

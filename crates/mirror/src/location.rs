@@ -45,6 +45,8 @@ pub enum Credentials {
         /// The token that temporary credentials come with.
         session_token: Option<String>,
     },
+    /// Nobody: for public buckets.
+    Anonymous,
     /// What the environment offers: variables, profile, web identity (IRSA), container or instance role.
     DefaultChain,
     /// The same with this profile of the AWS configuration files.
@@ -55,6 +57,7 @@ impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Static { .. } => f.write_str("Static(redacted)"),
+            Self::Anonymous => f.write_str("Anonymous"),
             Self::DefaultChain => f.write_str("DefaultChain"),
             Self::Profile(name) => write!(f, "Profile({name:?})"),
         }
@@ -82,6 +85,8 @@ pub enum AzureCredentials {
     AccountKey(String),
     /// A shared access signature, with or without the question mark before it.
     SasToken(String),
+    /// Nobody: for public containers.
+    Anonymous,
     /// What the environment offers: variables, a client secret, workload identity (AKS), managed identity.
     Default,
 }
@@ -91,6 +96,7 @@ impl fmt::Debug for AzureCredentials {
         f.write_str(match self {
             Self::AccountKey(_) => "AccountKey(redacted)",
             Self::SasToken(_) => "SasToken(redacted)",
+            Self::Anonymous => "Anonymous",
             Self::Default => "Default",
         })
     }

@@ -110,10 +110,11 @@ async fn refused_buckets(hub: &Hub) {
     hub.set_secret("default", "bucket-key", json!({"accessKeyId": SECRET})).await;
     stalled(hub, "Bucket", "no-secret", "InvalidCredentials", r#"no key "secretAccessKey""#).await;
 
-    for provider in ["azureBlob", "gcs"] {
+    for (provider, key) in [("azureBlob", "accountKey"), ("gcs", "serviceAccountKey")] {
         let name = provider.to_lowercase();
-        hub.create("Bucket", &name, with(&spec, &json!({"provider": provider}))).await;
-        stalled(hub, "Bucket", &name, "UnsupportedField", "spec.provider other than s3").await;
+        let account = if provider == "azureBlob" { json!({"account": "acme"}) } else { json!({}) };
+        hub.create("Bucket", &name, with(&with(&spec, &account), &json!({"provider": provider}))).await;
+        stalled(hub, "Bucket", &name, "InvalidCredentials", &format!("no key {key:?}")).await;
     }
     let identity = json!({"provider": "s3", "name": "models", "workloadIdentity": {}});
     hub.create("Bucket", "identity", identity).await;

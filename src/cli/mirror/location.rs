@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use skyfleet_mirror::{ConnectOptions, LocalStore, ObjectStore, Replica, StoreAccess};
+use skyfleet_mirror::{ConnectOptions, LocalStore, ObjectStore, Replica};
 
-use super::store_url::StoreUrl;
 use crate::cli::bucket::resolve_bucket;
 use crate::cli::failure::Failure;
+use crate::cli::store_url::StoreUrl;
 
 /// `s3://BUCKET[/PREFIX]`, `az://ACCOUNT/CONTAINER[/PREFIX]` or `gs://BUCKET[/PREFIX]`, each with parameters behind a question mark,
 /// `NAME[/PREFIX]` of a Bucket on the hub, or a folder, which begins with `/`, `./`, `../` or `file://`.
@@ -39,11 +39,8 @@ impl Location {
     /// Prepares to speak to its store.
     pub(super) async fn open(&self, namespace: Option<&str>, options: ConnectOptions) -> Result<Replica, Failure> {
         let store: Arc<dyn ObjectStore> = match self.bucket.clone() {
-            Bucket::Url(url) => url.access(|name| std::env::var(name).ok()).connect(options).await?,
-            Bucket::Resource(name) => {
-                let (location, credentials) = resolve_bucket(namespace, &name).await?;
-                StoreAccess::S3(location, credentials).connect(options).await?
-            }
+            Bucket::Url(url) => url.access(String::new(), |name| std::env::var(name).ok()).connect(options).await?,
+            Bucket::Resource(name) => resolve_bucket(namespace, &name).await?.connect(options).await?,
             Bucket::Folder(path) => Arc::new(LocalStore::open(&path)?),
         };
         Ok(Replica { store, prefix: self.prefix.clone() })

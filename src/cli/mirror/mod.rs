@@ -3,7 +3,6 @@
 mod amounts;
 mod location;
 mod report;
-mod store_url;
 mod voice;
 
 use std::sync::Arc;

@@ -1,9 +1,11 @@
 //! Looks at a bucket: by a read each time, by a trial write once after a change.
 
+use std::sync::Arc;
+
 use skyfleet_api::Bucket;
 use skyfleet_api::bucket::Capabilities;
 use skyfleet_api::conditions::{ConditionType, Reason, is_true};
-use skyfleet_mirror::{ConnectOptions, ObjectStore, RetryClass, S3Store, StoreError, StoreErrorKind};
+use skyfleet_mirror::{ConnectOptions, ObjectStore, RetryClass, StoreError, StoreErrorKind};
 
 use super::validate::{Access, Refusal};
 
@@ -34,8 +36,8 @@ pub(super) async fn look(access: Access, bucket: &Bucket) -> Result<Look, Refusa
 }
 
 /// A connection with the bucket's store.
-pub(crate) async fn connect(access: Access) -> Result<S3Store, StoreError> {
-    S3Store::connect(access.location, access.credentials, ConnectOptions::default()).await
+pub(crate) async fn connect(access: Access) -> Result<Arc<dyn ObjectStore>, StoreError> {
+    access.store.connect(ConnectOptions::default()).await
 }
 
 fn still_known(bucket: &Bucket, credentials_version: Option<&str>) -> Option<Capabilities> {

@@ -1,20 +1,20 @@
 //! Checks a Bucket: only fields that are acted on, and whole credentials.
 
 use k8s_openapi::api::core::v1::Secret;
+use skyfleet_api::bucket::StoreProvider;
 use skyfleet_api::conditions::Reason;
 use skyfleet_api::{BucketSpec, UnsupportedFields};
-use skyfleet_mirror::{Credentials, S3Location};
+use skyfleet_mirror::StoreAccess;
 
 use super::dereference::secret_name;
-use crate::buckets;
+use crate::buckets::{self, BucketError, Identity};
 use crate::operator::report::unsupported;
 
 /// What is needed to speak to a bucket's store.
 #[derive(Clone, Debug)]
 pub(crate) struct Access {
-    pub(crate) location: S3Location,
-    pub(crate) credentials: Credentials,
-    /// Which state of the Secret the credentials are from.
+    pub(crate) store: StoreAccess,
+    /// Which state of the Secret the credentials are from, where there is one.
     pub(crate) credentials_version: Option<String>,
 }
 
@@ -39,19 +39,29 @@ pub(crate) fn access(spec: &BucketSpec, secret: Option<&Secret>) -> Result<Acces
     if !fields.is_empty() {
         return Err(Refusal::lasting(Reason::UnsupportedField, unsupported(&fields)));
     }
-    let location =
-        buckets::location(spec).map_err(|error| Refusal::lasting(Reason::UnsupportedField, error.to_string()))?;
+    let invalid = |error: BucketError| Refusal::lasting(Reason::InvalidCredentials, error.to_string());
+    if spec.anonymous {
+        let store = buckets::access(spec, Identity::Anonymous).map_err(invalid)?;
+        return Ok(Access { store, credentials_version: None });
+    }
     let name = secret_name(spec).unwrap_or_default();
     let Some(secret) = secret else {
-        let message = format!(
-            "there is no Secret {name:?} in the Bucket's namespace: make it with accessKeyId and secretAccessKey"
-        );
+        let keys = keys_of(spec.provider);
+        let message = format!("there is no Secret {name:?} in the Bucket's namespace: make it with {keys}");
         return Err(Refusal::lasting(Reason::ReferenceNotFound, message));
     };
     let data = secret.data.clone().unwrap_or_default();
-    let credentials = buckets::credentials(name, &data)
-        .map_err(|error| Refusal::lasting(Reason::InvalidCredentials, error.to_string()))?;
-    Ok(Access { location, credentials, credentials_version: secret.metadata.resource_version.clone() })
+    let store = buckets::access(spec, Identity::Secret(name, &data)).map_err(invalid)?;
+    Ok(Access { store, credentials_version: secret.metadata.resource_version.clone() })
+}
+
+/// What a Secret for a store has.
+fn keys_of(provider: StoreProvider) -> &'static str {
+    match provider {
+        StoreProvider::S3 => "accessKeyId and secretAccessKey",
+        StoreProvider::AzureBlob => "accountKey or sasToken",
+        StoreProvider::Gcs => "serviceAccountKey",
+    }
 }
 
 #[cfg(test)]
@@ -74,12 +84,16 @@ mod tests {
     #[test]
     fn each_way_to_be_wrong_has_its_reason() {
         for (spec, secret, reason) in [
-            (spec(&json!({"provider": "gcs"})), None, Reason::UnsupportedField),
+            (spec(&json!({"workloadIdentity": {}})), None, Reason::UnsupportedField),
+            (spec(&json!({"provider": "gcs"})), Some(secret(&["accountKey"])), Reason::InvalidCredentials),
             (spec(&json!({})), None, Reason::ReferenceNotFound),
             (spec(&json!({})), Some(secret(&["accessKeyId"])), Reason::InvalidCredentials),
         ] {
             assert_eq!(access(&spec, secret.as_ref()).expect_err("it is wrong").reason, reason);
         }
+        assert!(access(&spec(&json!({"provider": "gcs"})), Some(&secret(&["serviceAccountKey"]))).is_ok());
+        let public = serde_json::from_value(json!({"provider": "gcs", "name": "models", "anonymous": true}));
+        assert!(access(&public.expect("a spec"), None).is_ok());
         assert!(access(&spec(&json!({})), Some(&secret(&["accessKeyId", "secretAccessKey"]))).is_ok());
     }
 }

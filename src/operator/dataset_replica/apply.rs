@@ -103,5 +103,5 @@ async fn connect(target: Result<Place, String>) -> Result<Replica, String> {
 
 async fn open(place: Place) -> Result<Replica, StoreError> {
     let store = bucket::connect(place.access).await?;
-    Ok(Replica { store: Arc::new(store), prefix: place.prefix })
+    Ok(Replica { store, prefix: place.prefix })
 }

@@ -5,15 +5,17 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
 use kube::ResourceExt;
+use skyfleet_api::bucket::StoreProvider;
 use skyfleet_api::dataset_replica::ReplicaStatus;
 use skyfleet_api::model_deployment::DataLocality;
-use skyfleet_api::{Cluster, DatasetReplica, ModelDeployment};
+use skyfleet_api::{BucketSpec, Cluster, DatasetReplica, ModelDeployment};
+use skyfleet_mirror::{AzureCredentials, Credentials, GcsCredentials, StoreAccess};
 use skyfleet_plan::placement::Data;
 use skyfleet_plan::revision::Revision;
 use skyfleet_plan::workload::ModelSource;
 
 use super::dereference::Dataset;
-use crate::buckets;
+use crate::buckets::{self, Identity};
 
 /// The model near one cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,35 +143,55 @@ fn verified(
     let bucket = &with.bucket.spec;
     let secret = bucket.credentials_secret_ref.as_ref().map_or("", |reference| reference.name.as_str());
     let data = with.secret.as_ref().and_then(|secret| secret.data.clone()).unwrap_or_default();
-    let credentials = match buckets::credentials(secret, &data) {
-        Ok(credentials) => environment(&credentials),
+    let identity = if bucket.anonymous { Identity::Anonymous } else { Identity::Secret(secret, &data) };
+    let access = match buckets::access(bucket, identity) {
+        Ok(access) => access,
         Err(error) => return ModelState::Waiting(format!("the Bucket {:?}: {error}", place.bucket)),
     };
     let source = ModelSource {
         endpoint: bucket.endpoint.clone(),
         region: bucket.region.clone(),
-        bucket: bucket.name.clone(),
+        bucket: argument(bucket),
         bucket_prefix: bucket.prefix.clone(),
         dataset_prefix: place.prefix.to_owned(),
         dataset: format!("{}.{}", replica.namespace().unwrap_or_default(), replica.name_any()),
         digest,
         path: model.spec.model.dataset_replica.as_ref().map(|wanted| wanted.path.clone()).unwrap_or_default(),
     };
-    ModelState::Verified(Box::new(VerifiedModel { source, credentials }))
+    ModelState::Verified(Box::new(VerifiedModel { source, credentials: environment(&access) }))
+}
+
+/// How the loader is told of a bucket: one of S3 by its name.
+fn argument(bucket: &BucketSpec) -> String {
+    let name = &bucket.name;
+    let nobody = if bucket.anonymous { "?anonymous=true" } else { "" };
+    match bucket.provider {
+        StoreProvider::S3 if !bucket.anonymous => name.clone(),
+        StoreProvider::S3 => format!("s3://{name}{nobody}"),
+        StoreProvider::AzureBlob => {
+            format!("az://{}/{name}{nobody}", bucket.account.as_deref().unwrap_or_default())
+        }
+        StoreProvider::Gcs => format!("gs://{name}{nobody}"),
+    }
 }
 
 /// The variables by which the loader in the pod gets its credentials.
-fn environment(credentials: &skyfleet_mirror::Credentials) -> BTreeMap<String, ByteString> {
-    let skyfleet_mirror::Credentials::Static { access_key_id, secret_access_key, session_token } = credentials else {
-        return BTreeMap::new();
-    };
-    let pairs = [
-        ("AWS_ACCESS_KEY_ID", Some(access_key_id)),
-        ("AWS_SECRET_ACCESS_KEY", Some(secret_access_key)),
-        ("AWS_SESSION_TOKEN", session_token.as_ref()),
-    ];
-    pairs
-        .into_iter()
-        .filter_map(|(variable, value)| Some((variable.to_owned(), ByteString(value?.clone().into_bytes()))))
-        .collect()
+fn environment(access: &StoreAccess) -> BTreeMap<String, ByteString> {
+    let mut variables: Vec<(&str, &str)> = Vec::new();
+    match access {
+        StoreAccess::S3(_, Credentials::Static { access_key_id, secret_access_key, session_token }) => {
+            variables.push(("AWS_ACCESS_KEY_ID", access_key_id));
+            variables.push(("AWS_SECRET_ACCESS_KEY", secret_access_key));
+            variables.extend(session_token.as_deref().map(|token| ("AWS_SESSION_TOKEN", token)));
+        }
+        StoreAccess::Azure(_, AzureCredentials::AccountKey(key)) => variables.push(("AZURE_STORAGE_KEY", key)),
+        StoreAccess::Azure(_, AzureCredentials::SasToken(token)) => {
+            variables.push(("AZURE_STORAGE_SAS_TOKEN", token));
+        }
+        StoreAccess::Gcs(_, GcsCredentials::ServiceAccountKey(key)) => variables.push(("GOOGLE_CREDENTIALS", key)),
+        // Nobody, or whoever the pod is.
+        StoreAccess::S3(..) | StoreAccess::Azure(..) | StoreAccess::Gcs(..) => {}
+    }
+    let owned = |(name, value): (&str, &str)| (name.to_owned(), ByteString(value.as_bytes().to_vec()));
+    variables.into_iter().map(owned).collect()
 }

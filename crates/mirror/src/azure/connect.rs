@@ -36,8 +36,9 @@ impl AzureStore {
         let failed = |kind, detail: String| self.place.error(kind, "use the container", detail);
         let request = http::Request::get(&self.container).body(());
         let request = request.map_err(|error| failed(StoreErrorKind::Rejected, error.to_string()))?;
-        let signed = self.signer.sign(&mut request.into_parts().0, None).await;
-        signed.map_err(|error| unsigned(&error, self.given)).map_err(|failure| failed(failure.kind, failure.detail))
+        let Some(signer) = &self.signer else { return Ok(()) };
+        let outcome = signer.sign(&mut request.into_parts().0, None).await;
+        outcome.map_err(|error| unsigned(&error, self.given)).map_err(|failure| failed(failure.kind, failure.detail))
     }
 }
 
@@ -71,9 +72,10 @@ fn check(location: &AzureLocation) -> Result<String, String> {
     check_endpoint(&endpoint_of(location))
 }
 
-fn signer(http: &Http, account: &str, credentials: AzureCredentials) -> Signer<Credential> {
+fn signer(http: &Http, account: &str, credentials: AzureCredentials) -> Option<Signer<Credential>> {
     let (context, signer) = (credential_context(http), RequestSigner::new());
-    match credentials {
+    Some(match credentials {
+        AzureCredentials::Anonymous => return None,
         AzureCredentials::AccountKey(key) => {
             Signer::new(context, StaticCredentialProvider::new_shared_key(account, key.trim()), signer)
         }
@@ -86,5 +88,5 @@ fn signer(http: &Http, account: &str, credentials: AzureCredentials) -> Signer<C
             let chain = DefaultCredentialProvider::builder().no_azure_cli().no_client_certificate();
             Signer::new(context, chain.build(), signer)
         }
-    }
+    })
 }

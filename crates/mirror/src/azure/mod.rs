@@ -25,7 +25,8 @@ use crate::{AzureLocation, ConnectOptions, Place};
 #[derive(Clone)]
 pub struct AzureStore {
     http: Http,
-    signer: Signer<Credential>,
+    /// Nothing is signed for nobody.
+    signer: Option<Signer<Credential>>,
     /// A person gave the credentials.
     given: bool,
     /// The container's URL.

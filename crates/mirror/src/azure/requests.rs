@@ -62,7 +62,9 @@ impl AzureStore {
         if head.method == Method::PUT {
             head.headers.insert(CONTENT_LENGTH, body.len().into());
         }
-        self.signer.sign(&mut head, None).await.map_err(|error| unsigned(&error, self.given))?;
+        if let Some(signer) = &self.signer {
+            signer.sign(&mut head, None).await.map_err(|error| unsigned(&error, self.given))?;
+        }
         Ok(Request::from_parts(head, body))
     }
 }

@@ -30,8 +30,9 @@ impl S3Store {
         let (provider, region) = match credentials {
             Credentials::Static { access_key_id, secret_access_key, session_token } => {
                 let key = StaticCredentials::new(access_key_id, secret_access_key, session_token, None, "skyfleet");
-                (SharedCredentialsProvider::new(key), None)
+                (Some(SharedCredentialsProvider::new(key)), None)
             }
+            Credentials::Anonymous => (None, None),
             Credentials::DefaultChain => from_environment(&place, None).await?,
             Credentials::Profile(profile) => from_environment(&place, Some(profile)).await?,
         };
@@ -96,7 +97,7 @@ fn url_of(location: &S3Location, region: &str) -> String {
 async fn from_environment(
     place: &Place,
     profile: Option<String>,
-) -> Result<(SharedCredentialsProvider, Option<String>), StoreError> {
+) -> Result<(Option<SharedCredentialsProvider>, Option<String>), StoreError> {
     let mut loader = aws_config::defaults(BehaviorVersion::latest());
     if let Some(profile) = profile {
         loader = loader.profile_name(profile);
@@ -104,7 +105,7 @@ async fn from_environment(
     let environment = loader.load().await;
     let missing = || place.error(StoreErrorKind::MissingCredentials, "use the bucket", "");
     let provider = environment.credentials_provider().ok_or_else(missing)?;
-    Ok((provider, environment.region().map(Region::to_string)))
+    Ok((Some(provider), environment.region().map(Region::to_string)))
 }
 
 #[cfg(test)]

@@ -24,18 +24,20 @@ const RENEWED_BEFORE: Duration = Duration::from_mins(5);
 #[derive(Clone)]
 pub(super) struct Signer {
     region: Arc<str>,
-    provider: SharedCredentialsProvider,
+    /// Nothing is signed for nobody.
+    provider: Option<SharedCredentialsProvider>,
     known: Arc<Mutex<Option<Credentials>>>,
 }
 
 impl Signer {
-    pub(super) fn new(region: &str, provider: SharedCredentialsProvider) -> Self {
+    pub(super) fn new(region: &str, provider: Option<SharedCredentialsProvider>) -> Self {
         Self { region: region.into(), provider, known: Arc::default() }
     }
 
     /// Signs a request with the digest of its body.
     pub(super) async fn sign(&self, request: &mut Request<Chunks>, body: Option<Sha256>) -> Result<(), Failure> {
-        let identity = self.credentials().await?.into();
+        let Some(credentials) = self.credentials().await? else { return Ok(()) };
+        let identity = credentials.into();
         let rejected = |error: &dyn std::error::Error| Failure::new(StoreErrorKind::Rejected, chain(error));
         let mut settings = SigningSettings::default();
         // A key is no path: nothing in it is encoded twice or taken away.
@@ -67,21 +69,22 @@ impl Signer {
         Ok(())
     }
 
-    /// Credentials that are good for some time. While new ones cannot be had, those that have not ended are.
-    pub(super) async fn credentials(&self) -> Result<Credentials, Failure> {
+    /// Credentials that are good for some time; none for nobody. While new ones cannot be had, those that have not ended are.
+    pub(super) async fn credentials(&self) -> Result<Option<Credentials>, Failure> {
+        let Some(provider) = &self.provider else { return Ok(None) };
         let mut known = self.known.lock().await;
         let now = SystemTime::now();
         if let Some(credentials) = known.as_ref()
             && credentials.expiry().is_none_or(|end| end > now + RENEWED_BEFORE)
         {
-            return Ok(credentials.clone());
+            return Ok(Some(credentials.clone()));
         }
-        match self.provider.provide_credentials().await {
-            Ok(found) => Ok(known.insert(found).clone()),
+        match provider.provide_credentials().await {
+            Ok(found) => Ok(Some(known.insert(found).clone())),
             Err(error) => match known.as_ref().filter(|known| known.expiry().is_some_and(|end| end > now)) {
                 Some(known) => {
                     tracing::warn!(error = %chain(&error), "cannot renew the credentials yet");
-                    Ok(known.clone())
+                    Ok(Some(known.clone()))
                 }
                 None => Err(Failure::new(StoreErrorKind::MissingCredentials, chain(&error))),
             },

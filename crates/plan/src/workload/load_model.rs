@@ -28,7 +28,7 @@ pub struct ModelSource {
     pub endpoint: Option<String>,
     /// The region.
     pub region: Option<String>,
-    /// The bucket's name in the store.
+    /// The bucket, as the loader's `--bucket` takes it: its name in S3, or `az://ACCOUNT/CONTAINER` or `gs://BUCKET`.
     pub bucket: String,
     /// The prefix that the Bucket resource puts before every key.
     pub bucket_prefix: String,

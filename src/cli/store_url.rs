@@ -7,12 +7,14 @@ use skyfleet_mirror::{
 /// A bucket of a cloud, and the parameters that its URL has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct StoreUrl {
-    pub(super) store: Store,
+    store: Store,
     endpoint: Option<String>,
+    /// Nobody asks: for public buckets.
+    anonymous: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Store {
+enum Store {
     S3 { bucket: String, region: Option<String>, profile: Option<String> },
     Azure { account: String, container: String },
     Gcs { bucket: String },
@@ -33,6 +35,17 @@ impl StoreUrl {
         }
     }
 
+    /// A bucket of S3 by its name.
+    pub(super) fn s3(bucket: String, region: Option<String>) -> Self {
+        Self { store: Store::S3 { bucket, region, profile: None }, endpoint: None, anonymous: false }
+    }
+
+    /// With an endpoint that was given beside the URL.
+    pub(super) fn with_endpoint(mut self, endpoint: Option<String>) -> Self {
+        self.endpoint = endpoint.or(self.endpoint);
+        self
+    }
+
     /// What messages call the bucket: without parameters.
     pub(super) fn name(&self) -> String {
         match &self.store {
@@ -42,14 +55,16 @@ impl StoreUrl {
         }
     }
 
-    /// The bucket, and the credentials that the environment has for it, by the names that each cloud's own tools use.
-    pub(super) fn access(self, variable: impl Fn(&str) -> Option<String>) -> StoreAccess {
+    /// The bucket, or the part of it below a prefix, and the credentials that the environment has for it, by the names that each
+    /// cloud's own tools use.
+    pub(super) fn access(self, prefix: String, variable: impl Fn(&str) -> Option<String>) -> StoreAccess {
         let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
-        let (endpoint, prefix) = (self.endpoint, String::new());
+        let (endpoint, anonymous) = (self.endpoint, self.anonymous);
         match self.store {
             Store::S3 { bucket, region, profile } => {
                 let endpoint = endpoint.or_else(|| variable("AWS_ENDPOINT_URL"));
-                let credentials = profile.map_or(Credentials::DefaultChain, Credentials::Profile);
+                let known = profile.map_or(Credentials::DefaultChain, Credentials::Profile);
+                let credentials = if anonymous { Credentials::Anonymous } else { known };
                 StoreAccess::S3(S3Location::new(endpoint, region, bucket, prefix), credentials)
             }
             Store::Azure { account, container } => {
@@ -57,13 +72,17 @@ impl StoreUrl {
                 let is_meant = variable("AZURE_STORAGE_ACCOUNT").is_none_or(|named| named == account);
                 let key = variable("AZURE_STORAGE_KEY").map(AzureCredentials::AccountKey);
                 let sas = || variable("AZURE_STORAGE_SAS_TOKEN").map(AzureCredentials::SasToken);
-                let credentials = key.or_else(sas).filter(|_| is_meant).unwrap_or(AzureCredentials::Default);
+                let known = key.or_else(sas).filter(|_| is_meant).unwrap_or(AzureCredentials::Default);
+                let credentials = if anonymous { AzureCredentials::Anonymous } else { known };
                 StoreAccess::Azure(AzureLocation { endpoint, account, container, prefix }, credentials)
             }
             Store::Gcs { bucket } => {
                 let emulator = variable("STORAGE_EMULATOR_HOST");
-                // As Google's own libraries do.
-                let credentials = if emulator.is_some() { GcsCredentials::Anonymous } else { GcsCredentials::Default };
+                let known = variable("GOOGLE_CREDENTIALS").map(GcsCredentials::ServiceAccountKey);
+                let known = known.unwrap_or(GcsCredentials::Default);
+                // Google's own libraries give an emulator no credentials.
+                let nobody = anonymous || emulator.is_some();
+                let credentials = if nobody { GcsCredentials::Anonymous } else { known };
                 let with_scheme = |host: String| if host.contains("://") { host } else { format!("http://{host}") };
                 let endpoint = endpoint.or_else(|| emulator.map(with_scheme));
                 StoreAccess::Gcs(GcsLocation { endpoint, bucket, prefix }, credentials)
@@ -73,25 +92,35 @@ impl StoreUrl {
 }
 
 fn s3(rest: &str) -> Result<(StoreUrl, String), String> {
-    let (path, [endpoint, region, profile]) = parameters(rest, ["endpoint", "region", "profile"])?;
+    let (path, [endpoint, anonymous, region, profile]) =
+        parameters(rest, ["endpoint", "anonymous", "region", "profile"])?;
     let (bucket, prefix) = split(path);
     let store = Store::S3 { bucket: named(bucket, "s3://BUCKET")?, region, profile };
-    Ok((StoreUrl { store, endpoint }, prefix.to_owned()))
+    Ok((StoreUrl { store, endpoint, anonymous: truth(anonymous.as_deref())? }, prefix.to_owned()))
 }
 
 fn azure(rest: &str) -> Result<(StoreUrl, String), String> {
-    let (path, [endpoint]) = parameters(rest, ["endpoint"])?;
+    let (path, [endpoint, anonymous]) = parameters(rest, ["endpoint", "anonymous"])?;
     let (account, path) = split(path);
     let (container, prefix) = split(path);
     let shape = "az://ACCOUNT/CONTAINER";
     let store = Store::Azure { account: named(account, shape)?, container: named(container, shape)? };
-    Ok((StoreUrl { store, endpoint }, prefix.to_owned()))
+    Ok((StoreUrl { store, endpoint, anonymous: truth(anonymous.as_deref())? }, prefix.to_owned()))
 }
 
 fn gcs(rest: &str) -> Result<(StoreUrl, String), String> {
-    let (path, [endpoint]) = parameters(rest, ["endpoint"])?;
+    let (path, [endpoint, anonymous]) = parameters(rest, ["endpoint", "anonymous"])?;
     let (bucket, prefix) = split(path);
-    Ok((StoreUrl { store: Store::Gcs { bucket: named(bucket, "gs://BUCKET")? }, endpoint }, prefix.to_owned()))
+    let store = Store::Gcs { bucket: named(bucket, "gs://BUCKET")? };
+    Ok((StoreUrl { store, endpoint, anonymous: truth(anonymous.as_deref())? }, prefix.to_owned()))
+}
+
+fn truth(value: Option<&str>) -> Result<bool, String> {
+    match value {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err("the parameter \"anonymous\" is true or false".to_owned()),
+    }
 }
 
 fn split(path: &str) -> (&str, &str) {
@@ -132,7 +161,7 @@ mod tests {
 
     fn access(text: &str, variables: &[(&str, &str)]) -> StoreAccess {
         let (url, _) = StoreUrl::parse(text).unwrap().unwrap();
-        url.access(|name| {
+        url.access(String::new(), |name| {
             let found = variables.iter().find(|(variable, _)| *variable == name);
             found.map(|(_, value)| (*value).to_owned())
         })
@@ -166,6 +195,7 @@ mod tests {
             ("s3://b?endpoint=", "one value"),
             ("s3://b?region=a&region=b", "one value"),
             ("s3://b?region=a&rejion=b", "no parameter"),
+            ("gs://b?anonymous=maybe", "true or false"),
         ] {
             let error = StoreUrl::parse(text).unwrap().unwrap_err();
             assert!(error.contains(says), "{text}: {error}");
@@ -199,5 +229,9 @@ mod tests {
         };
         assert_eq!(location.endpoint.as_deref(), Some("http://h:1"));
         assert!(matches!(access("gs://b", &[]), StoreAccess::Gcs(_, GcsCredentials::Default)));
+        let key = ("GOOGLE_CREDENTIALS", "{}");
+        assert!(matches!(access("gs://b", &[key]), StoreAccess::Gcs(_, GcsCredentials::ServiceAccountKey(_))));
+        assert!(matches!(access("gs://b?anonymous=true", &[key]), StoreAccess::Gcs(_, GcsCredentials::Anonymous)));
+        assert!(matches!(access("s3://b?anonymous=true", &[]), StoreAccess::S3(_, Credentials::Anonymous)));
     }
 }
