@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod charts;
+mod clouds;
 mod control_planes;
 mod crash;
 mod credentials;
