@@ -6,10 +6,12 @@ mod azurite;
 mod emulator;
 mod fake_gcs;
 mod garage;
+mod simulated;
 
 pub use azurite::{AZURITE_ACCOUNT, AZURITE_KEY, AZURITE_VERSION, Azurite, azurite_script};
 pub use fake_gcs::{FAKE_GCS_VERSION, FakeGcs, fake_gcs_binary};
 pub use garage::{GARAGE_VERSION, garage_binary};
+pub use simulated::{Asked, Contents, Fault, SIMULATED_KEY, SimulatedBucket, SimulatedS3};
 
 use std::fs::File;
 use std::io;

@@ -200,6 +200,10 @@ impl Writer<'_> {
         {
             tracing::warn!(%error, "parts of an unfinished upload may be left; a lifecycle rule of the bucket removes them");
         }
+        // What an earlier pass that was killed has begun, or this one, when the answer to that was lost.
+        if let Err(error) = store.abort_leftovers(key).await {
+            tracing::debug!(%error, "uploads that nobody will end may be left");
+        }
         outcome
     }
 

@@ -66,6 +66,10 @@ pub trait ObjectStore: Debug + Send + Sync {
     /// Throws the parts away.
     async fn abort_multipart(&self, key: &str, upload: &str) -> Result<(), StoreError>;
 
+    /// Throws away what is left of uploads of this key that were begun and never ended: by a program that was killed, or because
+    /// an answer was lost. Nobody may be writing the object meanwhile.
+    async fn abort_leftovers(&self, key: &str) -> Result<(), StoreError>;
+
     /// Removes an object; one that is not there is no error.
     async fn delete(&self, key: &str) -> Result<(), StoreError>;
 

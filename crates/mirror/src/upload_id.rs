@@ -4,19 +4,19 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use serde::{Deserialize, Serialize};
 
-use crate::Attributes;
+use crate::{Attributes, Sha256};
 
 /// An upload that was begun. Such stores ask for the attributes at its end, so they travel in the id.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct UploadId {
-    /// Random: 32 hexadecimal digits.
+    /// 32 hexadecimal digits: those of [`family`], and random ones.
     pub(crate) name: String,
     pub(crate) attributes: Attributes,
 }
 
 impl UploadId {
-    pub(crate) fn new(attributes: &Attributes) -> Self {
-        Self { name: format!("{:032x}", fastrand::u128(..)), attributes: attributes.clone() }
+    pub(crate) fn new(key: &str, attributes: &Attributes) -> Self {
+        Self { name: format!("{}{:016x}", family(key), fastrand::u64(..)), attributes: attributes.clone() }
     }
 
     /// The text that stands for it; the error is the text of what cannot be kept.
@@ -32,6 +32,13 @@ impl UploadId {
     }
 }
 
+/// What the names of all uploads of a key begin with, so that those that were never ended are found: 16 hexadecimal digits.
+pub(crate) fn family(key: &str) -> String {
+    let mut digits = Sha256::of(key.as_bytes()).to_string();
+    digits.truncate(16);
+    digits
+}
+
 #[cfg(test)]
 mod tests {
     use super::UploadId;
@@ -41,7 +48,7 @@ mod tests {
     fn an_id_says_what_it_was_made_of() {
         let metadata = [("größe".to_owned(), "a\nb".to_owned())].into();
         let attributes = Attributes { content_type: Some("x/y".into()), metadata, ..Attributes::default() };
-        let upload = UploadId::new(&attributes);
+        let upload = UploadId::new("key", &attributes);
         assert_eq!(UploadId::decode(&upload.encode().unwrap()), Some(upload));
         for wrong in ["", "x", "e30"] {
             assert_eq!(UploadId::decode(wrong), None);

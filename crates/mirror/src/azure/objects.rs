@@ -95,7 +95,7 @@ impl ObjectStore for AzureStore {
     async fn create_multipart(&self, key: &str, attributes: &Attributes) -> Result<String, StoreError> {
         let action = format!("begin the upload of {key:?} in blocks");
         self.attributes(&action, key, attributes)?;
-        UploadId::new(attributes).encode().map_err(|detail| self.protocol(&action, detail))
+        UploadId::new(key, attributes).encode().map_err(|detail| self.protocol(&action, detail))
     }
 
     async fn put_part(
@@ -140,6 +140,11 @@ impl ObjectStore for AzureStore {
     /// Nothing is to do: Azure removes blocks that nobody committed after a week, and there is no way to do it earlier that
     /// would not touch the blob.
     async fn abort_multipart(&self, _: &str, _: &str) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Nothing is to do: what is committed leaves no other blocks of the blob.
+    async fn abort_leftovers(&self, _: &str) -> Result<(), StoreError> {
         Ok(())
     }
 

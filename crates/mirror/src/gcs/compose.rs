@@ -11,14 +11,17 @@ use serde::Serialize;
 use super::GcsStore;
 use super::requests::Insert;
 use super::resource::Resource;
-use crate::upload_id::UploadId;
-use crate::{Attributes, ObjectStore as _, RESERVED_PREFIX, Sha256, StoreError, StoreErrorKind, Written, list};
+use crate::upload_id::{UploadId, family};
+use crate::{Attributes, ObjectStore as _, Sha256, StoreError, StoreErrorKind, Written, list};
 
 /// Google's limit.
 const MOST_SOURCES: usize = 32;
 
 /// Requests for parts in flight at once.
 const CONCURRENCY: usize = 16;
+
+/// Where parts lie.
+const PARTS: &str = ".skyfleet/parts/";
 
 /// A part, or some of them composed: its key and generation.
 #[derive(Clone)]
@@ -44,7 +47,7 @@ impl GcsStore {
     pub(super) fn begin(&self, key: &str, attributes: &Attributes) -> Result<String, StoreError> {
         let action = format!("begin the upload of {key:?} in parts");
         self.check(&action, key)?;
-        UploadId::new(attributes).encode().map_err(|detail| self.protocol(&action, detail))
+        UploadId::new(key, attributes).encode().map_err(|detail| self.protocol(&action, detail))
     }
 
     pub(super) async fn write_part(
@@ -130,8 +133,16 @@ impl GcsStore {
     /// Removes every part of an upload, also those that nobody knows to be written.
     pub(super) async fn remove_parts(&self, key: &str, upload: &str) -> Result<(), StoreError> {
         let id = self.upload(&format!("remove the parts of {key:?}"), upload)?;
-        let folder = folder(&id);
-        let parts = list(self, &folder);
+        self.remove_below(&folder(&id)).await
+    }
+
+    /// Removes the parts of all uploads of a key.
+    pub(super) async fn remove_leftovers(&self, key: &str) -> Result<(), StoreError> {
+        self.remove_below(&format!("{PARTS}{}", family(key))).await
+    }
+
+    async fn remove_below(&self, prefix: &str) -> Result<(), StoreError> {
+        let parts = list(self, prefix);
         parts.try_for_each_concurrent(CONCURRENCY, |part| async move { self.delete(&part.key).await }).await
     }
 
@@ -142,7 +153,7 @@ impl GcsStore {
 }
 
 fn folder(id: &UploadId) -> String {
-    format!("{RESERVED_PREFIX}parts/{}/", id.name)
+    format!("{PARTS}{}/", id.name)
 }
 
 /// Round 0 has the parts themselves.

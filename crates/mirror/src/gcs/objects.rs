@@ -107,6 +107,10 @@ impl ObjectStore for GcsStore {
         self.remove_parts(key, upload).await
     }
 
+    async fn abort_leftovers(&self, key: &str) -> Result<(), StoreError> {
+        self.remove_leftovers(key).await
+    }
+
     async fn delete(&self, key: &str) -> Result<(), StoreError> {
         let action = format!("delete {key:?}");
         self.check(&action, key)?;

@@ -141,16 +141,16 @@ impl ObjectStore for LocalStore {
     }
 
     async fn put(&self, key: &str, _: &Attributes, body: Bytes, _: Sha256) -> Result<Written, StoreError> {
-        let (root, file) = (self.root.clone(), self.file(key)?);
+        let (root, file, owned) = (self.root.clone(), self.file(key)?, key.to_owned());
         let failed = self.failed(format!("write {key:?}"));
-        off_thread(move || uploads::write_whole(&root, &file, &[&body]).map_err(failed)).await
+        off_thread(move || uploads::write_whole(&root, &owned, &file, &[&body]).map_err(failed)).await
     }
 
     async fn create_multipart(&self, key: &str, _: &Attributes) -> Result<String, StoreError> {
         self.file(key)?;
-        let root = self.root.clone();
+        let (root, owned) = (self.root.clone(), key.to_owned());
         let failed = self.failed(format!("begin to write {key:?}"));
-        off_thread(move || uploads::begin(&root).map_err(failed)).await
+        off_thread(move || uploads::begin(&root, &owned).map_err(failed)).await
     }
 
     async fn put_part(
@@ -185,6 +185,12 @@ impl ObjectStore for LocalStore {
         off_thread(move || uploads::abort(&root, &upload).map_err(failed)).await
     }
 
+    async fn abort_leftovers(&self, key: &str) -> Result<(), StoreError> {
+        let (root, owned) = (self.root.clone(), key.to_owned());
+        let failed = self.failed(format!("throw away what is left of uploads of {key:?}"));
+        off_thread(move || uploads::abort_leftovers(&root, &owned).map_err(failed)).await
+    }
+
     async fn delete(&self, key: &str) -> Result<(), StoreError> {
         let (root, file) = (self.root.clone(), self.file(key)?);
         let failed = self.failed(format!("remove {key:?}"));
@@ -194,7 +200,7 @@ impl ObjectStore for LocalStore {
     async fn probe(&self) -> Result<Capabilities, StoreError> {
         let root = self.root.clone();
         let writable = off_thread(move || {
-            let writable = uploads::begin(&root).and_then(|upload| uploads::abort(&root, &upload)).is_ok();
+            let writable = uploads::begin(&root, "probe").and_then(|upload| uploads::abort(&root, &upload)).is_ok();
             Ok(writable)
         });
         Ok(Capabilities { writable: writable.await?, versioning: Some(false), ..Capabilities::default() })

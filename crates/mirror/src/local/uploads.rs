@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::files;
+use crate::upload_id::family;
 use crate::{ObjectHead, RESERVED_PREFIX, Written};
 
 /// Tells uploads of this process apart.
@@ -16,16 +17,17 @@ fn folder(root: &Path) -> PathBuf {
     root.join(RESERVED_PREFIX).join("uploads")
 }
 
-/// A name that no other upload has.
-fn unique() -> String {
+/// A name that no other upload has, which tells the key.
+fn unique(key: &str) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    format!("{}-{}-{}", std::process::id(), now.as_nanos(), COUNT.fetch_add(1, Ordering::Relaxed))
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("{}-{}-{}-{count}", family(key), std::process::id(), now.as_nanos())
 }
 
 /// Writes a file so that it is there whole or not at all; gives what is said of it then.
-pub(super) fn write_whole(root: &Path, file: &Path, contents: &[&[u8]]) -> io::Result<Written> {
+pub(super) fn write_whole(root: &Path, key: &str, file: &Path, contents: &[&[u8]]) -> io::Result<Written> {
     fs::create_dir_all(folder(root))?;
-    let unfinished = folder(root).join(unique());
+    let unfinished = folder(root).join(unique(key));
     let written = File::create_new(&unfinished).and_then(|mut out| {
         contents.iter().try_for_each(|content| out.write_all(content))?;
         finish(&out, &unfinished, file)
@@ -54,8 +56,8 @@ fn finish(out: &File, unfinished: &Path, file: &Path) -> io::Result<Written> {
 }
 
 /// Begins a file of parts; gives its name.
-pub(super) fn begin(root: &Path) -> io::Result<String> {
-    let upload = unique();
+pub(super) fn begin(root: &Path, key: &str) -> io::Result<String> {
+    let upload = unique(key);
     fs::create_dir_all(folder(root).join(&upload))?;
     Ok(upload)
 }
@@ -82,6 +84,24 @@ pub(super) fn complete(root: &Path, file: &Path, upload: &str, count: u32) -> io
     Ok(written)
 }
 
+/// Throws away what any upload of this key has left.
+pub(super) fn abort_leftovers(root: &Path, key: &str) -> io::Result<()> {
+    let family = family(key);
+    let entries = match fs::read_dir(folder(root)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        if !entry.file_name().as_encoded_bytes().starts_with(family.as_bytes()) {
+            continue;
+        }
+        let is_folder = entry.file_type()?.is_dir();
+        if is_folder { fs::remove_dir_all(entry.path())? } else { fs::remove_file(entry.path())? }
+    }
+    Ok(())
+}
+
 /// Throws the parts away.
 pub(super) fn abort(root: &Path, upload: &str) -> io::Result<()> {
     match fs::remove_dir_all(folder(root).join(upload)) {
@@ -100,7 +120,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let file = root.path().join("object");
         std::fs::write(&file, "old").unwrap();
-        let upload = begin(root.path()).unwrap();
+        let upload = begin(root.path(), "object").unwrap();
         std::fs::write(part(root.path(), &upload, 1), "new").unwrap();
         for (upload, count) in [(upload.as_str(), 2), ("unknown", 1)] {
             let error = complete(root.path(), &file, upload, count).unwrap_err();

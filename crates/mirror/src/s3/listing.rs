@@ -81,7 +81,7 @@ impl Object {
 }
 
 /// Undoes `encoding-type=url`, in which a space is `+` or `%20`.
-fn decode(key: &str) -> Result<String, String> {
+pub(super) fn decode(key: &str) -> Result<String, String> {
     let spaced = if key.contains('+') { Cow::Owned(key.replace('+', " ")) } else { Cow::Borrowed(key) };
     let decoded = percent_decode_str(&spaced).decode_utf8().map(Cow::into_owned);
     decoded.map_err(|_| format!("the key {key:?} is not UTF-8"))

@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
+use super::listing::decode;
 use crate::Sha256;
 use crate::xml::each_element;
 
@@ -32,6 +33,50 @@ pub(super) fn completed(xml: &[u8]) -> Result<Option<String>, String> {
     Ok(text_of(xml, "CompleteMultipartUploadResult/ETag")?.map(|etag| etag.trim_matches('"').to_owned()))
 }
 
+/// A page of uploads that were begun and not ended.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Uploads {
+    /// Key and id of each.
+    pub(super) uploads: Vec<(String, String)>,
+    /// The key and the id after which the next page begins; `None` on the last one.
+    pub(super) next: Option<(String, String)>,
+}
+
+/// Reads one page; the error says what in it cannot be used.
+pub(super) fn read_uploads(xml: &[u8]) -> Result<Uploads, String> {
+    let (mut page, mut next) = (Uploads::default(), (String::new(), String::new()));
+    let (mut key, mut id) = (String::new(), String::new());
+    let (mut is_encoded, mut is_truncated) = (false, None);
+    each_element(xml, |element| {
+        let text = element.text;
+        match element.path {
+            "ListMultipartUploadsResult/Upload/Key" => text.clone_into(&mut key),
+            "ListMultipartUploadsResult/Upload/UploadId" => text.clone_into(&mut id),
+            "ListMultipartUploadsResult/Upload" => {
+                page.uploads.push((std::mem::take(&mut key), std::mem::take(&mut id)));
+            }
+            "ListMultipartUploadsResult/EncodingType" => is_encoded = text == "url",
+            "ListMultipartUploadsResult/IsTruncated" => is_truncated = text.parse().ok(),
+            "ListMultipartUploadsResult/NextKeyMarker" => text.clone_into(&mut next.0),
+            "ListMultipartUploadsResult/NextUploadIdMarker" => text.clone_into(&mut next.1),
+            _ => {}
+        }
+        Ok(())
+    })?;
+    if is_encoded {
+        for key in page.uploads.iter_mut().map(|(key, _)| key).chain([&mut next.0]) {
+            *key = decode(key)?;
+        }
+    }
+    match is_truncated {
+        Some(true) if next.0.is_empty() => return Err("the list goes on but does not say where".to_owned()),
+        Some(true) => page.next = Some(next),
+        Some(false) => {}
+        None => return Err("the list does not say whether it goes on".to_owned()),
+    }
+    Ok(page)
+}
+
 /// The state in an answer about versioning: Enabled, Suspended, or none where a bucket never had it.
 pub(super) fn versioning(xml: &[u8]) -> Result<Option<String>, String> {
     text_of(xml, "VersioningConfiguration/Status")
@@ -50,7 +95,7 @@ fn text_of(xml: &[u8], path: &str) -> Result<Option<String>, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{completed, completion, upload_id};
+    use super::{completed, completion, read_uploads, upload_id};
     use crate::Sha256;
 
     #[test]
@@ -58,6 +103,20 @@ mod tests {
         let xml = completion(&[("a".into(), Sha256::of(b"1")), ("b&c".into(), Sha256::of(b"2"))]);
         assert!(xml.contains("<PartNumber>1</PartNumber><ETag>&quot;a&quot;</ETag><ChecksumSHA256>a4ayc/"), "{xml}");
         assert!(xml.contains("<PartNumber>2</PartNumber><ETag>&quot;b&amp;c&quot;</ETag>"), "{xml}");
+    }
+
+    #[test]
+    fn unfinished_uploads_are_read() {
+        let page = |end: &str| {
+            let uploads = "<Upload><Key>a%2Bb</Key><UploadId>1</UploadId></Upload><EncodingType>url</EncodingType>";
+            read_uploads(format!("<ListMultipartUploadsResult>{uploads}{end}</ListMultipartUploadsResult>").as_bytes())
+        };
+        let last = page("<IsTruncated>false</IsTruncated>").unwrap();
+        assert_eq!((last.uploads, last.next), (vec![("a+b".to_owned(), "1".to_owned())], None));
+        let more = "<IsTruncated>true</IsTruncated><NextKeyMarker>a%20</NextKeyMarker>\
+                    <NextUploadIdMarker>7</NextUploadIdMarker>";
+        assert_eq!(page(more).unwrap().next, Some(("a ".to_owned(), "7".to_owned())));
+        assert!(page("<IsTruncated>true</IsTruncated>").is_err() && page("").is_err());
     }
 
     #[test]

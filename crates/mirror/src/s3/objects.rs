@@ -143,7 +143,38 @@ impl ObjectStore for S3Store {
     async fn abort_multipart(&self, key: &str, upload: &str) -> Result<(), StoreError> {
         let action = format!("abort the multipart upload of {key:?}");
         let url = self.object(key, &[("uploadId", upload)]);
-        self.options.retry.run(|| self.ask(&action, Request::delete(&url), None)).await.map(|_| ())
+        match self.options.retry.run(|| self.ask(&action, Request::delete(&url), None)).await {
+            Err(error) if error.kind != StoreErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    async fn abort_leftovers(&self, key: &str) -> Result<(), StoreError> {
+        let action = format!("look for unfinished uploads of {key:?}");
+        let wanted = format!("{}{key}", self.location.prefix);
+        let mut marker: Option<(String, String)> = None;
+        loop {
+            let mut parameters = vec![("encoding-type", "url"), ("prefix", wanted.as_str()), ("uploads", "")];
+            if let Some((key, upload)) = &marker {
+                parameters.extend([("key-marker", key.as_str()), ("upload-id-marker", upload)]);
+            }
+            let url = self.bucket(&parameters);
+            let attempt = || async {
+                let answer = self.ask(&action, Request::get(&url), None).await?;
+                multipart::read_uploads(&answer.body).map_err(|detail| self.protocol(&action, detail))
+            };
+            let page = self.options.retry.run(attempt).await?;
+            for (found, upload) in page.uploads {
+                // The prefix has longer keys, too.
+                if found == wanted {
+                    self.abort_multipart(key, &upload).await?;
+                }
+            }
+            marker = page.next;
+            if marker.is_none() {
+                return Ok(());
+            }
+        }
     }
 
     async fn delete(&self, key: &str) -> Result<(), StoreError> {

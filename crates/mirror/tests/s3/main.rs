@@ -3,6 +3,7 @@
 
 mod connection;
 mod faults;
+mod faulty;
 mod fetching;
 mod keys;
 mod mirroring;

@@ -299,6 +299,10 @@ impl ObjectStore for Watched {
         self.inner.abort_multipart(key, upload).await
     }
 
+    async fn abort_leftovers(&self, key: &str) -> Result<(), StoreError> {
+        self.inner.abort_leftovers(key).await
+    }
+
     async fn delete(&self, key: &str) -> Result<(), StoreError> {
         self.write("delete", key, 0).await;
         self.inner.delete(key).await

@@ -128,6 +128,24 @@ async fn an_interrupted_upload_leaves_no_parts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn uploads_that_nobody_ended_are_found_by_their_key() {
+    let server = Server::start().await;
+    server.bucket("bucket").await;
+    let store = server.open("bucket", "a b/").await;
+    let part = content(5 * MIB, 1);
+    let mut uploads = Vec::new();
+    for key in ["k+é", "k+é2"] {
+        let upload = store.create_multipart(key, &skyfleet_mirror::Attributes::default()).await.unwrap();
+        store.put_part(key, &upload, 1, part.clone(), Sha256::of(&part)).await.unwrap();
+        uploads.push(upload);
+    }
+    store.abort_leftovers("k+é").await.unwrap();
+    let gone = store.put_part("k+é", &uploads[0], 2, part.clone(), Sha256::of(&part)).await.unwrap_err();
+    assert_eq!(gone.kind, StoreErrorKind::NotFound, "{gone}");
+    store.put_part("k+é2", &uploads[1], 2, part.clone(), Sha256::of(&part)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_grows_under_the_upload_is_refused() {
     let server = Server::start().await;
     let store = server.bucket("bucket").await;

@@ -1,0 +1,207 @@
+//! An S3 server in memory, on the `s3s` crate: as fast as it can be, so that what is measured is the program that asks it, and
+//! with the faults and the distance that a real server on this machine does not have.
+
+mod bucket;
+mod operations;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::stream;
+use http::{Method, Request, Response};
+use http_body::Frame;
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use s3s::auth::SimpleAuth;
+use s3s::service::{S3Service, S3ServiceBuilder};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+use super::{ObjectStoreError, system};
+pub use bucket::{Contents, SimulatedBucket};
+use operations::Memory;
+
+/// The key that the server knows.
+pub const SIMULATED_KEY: (&str, &str) = ("simulated", "simulated-secret");
+
+/// A request, before it is served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// The method.
+    pub method: Method,
+    /// The path and the query, as they came.
+    pub target: String,
+}
+
+/// What becomes of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// It is served.
+    None,
+    /// It is served after this time.
+    Late(Duration),
+    /// It is refused with a status and a code of S3; nothing is done.
+    Refused(u16, &'static str),
+    /// The connection breaks without an answer; nothing is done.
+    Broken,
+    /// It is done, and the connection breaks without an answer.
+    Lost,
+    /// It is served, but the connection breaks after so many bytes of the answer's body.
+    CutOff(usize),
+    /// It is served, with one bit of the answer's body wrong.
+    Flipped,
+}
+
+type Script = Arc<dyn Fn(&Asked) -> Fault + Send + Sync>;
+
+/// A server that runs; it ends when this is dropped.
+pub struct SimulatedS3 {
+    address: SocketAddr,
+    state: Arc<State>,
+    _server: JoinSet<()>,
+}
+
+struct State {
+    buckets: Arc<Mutex<BTreeMap<String, SimulatedBucket>>>,
+    service: S3Service,
+    script: Mutex<Option<Script>>,
+    latency: Mutex<Duration>,
+}
+
+impl SimulatedS3 {
+    /// Runs a server on a free port of the loopback interface.
+    ///
+    /// # Errors
+    /// When it cannot listen.
+    pub async fn start() -> Result<Self, ObjectStoreError> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.map_err(system("listen"))?;
+        let address = listener.local_addr().map_err(system("listen"))?;
+        let buckets: Arc<Mutex<BTreeMap<String, SimulatedBucket>>> = Arc::default();
+        let mut service = S3ServiceBuilder::new(Memory::new(buckets.clone()));
+        service.set_auth(SimpleAuth::from_single(SIMULATED_KEY.0, SIMULATED_KEY.1));
+        let service = service.build();
+        let state = Arc::new(State { buckets, service, script: Mutex::default(), latency: Mutex::default() });
+        let mut server = JoinSet::new();
+        server.spawn(serve(listener, state.clone()));
+        Ok(Self { address, state, _server: server })
+    }
+
+    /// The URL of its S3 API.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Makes a bucket, or puts this one in the place of one that is there.
+    pub fn set_bucket(&self, name: &str, bucket: SimulatedBucket) {
+        locked(&self.state.buckets).insert(name.to_owned(), bucket);
+    }
+
+    /// What a bucket is now.
+    #[must_use]
+    pub fn bucket(&self, name: &str) -> Option<SimulatedBucket> {
+        locked(&self.state.buckets).get(name).cloned()
+    }
+
+    /// Every answer comes so much later: a server that is far away.
+    pub fn set_latency(&self, latency: Duration) {
+        *locked(&self.state.latency) = latency;
+    }
+
+    /// Asks what shall become of each request from now on.
+    pub fn script(&self, script: impl Fn(&Asked) -> Fault + Send + Sync + 'static) {
+        *locked(&self.state.script) = Some(Arc::new(script));
+    }
+}
+
+/// What a panic left behind is still what it was.
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn serve(listener: TcpListener, state: Arc<State>) {
+    let mut connections = JoinSet::new();
+    loop {
+        let Ok((connection, _)) = listener.accept().await else { continue };
+        connections.spawn(connected(connection, state.clone()));
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+async fn connected(connection: TcpStream, state: Arc<State>) {
+    // Without it, answers in several pieces wait for each other.
+    let _best_effort = connection.set_nodelay(true);
+    let service = service_fn(|request| answer(&state, request));
+    let server = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(connection), service);
+    // A client that goes away, or a fault that breaks the connection.
+    let _ended = server.await;
+}
+
+/// What breaks a connection without an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the script breaks the connection")]
+struct Break;
+
+async fn answer(state: &State, request: Request<Incoming>) -> Result<Response<s3s::Body>, Break> {
+    let script = locked(&state.script).clone();
+    let target = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
+    let asked = Asked { method: request.method().clone(), target };
+    let fault = script.map_or(Fault::None, |script| script(&asked));
+    let latency = *locked(&state.latency);
+    if !latency.is_zero() {
+        tokio::time::sleep(latency).await;
+    }
+    match fault {
+        Fault::Late(time) => tokio::time::sleep(time).await,
+        Fault::Refused(status, code) => return Ok(refusal(status, code)),
+        Fault::Broken => return Err(Break),
+        Fault::None | Fault::Lost | Fault::CutOff(_) | Fault::Flipped => {}
+    }
+    let answer = state.service.call(request.map(s3s::Body::from)).await.map_err(|_| Break)?;
+    match fault {
+        Fault::Lost => Err(Break),
+        Fault::CutOff(bytes) => cut_off(answer, bytes).await,
+        Fault::Flipped => with_wrong_bit(answer).await,
+        _ => Ok(answer),
+    }
+}
+
+/// The first bytes of an answer that promises more, and then the end of the connection.
+async fn cut_off(answer: Response<s3s::Body>, bytes: usize) -> Result<Response<s3s::Body>, Break> {
+    let (mut head, body) = answer.into_parts();
+    let body = body.collect().await.map_err(|_| Break)?.to_bytes();
+    if body.len() <= bytes {
+        return Ok(Response::from_parts(head, s3s::Body::from(body)));
+    }
+    head.headers.insert(http::header::CONTENT_LENGTH, body.len().into());
+    let pieces = [Ok(Frame::data(body.slice(..bytes))), Err(Break)];
+    Ok(Response::from_parts(head, s3s::Body::http_body(StreamBody::new(stream::iter(pieces)))))
+}
+
+async fn with_wrong_bit(answer: Response<s3s::Body>) -> Result<Response<s3s::Body>, Break> {
+    let (head, body) = answer.into_parts();
+    let body = body.collect().await.map_err(|_| Break)?.to_bytes();
+    Ok(Response::from_parts(head, s3s::Body::from(flipped(&body))))
+}
+
+fn flipped(body: &Bytes) -> Bytes {
+    let mut body = body.to_vec();
+    let middle = body.len() / 2;
+    if let Some(byte) = body.get_mut(middle) {
+        *byte ^= 1;
+    }
+    body.into()
+}
+
+fn refusal(status: u16, code: &str) -> Response<s3s::Body> {
+    let text = format!("<Error><Code>{code}</Code><Message>scripted</Message></Error>");
+    let mut answer = Response::new(s3s::Body::from(text));
+    *answer.status_mut() = http::StatusCode::from_u16(status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
+    answer
+}

@@ -1,0 +1,317 @@
+//! The operations that programs which copy buckets ask for.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
+
+use ::base64::Engine as _;
+use bytes::{Bytes, BytesMut};
+use futures::{StreamExt as _, stream};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use s3s::dto::{
+    AbortMultipartUploadInput, AbortMultipartUploadOutput, ChecksumType, CompleteMultipartUploadInput,
+    CompleteMultipartUploadOutput, CreateMultipartUploadInput, CreateMultipartUploadOutput, DeleteObjectInput,
+    DeleteObjectOutput, ETag, EncodingType, GetObjectInput, GetObjectOutput, HeadBucketInput, HeadBucketOutput,
+    HeadObjectInput, HeadObjectOutput, ListMultipartUploadsInput, ListMultipartUploadsOutput, ListObjectsV2Input,
+    ListObjectsV2Output, MultipartUpload, Object, PutObjectInput, PutObjectOutput, StreamingBlob, Timestamp,
+    UploadPartInput, UploadPartOutput,
+};
+use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
+
+use super::bucket::{Part, SimulatedBucket, Stored, Upload, assembled, hex};
+use super::locked;
+
+/// Objects in a page at most.
+const PAGE: usize = 1000;
+
+/// What `encoding-type=url` leaves as it is.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
+
+type Buckets = Arc<Mutex<BTreeMap<String, SimulatedBucket>>>;
+
+pub(super) struct Memory {
+    buckets: Buckets,
+    uploads: AtomicU64,
+}
+
+pub(super) fn base64(bytes: &[u8]) -> String {
+    ::base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+impl Memory {
+    pub(super) fn new(buckets: Buckets) -> Self {
+        Self { buckets, uploads: AtomicU64::new(0) }
+    }
+
+    fn with<T>(&self, bucket: &str, act: impl FnOnce(&mut SimulatedBucket) -> S3Result<T>) -> S3Result<T> {
+        act(locked(&self.buckets).get_mut(bucket).ok_or_else(|| s3_error!(NoSuchBucket))?)
+    }
+
+    fn find(&self, bucket: &str, key: &str) -> S3Result<Stored> {
+        self.with(bucket, |bucket| bucket.objects.get(key).cloned().ok_or_else(|| s3_error!(NoSuchKey)))
+    }
+}
+
+async fn whole(body: Option<StreamingBlob>) -> S3Result<Bytes> {
+    let mut all = BytesMut::new();
+    let Some(mut body) = body else { return Ok(Bytes::new()) };
+    while let Some(chunk) = body.next().await {
+        all.extend_from_slice(&chunk.map_err(|_| s3_error!(IncompleteBody))?);
+    }
+    Ok(all.freeze())
+}
+
+fn checked(body: &Bytes, sent: Option<&String>) -> S3Result<Part> {
+    let part = Part::of(body.clone(), false);
+    match sent {
+        Some(sent) if *sent != base64(&part.sha256) => Err(s3_error!(BadDigest)),
+        _ => Ok(part),
+    }
+}
+
+fn kind(sha256: Option<&String>) -> Option<ChecksumType> {
+    let kind = |sum: &String| if sum.contains('-') { ChecksumType::COMPOSITE } else { ChecksumType::FULL_OBJECT };
+    sha256.map(kind).map(ChecksumType::from_static)
+}
+
+fn length(size: u64) -> Option<i64> {
+    i64::try_from(size).ok()
+}
+
+#[async_trait::async_trait]
+impl S3 for Memory {
+    async fn head_bucket(&self, request: S3Request<HeadBucketInput>) -> S3Result<S3Response<HeadBucketOutput>> {
+        self.with(&request.input.bucket, |_| Ok(S3Response::new(HeadBucketOutput::default())))
+    }
+
+    async fn list_objects_v2(
+        &self,
+        request: S3Request<ListObjectsV2Input>,
+    ) -> S3Result<S3Response<ListObjectsV2Output>> {
+        let ListObjectsV2Input { bucket, prefix, continuation_token, encoding_type, max_keys, .. } = request.input;
+        let prefix = prefix.unwrap_or_default();
+        let most = max_keys.and_then(|most| usize::try_from(most).ok()).unwrap_or(PAGE).min(PAGE);
+        let is_encoded = encoding_type.as_ref().is_some_and(|kind| kind.as_str() == EncodingType::URL);
+        let shown = |key: &str| {
+            if is_encoded { utf8_percent_encode(key, ENCODED).to_string() } else { key.to_owned() }
+        };
+        self.with(&bucket, |bucket| {
+            let start = match &continuation_token {
+                Some(after) => Bound::Excluded(after.as_str()),
+                None => Bound::Included(prefix.as_str()),
+            };
+            let after = bucket.objects.range::<str, _>((start, Bound::Unbounded));
+            let mut found = after.take_while(|(key, _)| key.starts_with(&prefix)).peekable();
+            let (mut contents, mut last) = (Vec::new(), None);
+            for (key, object) in found.by_ref().take(most) {
+                contents.push(Object {
+                    key: Some(shown(key)),
+                    size: length(object.size),
+                    e_tag: Some(ETag::Strong(object.etag.clone())),
+                    last_modified: Some(Timestamp::from(object.modified)),
+                    ..Object::default()
+                });
+                last = Some(key.clone());
+            }
+            let is_truncated = found.peek().is_some();
+            Ok(S3Response::new(ListObjectsV2Output {
+                key_count: i32::try_from(contents.len()).ok(),
+                contents: Some(contents),
+                is_truncated: Some(is_truncated),
+                next_continuation_token: last.filter(|_| is_truncated),
+                encoding_type,
+                ..ListObjectsV2Output::default()
+            }))
+        })
+    }
+
+    async fn head_object(&self, request: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
+        let object = self.find(&request.input.bucket, &request.input.key)?;
+        Ok(S3Response::new(HeadObjectOutput {
+            content_length: length(object.size),
+            e_tag: Some(ETag::Strong(object.etag)),
+            last_modified: Some(Timestamp::from(object.modified)),
+            checksum_type: kind(object.sha256.as_ref()),
+            checksum_sha256: object.sha256,
+            content_type: object.content_type,
+            metadata: object.metadata.map(|metadata| metadata.into_iter().collect()),
+            ..HeadObjectOutput::default()
+        }))
+    }
+
+    async fn get_object(&self, request: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
+        let object = self.find(&request.input.bucket, &request.input.key)?;
+        if let Some(wanted) = &request.input.if_match
+            && wanted.as_etag().is_some_and(|wanted| wanted.value() != object.etag)
+        {
+            return Err(s3_error!(PreconditionFailed));
+        }
+        let range = request.input.range.map(|range| range.check(object.size)).transpose();
+        let range = range.map_err(|_| s3_error!(InvalidRange))?;
+        let (content_range, body) = match range {
+            Some(range) => {
+                let text = format!("bytes {}-{}/{}", range.start, range.end.saturating_sub(1), object.size);
+                let at = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);
+                (Some(text), object.body.slice(at(range.start)..at(range.end)))
+            }
+            None => (None, object.body.clone()),
+        };
+        Ok(S3Response::new(GetObjectOutput {
+            content_length: length(body.len() as u64),
+            content_range,
+            body: Some(StreamingBlob::wrap(stream::iter([Ok::<_, std::convert::Infallible>(body)]))),
+            e_tag: Some(ETag::Strong(object.etag)),
+            last_modified: Some(Timestamp::from(object.modified)),
+            checksum_type: kind(object.sha256.as_ref()),
+            checksum_sha256: object.sha256,
+            content_type: object.content_type,
+            metadata: object.metadata.map(|metadata| metadata.into_iter().collect()),
+            ..GetObjectOutput::default()
+        }))
+    }
+
+    async fn put_object(&self, request: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
+        let PutObjectInput { bucket, key, body, checksum_sha256, content_type, metadata, if_none_match, .. } =
+            request.input;
+        let body = whole(body).await?;
+        let part = checked(&body, checksum_sha256.as_ref())?;
+        let etag = hex(&part.md5);
+        self.with(&bucket, |bucket| {
+            if if_none_match.is_some() && bucket.objects.contains_key(&key) {
+                return Err(s3_error!(PreconditionFailed));
+            }
+            let object = Stored {
+                size: part.size,
+                body: if bucket.forgetful { Bytes::new() } else { body },
+                etag: etag.clone(),
+                sha256: checksum_sha256.clone(),
+                modified: SystemTime::now(),
+                content_type,
+                metadata: metadata.map(|metadata| metadata.into_iter().collect()),
+            };
+            bucket.objects.insert(key, object);
+            Ok(())
+        })?;
+        Ok(S3Response::new(PutObjectOutput {
+            e_tag: Some(ETag::Strong(etag)),
+            checksum_type: kind(checksum_sha256.as_ref()),
+            checksum_sha256,
+            ..PutObjectOutput::default()
+        }))
+    }
+
+    async fn create_multipart_upload(
+        &self,
+        request: S3Request<CreateMultipartUploadInput>,
+    ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
+        let CreateMultipartUploadInput { bucket, key, content_type, metadata, .. } = request.input;
+        let id = self.uploads.fetch_add(1, Ordering::Relaxed).to_string();
+        self.with(&bucket, |bucket| {
+            let metadata = metadata.map(|metadata| metadata.into_iter().collect());
+            let upload = Upload { key: key.clone(), parts: BTreeMap::new(), content_type, metadata };
+            bucket.uploads.insert(id.clone(), upload);
+            Ok(())
+        })?;
+        Ok(S3Response::new(CreateMultipartUploadOutput {
+            bucket: Some(bucket),
+            key: Some(key),
+            upload_id: Some(id),
+            ..CreateMultipartUploadOutput::default()
+        }))
+    }
+
+    async fn upload_part(&self, request: S3Request<UploadPartInput>) -> S3Result<S3Response<UploadPartOutput>> {
+        let UploadPartInput { bucket, upload_id, part_number, body, checksum_sha256, .. } = request.input;
+        let body = whole(body).await?;
+        let mut part = checked(&body, checksum_sha256.as_ref())?;
+        let etag = hex(&part.md5);
+        self.with(&bucket, |bucket| {
+            let upload = bucket.uploads.get_mut(&upload_id).ok_or_else(|| s3_error!(NoSuchUpload))?;
+            if bucket.forgetful {
+                part.body = Bytes::new();
+            }
+            upload.parts.insert(part_number, part);
+            Ok(())
+        })?;
+        Ok(S3Response::new(UploadPartOutput {
+            e_tag: Some(ETag::Strong(etag)),
+            checksum_sha256,
+            ..UploadPartOutput::default()
+        }))
+    }
+
+    async fn complete_multipart_upload(
+        &self,
+        request: S3Request<CompleteMultipartUploadInput>,
+    ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
+        let CompleteMultipartUploadInput { bucket, key, upload_id, multipart_upload, .. } = request.input;
+        let named = multipart_upload.and_then(|upload| upload.parts).unwrap_or_default();
+        let etag = self.with(&bucket, |bucket| {
+            let upload = bucket.uploads.get(&upload_id).ok_or_else(|| s3_error!(NoSuchUpload))?;
+            let is_there = |number: Option<i32>| number.is_some_and(|number| upload.parts.contains_key(&number));
+            if named.len() != upload.parts.len() || !named.iter().all(|part| is_there(part.part_number)) {
+                return Err(s3_error!(InvalidPart));
+            }
+            let (body, size, etag, sha256) = assembled(&upload.parts);
+            let object = Stored {
+                size,
+                body,
+                etag: etag.clone(),
+                sha256: Some(sha256),
+                modified: SystemTime::now(),
+                content_type: upload.content_type.clone(),
+                metadata: upload.metadata.clone(),
+            };
+            bucket.uploads.remove(&upload_id);
+            bucket.objects.insert(key.clone(), object);
+            Ok(etag)
+        })?;
+        Ok(S3Response::new(CompleteMultipartUploadOutput {
+            bucket: Some(bucket),
+            key: Some(key),
+            e_tag: Some(ETag::Strong(etag)),
+            ..CompleteMultipartUploadOutput::default()
+        }))
+    }
+
+    async fn abort_multipart_upload(
+        &self,
+        request: S3Request<AbortMultipartUploadInput>,
+    ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
+        let AbortMultipartUploadInput { bucket, upload_id, .. } = request.input;
+        self.with(&bucket, |bucket| {
+            bucket.uploads.remove(&upload_id).map(|_| ()).ok_or_else(|| s3_error!(NoSuchUpload))
+        })?;
+        Ok(S3Response::new(AbortMultipartUploadOutput::default()))
+    }
+
+    async fn list_multipart_uploads(
+        &self,
+        request: S3Request<ListMultipartUploadsInput>,
+    ) -> S3Result<S3Response<ListMultipartUploadsOutput>> {
+        let prefix = request.input.prefix.unwrap_or_default();
+        self.with(&request.input.bucket, |bucket| {
+            let open = bucket.uploads.iter().filter(|(_, upload)| upload.key.starts_with(&prefix));
+            let uploads = open.map(|(id, upload)| MultipartUpload {
+                key: Some(upload.key.clone()),
+                upload_id: Some(id.clone()),
+                ..MultipartUpload::default()
+            });
+            Ok(S3Response::new(ListMultipartUploadsOutput {
+                uploads: Some(uploads.collect()),
+                is_truncated: Some(false),
+                ..ListMultipartUploadsOutput::default()
+            }))
+        })
+    }
+
+    async fn delete_object(&self, request: S3Request<DeleteObjectInput>) -> S3Result<S3Response<DeleteObjectOutput>> {
+        self.with(&request.input.bucket, |bucket| {
+            bucket.objects.remove(&request.input.key);
+            Ok(())
+        })?;
+        Ok(S3Response::new(DeleteObjectOutput::default()))
+    }
+}
