@@ -73,9 +73,8 @@ bench-fleet: packages ## Measure the operator with 100 simulated members: change
 	$(AS_ROOT) $(CARGO_TARGET_DIR)/bench-fleet/fleet-bench $(BENCH_ARGS)
 
 .PHONY: bench-mirror
-bench-mirror: programs ## Measure skyfleet mirror on a real S3 server; BENCH_ARGS="--s3sync PROGRAM" for a peer
+bench-mirror: ## Measure skyfleet mirror; BENCH_ARGS="--s3sync PROGRAM --rclone PROGRAM" for peers
 	$(announce)
-	$(PROGRAMS)/artifacts garage
 	cargo build --package skyfleet --package skyfleet-bench --bins --locked --profile bench-fleet
 	$(CARGO_TARGET_DIR)/bench-fleet/mirror-bench $(BENCH_ARGS)
 

@@ -24,17 +24,19 @@ pub(crate) enum SourceRead {
     Vanished,
 }
 
-/// Copies one object, anew when it changes under the copy. `sent` is told which destination has taken how many bytes.
+/// Copies one object of about this size, anew when it changes under the copy. `sent` is told which destination has taken how many bytes.
 ///
 /// # Errors
 /// The source cannot be read, or changes again and again.
 pub(crate) async fn copy_object(
     source: &Replica,
     key: &str,
+    size: u64,
     destinations: &[Destination],
     transfer: &Transfer,
     sent: impl Fn(usize, u64) + Sync,
 ) -> Result<SourceRead, StoreError> {
+    let _turn = transfer.turn(size).await;
     let mut restarts = 0;
     loop {
         match copy_once(source, key, destinations, transfer, &sent).await {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::future::{join, join_all};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use tokio::sync::mpsc::{self, Receiver, Sender};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 use crate::cancel::cancellable;
@@ -45,6 +45,7 @@ pub(crate) struct Transfer {
     pub(crate) verification: Verification,
     pub(crate) cancel: CancellationToken,
     memory: Arc<Semaphore>,
+    large: Semaphore,
 }
 
 /// The memory budget is counted in blocks: a semaphore hands out at most `u32::MAX` permits at once.
@@ -53,7 +54,13 @@ const BLOCK: u64 = 64 * 1024;
 impl Transfer {
     pub(crate) fn new(limits: TransferLimits, verification: Verification, cancel: CancellationToken) -> Self {
         let memory = Arc::new(Semaphore::new(blocks(limits.memory) as usize));
-        Self { limits, verification, cancel, memory }
+        let large = Semaphore::new(limits.large_objects.max(1));
+        Self { limits, verification, cancel, memory, large }
+    }
+
+    /// Waits until an object of this size may begin; held until it has ended.
+    pub(crate) async fn turn(&self, size: u64) -> Option<SemaphorePermit<'_>> {
+        if self.limits.is_large(size) { self.large.acquire().await.ok() } else { None }
     }
 
     /// Room for a part; one larger than the whole budget gets all of it.

@@ -14,8 +14,10 @@ const LEAST_PART: u64 = 5 * MIB;
 /// 500 bytes for each object and target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TransferLimits {
-    /// Objects in flight at once (default 8).
+    /// Objects in flight at once (default 32): what hides the distance of a store from small objects.
     pub objects: usize,
+    /// Objects in parts in flight at once, of those (default 4): few fill a network, and each holds parts in memory.
+    pub large_objects: usize,
     /// Parts of one object in flight at once to each target (default 4).
     pub parts: usize,
     /// Bytes of content held in memory (default 256 MiB).
@@ -26,15 +28,20 @@ pub struct TransferLimits {
 
 impl Default for TransferLimits {
     fn default() -> Self {
-        Self { objects: 8, parts: 4, memory: 256 * MIB, part_size: 8 * MIB }
+        Self { objects: 32, large_objects: 4, parts: 4, memory: 256 * MIB, part_size: 8 * MIB }
     }
 }
 
 impl TransferLimits {
+    /// Whether an object of this size goes in parts.
+    pub(crate) fn is_large(&self, size: u64) -> bool {
+        size > self.part_size.max(LEAST_PART)
+    }
+
     /// The parts' sizes of an object, in order; a single one means a single request.
     pub(crate) fn parts_of(&self, size: u64) -> Vec<u64> {
         let wanted = self.part_size.max(LEAST_PART);
-        if size <= wanted {
+        if !self.is_large(size) {
             return vec![size];
         }
         let part = wanted.max(size.div_ceil(MOST_PARTS).next_multiple_of(MIB));

@@ -79,7 +79,7 @@ pub(crate) struct MirrorArgs {
     #[arg(long, value_name = "DOLLARS")]
     price_per_gib: Option<f64>,
     /// Objects in flight at once
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
     transfers: u16,
     /// Content held in memory at most
     #[arg(long, value_name = "SIZE", default_value = "64Mi", value_parser = amounts::bytes)]

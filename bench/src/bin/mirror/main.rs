@@ -1,30 +1,38 @@
-//! `skyfleet mirror` against a peer, in turns, on the same buckets of the same server.
+//! `skyfleet mirror` against its peers, in turns, on the same buckets of the same server.
 //!
-//! CPU time is that of the program under test alone; the server's is not in it. Times in seconds include a server that shares the
-//! machine, so that they say little where the machine is small.
+//! The server is in this process and in memory: what is measured is the programs. CPU time and memory are those of the program
+//! under test alone. Times in seconds include a server that shares the machine's cores.
 
+mod measured;
 mod program;
 mod scenario;
+mod small;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use skyfleet_e2e::object_store::ObjectStore;
+use skyfleet_e2e::object_store::SimulatedS3;
 
 use program::Program;
-use scenario::{Scenario, figures};
+use scenario::Bench;
 
-/// Measure skyfleet mirror, in turns with s3sync where it is given
+/// Measure skyfleet mirror, in turns with the peers that are given
 #[derive(Parser)]
 struct Arguments {
-    /// Small objects
-    #[arg(long, default_value_t = 5_000)]
+    /// Small objects, of 10 KiB
+    #[arg(long, default_value_t = 20_000)]
     objects: usize,
-    /// Bytes of each
-    #[arg(long, default_value_t = 10 * 1024)]
-    size: usize,
-    /// How often each program copies, and how often it finds nothing to do
+    /// Small objects at a server that is 20 ms away
+    #[arg(long, default_value_t = 2_000)]
+    distant: usize,
+    /// Large objects, of 64 MiB
+    #[arg(long, default_value_t = 40)]
+    large: usize,
+    /// Keys on each side where nothing is to do
+    #[arg(long, default_value_t = 1_000_000)]
+    keys: usize,
+    /// How often each program does each of these
     #[arg(long, default_value_t = 3)]
     rounds: usize,
     /// Skyfleet's program; the `skyfleet` beside this one if not given
@@ -33,9 +41,16 @@ struct Arguments {
     /// s3sync's program
     #[arg(long)]
     s3sync: Option<PathBuf>,
+    /// rclone's program
+    #[arg(long)]
+    rclone: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
+    // Run as a program that runs another one and says what that took.
+    if let Some(status) = measured::run_other() {
+        return status;
+    }
     let arguments = Arguments::parse();
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
@@ -55,13 +70,21 @@ async fn run(arguments: &Arguments) -> Result<(), String> {
     };
     let mut programs = vec![Program::Skyfleet(skyfleet)];
     programs.extend(arguments.s3sync.clone().map(Program::S3sync));
-    let folder = tempfile::tempdir().map_err(|error| format!("cannot make a folder: {error}"))?;
-    let store = ObjectStore::on_loopback(folder.path().to_owned()).map_err(|error| error.to_string())?;
-    let running = store.start().await.map_err(|error| error.to_string())?;
-    let scenario = Scenario { objects: arguments.objects, size: arguments.size, rounds: arguments.rounds };
-    let found = scenario.run(&running.store, &programs).await?;
-    for figure in figures(&scenario, &programs, &found) {
-        figure.print();
+    programs.extend(arguments.rclone.clone().map(Program::Rclone));
+    let server = SimulatedS3::start().await.map_err(|error| error.to_string())?;
+    let bench = Bench { server, programs, rounds: arguments.rounds };
+    if arguments.objects > 0 {
+        bench.small("mirror.small", arguments.objects, 0).await?;
+    }
+    if arguments.distant > 0 {
+        bench.small("mirror.distant", arguments.distant, 20).await?;
+    }
+    if arguments.large > 0 {
+        bench.large(arguments.large).await?;
+        bench.fan_out(arguments.large).await?;
+    }
+    if arguments.keys > 0 {
+        bench.settled(arguments.keys).await?;
     }
     Ok(())
 }

@@ -1,116 +1,158 @@
-//! Small objects: copied, and then found to be settled.
+//! Buckets that are copied, and what is told of it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures::{StreamExt as _, TryStreamExt as _};
 use skyfleet_bench::figures::{Figure, percentile};
-use skyfleet_e2e::object_store::{ObjectStore as Garage, REGION};
-use skyfleet_mirror::{Attributes, ConnectOptions, Credentials, ObjectStore as _, S3Location, S3Store, Sha256, list};
+use skyfleet_e2e::object_store::{Contents, Fault, SimulatedBucket, SimulatedS3};
 
-use crate::program::{Cost, Program};
+use crate::measured::Cost;
+use crate::program::Program;
 
-/// Requests at once while the source is filled.
-const FILLING: usize = 32;
+const MIB: usize = 1024 * 1024;
+const SOURCE: &str = "source";
+const TARGET: &str = "target";
 
-pub(crate) struct Scenario {
-    pub(crate) objects: usize,
-    pub(crate) size: usize,
+/// A server and those who ask it.
+pub(crate) struct Bench {
+    pub(crate) server: SimulatedS3,
+    pub(crate) programs: Vec<Program>,
     pub(crate) rounds: usize,
 }
 
-/// What each program took, by round.
-#[derive(Default)]
-pub(crate) struct Found {
-    copies: Vec<Cost>,
-    again: Vec<Cost>,
+/// What is told of the runs of each program, and in which unit for one of so many.
+pub(crate) struct Told<'a> {
+    pub(crate) bench: &'a str,
+    pub(crate) objects: usize,
+    pub(crate) costs: &'a [Vec<Cost>],
 }
 
-impl Scenario {
-    /// Fills a bucket, and lets each program copy it to a bucket of its own, in turns.
-    pub(crate) async fn run(&self, store: &Garage, programs: &[Program]) -> Result<Vec<Found>, String> {
-        let failed = |error: &dyn std::fmt::Display| error.to_string();
-        store.create_bucket("source").await.map_err(|error| failed(&error))?;
-        self.fill(&open(store, "source").await?).await?;
-        let mut found: Vec<Found> = programs.iter().map(|_| Found::default()).collect();
+impl Bench {
+    /// Runs every program from the state that `prepare` makes, in turns: the one that comes second finds a warm machine.
+    pub(crate) async fn in_turns(&self, prepare: impl Fn()) -> Result<Vec<Vec<Cost>>, String> {
+        let mut costs: Vec<Vec<Cost>> = self.programs.iter().map(|_| Vec::new()).collect();
         for round in 0..self.rounds {
-            // The one that comes second finds a warm server: so they take turns in that, too.
-            let order: Vec<usize> = (0..programs.len()).map(|index| (index + round) % programs.len()).collect();
-            for index in order {
-                let (program, bucket) = (&programs[index], format!("target-{}-{round}", programs[index].name()));
-                store.create_bucket(&bucket).await.map_err(|error| failed(&error))?;
-                found[index].copies.push(program.mirror(store, "source", &bucket)?);
-                let target = open(store, &bucket).await?;
-                let copied = list(&*target, "").try_collect::<Vec<_>>().await;
-                let copied = copied.map_err(|error| failed(&error))?.len();
-                if copied != self.objects {
-                    return Err(format!("{} copied {copied} objects of {}", program.name(), self.objects));
-                }
-                found[index].again.push(program.mirror(store, "source", &bucket)?);
+            for index in (0..self.programs.len()).map(|index| (index + round) % self.programs.len()) {
+                prepare();
+                costs[index].push(self.mirror(index, &[TARGET]).await?);
+                self.check(index)?;
             }
         }
-        Ok(found)
+        Ok(costs)
     }
 
-    async fn fill(&self, store: &Arc<S3Store>) -> Result<(), String> {
-        futures::stream::iter(0..self.objects)
-            .map(|number| {
-                let (store, mut body) = (store.clone(), vec![0; self.size]);
-                let mut random = fastrand::Rng::with_seed(number as u64);
-                random.fill(&mut body);
-                let (key, sha256) = (format!("data/{:03}/{number:08}", number % 512), Sha256::of(&body));
-                async move { store.put(&key, &Attributes::default(), body.into(), sha256).await }
-            })
-            .buffer_unordered(FILLING)
-            .try_for_each(async |_| Ok(()))
-            .await
-            .map_err(|error| error.to_string())
+    pub(crate) async fn mirror(&self, index: usize, targets: &[&str]) -> Result<Cost, String> {
+        self.programs[index].mirror(&self.server.endpoint(), SOURCE, targets).await
     }
-}
 
-async fn open(store: &Garage, bucket: &str) -> Result<Arc<S3Store>, String> {
-    let location = S3Location::new(Some(store.endpoint()), Some(REGION.into()), bucket.into(), String::new());
-    let credentials = Credentials::Static {
-        access_key_id: store.access_key_id.clone(),
-        secret_access_key: store.secret_access_key.clone(),
-        session_token: None,
-    };
-    let store = S3Store::connect(location, credentials, ConnectOptions::default()).await;
-    store.map(Arc::new).map_err(|error| error.to_string())
-}
+    fn check(&self, index: usize) -> Result<(), String> {
+        let count = |bucket: &str| {
+            let bucket = self.server.bucket(bucket).unwrap_or_default();
+            bucket.keys().filter(|key| !key.starts_with(".skyfleet/")).count()
+        };
+        let (wanted, found) = (count(SOURCE), count(TARGET));
+        let name = self.programs[index].name();
+        if wanted == found { Ok(()) } else { Err(format!("{name} copied {found} objects of {wanted}")) }
+    }
 
-/// The medians, compared with the peer's.
-#[allow(clippy::cast_precision_loss, reason = "small counts")]
-pub(crate) fn figures(scenario: &Scenario, programs: &[Program], found: &[Found]) -> Vec<Figure> {
-    type Part = (&'static str, f64, fn(&Found) -> Vec<Duration>);
-    let objects = scenario.objects as f64;
-    let parts: [Part; 4] = [
-        ("mirror.small.cpu_per_object", 1e6 / objects, |found| costs(&found.copies, |cost| cost.cpu)),
-        ("mirror.small.wall", 1e6, |found| costs(&found.copies, |cost| cost.wall)),
-        // Both sides are listed.
-        ("mirror.again.cpu_per_entry", 1e6 / (2.0 * objects), |found| costs(&found.again, |cost| cost.cpu)),
-        ("mirror.again.wall", 1e6, |found| costs(&found.again, |cost| cost.wall)),
-    ];
-    let mut all = Vec::new();
-    for (name, scale, part) in parts {
-        let median = |found: &Found| percentile(&part(found), 50.0).map(|time| time.as_secs_f64() * scale);
-        let value = found.first().and_then(median);
-        let mut figure =
-            Figure::new(name, value, "us").with("objects", scenario.objects).with("rounds", scenario.rounds);
-        if let (Some(peer), Some(theirs)) = (programs.get(1), found.get(1).and_then(median)) {
-            figure.peer = Some(peer.name().to_owned());
-            figure.ratio = value.map(|value| (value / theirs * 1000.0).round() / 1000.0);
-            figure = figure.with("peer_value", theirs.round());
+    /// Fills the source with objects of one content, and empties the target.
+    pub(crate) fn fill(&self, count: usize, size: usize) {
+        let mut body = vec![0; size];
+        fastrand::Rng::with_seed(1).fill(&mut body);
+        let keys = (0..count).map(|number| format!("data/{:03}/{number:08}", number % 512));
+        self.server.set_bucket(SOURCE, SimulatedBucket::default().with(keys, &Contents::of(body.into())));
+        self.empty(TARGET);
+    }
+
+    pub(crate) fn empty(&self, target: &str) {
+        self.server.set_bucket(target, SimulatedBucket::forgetful());
+    }
+
+    /// Objects of 64 MiB.
+    pub(crate) async fn large(&self, count: usize) -> Result<(), String> {
+        self.fill(count, 64 * MIB);
+        let costs = self.in_turns(|| self.empty(TARGET)).await?;
+        let told = Told { bench: "mirror.large", objects: count, costs: &costs };
+        self.tell(&told, "cpu_per_object", |cost| cost.cpu);
+        self.tell(&told, "wall_per_object", |cost| cost.wall);
+        self.tell_memory(&told);
+        Ok(())
+    }
+
+    /// Three targets at once: how often the source is read.
+    pub(crate) async fn fan_out(&self, count: usize) -> Result<(), String> {
+        let targets = [TARGET, "second", "third"];
+        for target in targets {
+            self.empty(target);
         }
-        all.push(figure);
+        let reads = Arc::new(AtomicU64::new(0));
+        let counted = reads.clone();
+        self.server.script(move |asked| {
+            let is_read = asked.method == "GET" && asked.target.starts_with("/source/data");
+            counted.fetch_add(u64::from(is_read), Ordering::Relaxed);
+            Fault::None
+        });
+        self.mirror(0, &targets).await?;
+        self.server.script(|_| Fault::None);
+        #[allow(clippy::cast_precision_loss, reason = "small counts")]
+        let each = reads.load(Ordering::Relaxed) as f64 / count as f64;
+        let figure = Figure::new("mirror.fan_out.reads_per_object", Some(each), "1");
+        figure.with("objects", count).with("targets", targets.len()).print();
+        Ok(())
     }
-    let rss = found.first().and_then(|found| found.copies.first()).map(|cost| cost.rss as f64 / 1024.0);
-    all.push(Figure::new("mirror.small.most_memory", rss, "MiB").with("objects", scenario.objects));
-    all
-}
 
-fn costs(costs: &[Cost], part: impl Fn(&Cost) -> Duration) -> Vec<Duration> {
-    let mut times: Vec<_> = costs.iter().map(part).collect();
-    times.sort_unstable();
-    times
+    /// Two sides that are the same.
+    pub(crate) async fn settled(&self, keys: usize) -> Result<(), String> {
+        self.fill(keys, 10 * 1024);
+        self.server.set_bucket(TARGET, self.server.bucket(SOURCE).unwrap_or_default());
+        let costs = self.in_turns(|| ()).await?;
+        // Both sides are listed.
+        let told = Told { bench: "mirror.settled", objects: 2 * keys, costs: &costs };
+        self.tell(&told, "cpu_per_entry", |cost| cost.cpu);
+        self.tell(&told, "wall_per_entry", |cost| cost.wall);
+        self.tell_memory(&told);
+        Ok(())
+    }
+
+    /// The medians in microseconds for one object, compared with each peer's.
+    #[allow(clippy::cast_precision_loss, reason = "small counts")]
+    pub(crate) fn tell(&self, told: &Told<'_>, what: &str, part: impl Fn(&Cost) -> Duration) {
+        let scale = 1e6 / told.objects as f64;
+        let median = |costs: &Vec<Cost>| {
+            let mut times: Vec<_> = costs.iter().map(&part).collect();
+            times.sort_unstable();
+            percentile(&times, 50.0).map(|time| time.as_secs_f64() * scale)
+        };
+        self.tell_medians(told, what, "us", median);
+    }
+
+    #[allow(clippy::cast_precision_loss, reason = "small counts")]
+    pub(crate) fn tell_memory(&self, told: &Told<'_>) {
+        let most = |costs: &Vec<Cost>| costs.iter().map(|cost| cost.memory).max().map(|kib| kib as f64 / 1024.0);
+        self.tell_medians(told, "most_memory", "MiB", most);
+    }
+
+    fn tell_medians(
+        &self,
+        told: &Told<'_>,
+        what: &str,
+        unit: &'static str,
+        value_of: impl Fn(&Vec<Cost>) -> Option<f64>,
+    ) {
+        let value = told.costs.first().and_then(&value_of);
+        let figure = || {
+            let figure = Figure::new(format!("{}.{what}", told.bench), value, unit);
+            figure.with("objects", told.objects).with("rounds", self.rounds)
+        };
+        if self.programs.len() == 1 {
+            figure().print();
+        }
+        for (program, costs) in self.programs.iter().zip(told.costs).skip(1) {
+            let (mut figure, theirs) = (figure(), value_of(costs));
+            figure.peer = Some(program.name().to_owned());
+            figure.ratio = value.zip(theirs).map(|(value, theirs)| (value / theirs * 1000.0).round() / 1000.0);
+            figure.with("peer_value", theirs.map(|value| (value * 100.0).round() / 100.0)).print();
+        }
+    }
 }

@@ -105,7 +105,7 @@ pub(super) async fn run(pass: &Arc<Pass>, targets: Vec<Target>, copies: Vec<Obje
         {
             let destinations = so_far.destinations(&copy);
             if !destinations.is_empty() {
-                running.spawn(attempt(pass.clone(), copy.object.key, destinations));
+                running.spawn(attempt(pass.clone(), copy.object.key, copy.object.size, destinations));
             }
         }
         match running.join_next().await {
@@ -196,9 +196,9 @@ impl Target {
     }
 }
 
-async fn attempt(pass: Arc<Pass>, key: String, destinations: Vec<(usize, Destination)>) -> Attempted {
+async fn attempt(pass: Arc<Pass>, key: String, size: u64, destinations: Vec<(usize, Destination)>) -> Attempted {
     let (indices, destinations): (Vec<_>, Vec<_>) = destinations.into_iter().unzip();
     let sent = |index: usize, bytes| (pass.progress)(MirrorEvent::Sent { target: indices[index], bytes });
-    let source = copy_object(&pass.source, &key, &destinations, &pass.transfer, sent).await;
+    let source = copy_object(&pass.source, &key, size, &destinations, &pass.transfer, sent).await;
     Attempted { key, indices, source }
 }

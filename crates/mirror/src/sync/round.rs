@@ -231,6 +231,6 @@ async fn attempt(
     destinations: Vec<Destination>,
 ) -> Attempted {
     let sent = |index: usize, bytes| (shared.progress)(SyncEvent::Sent { target: indices[index], bytes });
-    let outcome = copy_object(&shared.source, &object.key, &destinations, &shared.transfer, sent).await;
+    let outcome = copy_object(&shared.source, &object.key, object.size, &destinations, &shared.transfer, sent).await;
     Attempted { object, indices, outcome }
 }

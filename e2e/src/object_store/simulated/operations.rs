@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use futures::{StreamExt as _, stream};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use s3s::dto::{
-    AbortMultipartUploadInput, AbortMultipartUploadOutput, ChecksumType, CompleteMultipartUploadInput,
+    AbortMultipartUploadInput, AbortMultipartUploadOutput, ChecksumType, CommonPrefix, CompleteMultipartUploadInput,
     CompleteMultipartUploadOutput, CreateMultipartUploadInput, CreateMultipartUploadOutput, DeleteObjectInput,
     DeleteObjectOutput, ETag, EncodingType, GetObjectInput, GetObjectOutput, HeadBucketInput, HeadBucketOutput,
     HeadObjectInput, HeadObjectOutput, ListMultipartUploadsInput, ListMultipartUploadsOutput, ListObjectsV2Input,
@@ -71,6 +71,13 @@ fn checked(body: &Bytes, sent: Option<&String>) -> S3Result<Part> {
     }
 }
 
+/// The first object below a prefix, after a key where one is given.
+fn next_key<'a>(bucket: &'a SimulatedBucket, prefix: &str, after: Option<&str>) -> Option<(&'a str, &'a Stored)> {
+    let start = after.map_or(Bound::Included(prefix), Bound::Excluded);
+    let (key, stored) = bucket.objects.range::<str, _>((start, Bound::Unbounded)).next()?;
+    key.starts_with(prefix).then_some((key.as_str(), stored))
+}
+
 fn kind(sha256: Option<&String>) -> Option<ChecksumType> {
     let kind = |sum: &String| if sum.contains('-') { ChecksumType::COMPOSITE } else { ChecksumType::FULL_OBJECT };
     sha256.map(kind).map(ChecksumType::from_static)
@@ -90,35 +97,43 @@ impl S3 for Memory {
         &self,
         request: S3Request<ListObjectsV2Input>,
     ) -> S3Result<S3Response<ListObjectsV2Output>> {
-        let ListObjectsV2Input { bucket, prefix, continuation_token, encoding_type, max_keys, .. } = request.input;
+        let ListObjectsV2Input { bucket, prefix, delimiter, continuation_token, encoding_type, max_keys, .. } =
+            request.input;
         let prefix = prefix.unwrap_or_default();
         let most = max_keys.and_then(|most| usize::try_from(most).ok()).unwrap_or(PAGE).min(PAGE);
         let is_encoded = encoding_type.as_ref().is_some_and(|kind| kind.as_str() == EncodingType::URL);
-        let shown = |key: &str| {
-            if is_encoded { utf8_percent_encode(key, ENCODED).to_string() } else { key.to_owned() }
+        let shown = |key: &str| if is_encoded { utf8_percent_encode(key, ENCODED).to_string() } else { key.to_owned() };
+        let object = |key: &str, object: &Stored| Object {
+            key: Some(shown(key)),
+            size: length(object.size),
+            e_tag: Some(ETag::Strong(object.etag.clone())),
+            last_modified: Some(Timestamp::from(object.modified)),
+            ..Object::default()
         };
         self.with(&bucket, |bucket| {
-            let start = match &continuation_token {
-                Some(after) => Bound::Excluded(after.as_str()),
-                None => Bound::Included(prefix.as_str()),
-            };
-            let after = bucket.objects.range::<str, _>((start, Bound::Unbounded));
-            let mut found = after.take_while(|(key, _)| key.starts_with(&prefix)).peekable();
-            let (mut contents, mut last) = (Vec::new(), None);
-            for (key, object) in found.by_ref().take(most) {
-                contents.push(Object {
-                    key: Some(shown(key)),
-                    size: length(object.size),
-                    e_tag: Some(ETag::Strong(object.etag.clone())),
-                    last_modified: Some(Timestamp::from(object.modified)),
-                    ..Object::default()
+            let (mut contents, mut folders) = (Vec::new(), Vec::new());
+            let mut next = next_key(bucket, &prefix, continuation_token.as_deref());
+            let mut last = None;
+            while let Some((key, stored)) = next.filter(|_| contents.len() + folders.len() < most) {
+                let within = delimiter.as_ref().and_then(|delimiter| {
+                    let end = key[prefix.len()..].find(delimiter.as_str())? + delimiter.len();
+                    Some(&key[..prefix.len() + end])
                 });
-                last = Some(key.clone());
+                let after = if let Some(folder) = within {
+                    folders.push(CommonPrefix { prefix: Some(shown(folder)) });
+                    format!("{folder}{}", char::MAX)
+                } else {
+                    contents.push(object(key, stored));
+                    key.to_owned()
+                };
+                next = next_key(bucket, &prefix, Some(&after));
+                last = Some(after);
             }
-            let is_truncated = found.peek().is_some();
+            let is_truncated = next.is_some();
             Ok(S3Response::new(ListObjectsV2Output {
-                key_count: i32::try_from(contents.len()).ok(),
+                key_count: i32::try_from(contents.len() + folders.len()).ok(),
                 contents: Some(contents),
+                common_prefixes: Some(folders),
                 is_truncated: Some(is_truncated),
                 next_continuation_token: last.filter(|_| is_truncated),
                 encoding_type,
