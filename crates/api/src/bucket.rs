@@ -43,7 +43,7 @@ use crate::rules::{label_value, not_reserved, object_name};
     )
     .message("give one of credentialsSecretRef, workloadIdentity and anonymous"),
     validation = Rule::new(
-        "!has(self.endpoint) || self.provider == 'azureBlob' || self.endpoint.matches('^https?://[^/]+/?$')"
+        "!has(self.endpoint) || self.provider == 'azureBlob' || !self.endpoint.matches('^[a-z]+://[^/]+/.')"
     )
     .message("endpoint must be without path: the bucket's name is spec.name")
     .field_path(".endpoint"),
