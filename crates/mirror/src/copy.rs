@@ -24,7 +24,8 @@ pub(crate) enum SourceRead {
     Vanished,
 }
 
-/// Copies one object of about this size, anew when it changes under the copy. `sent` is told which destination has taken how many bytes.
+/// Copies one object of about this size, anew when it changes under the copy. `sent` is told which destination has taken how
+/// many bytes.
 ///
 /// # Errors
 /// The source cannot be read, or changes again and again.

@@ -6,7 +6,7 @@ mod text;
 
 pub(crate) use body::Chunks;
 pub(crate) use credentials::{credential_context, unsigned};
-pub(crate) use text::{check_endpoint, encoded, encoded_path, header, http_date, query};
+pub(crate) use text::{check_endpoint, encoded, encoded_path, header, http_date, query, said, whole_size};
 
 use std::fmt;
 use std::time::Duration;

@@ -116,7 +116,7 @@ pub struct GcsLocation {
 /// Who asks Google. `Debug` never shows a secret.
 #[derive(Clone)]
 pub enum GcsCredentials {
-    /// The JSON text of a service account's key, or of another file that Google's libraries take as credentials.
+    /// The JSON text of a service account's key. Other kinds of credentials come from the environment only.
     ServiceAccountKey(String),
     /// Nobody: for emulators and public buckets.
     Anonymous,

@@ -63,6 +63,20 @@ pub(crate) fn each_element(
     if open.is_empty() && !is_empty { Ok(()) } else { Err(invalid(&"it ends early")) }
 }
 
+/// Code and message of the error that S3 and Azure answer with. What is no such XML, such as a proxy's page, has neither.
+pub(crate) fn error_in(body: &[u8]) -> (String, String) {
+    let (mut code, mut message) = (String::new(), String::new());
+    let outcome = each_element(body, |element| {
+        match element.path {
+            "Error/Code" => element.text.clone_into(&mut code),
+            "Error/Message" => element.text.clone_into(&mut message),
+            _ => {}
+        }
+        Ok(())
+    });
+    if outcome.is_ok() { (code, message) } else { Default::default() }
+}
+
 fn enter(path: &mut String, open: &mut Vec<usize>, start: &BytesStart<'_>) {
     open.push(path.len());
     if !path.is_empty() {
@@ -84,7 +98,7 @@ fn is_marked(start: &BytesStart<'_>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::each_element;
+    use super::{each_element, error_in};
 
     fn told(xml: &str) -> Result<Vec<(String, String)>, String> {
         let mut told = Vec::new();
@@ -101,6 +115,13 @@ mod tests {
         let wanted = wanted.map(|(path, text)| (path.to_owned(), text.to_owned()));
         let xml = "\u{feff}<?xml version=\"1.0\"?>\n<a xmlns=\"u\">\n <b>x&amp;&#121;</b><c/> <d><e> 1 </e></d></a>\n";
         assert_eq!(told(xml).unwrap(), wanted);
+    }
+
+    #[test]
+    fn an_error_is_told_only_by_what_is_one() {
+        let error = error_in(b"<Error><Code>SlowDown</Code><Message>Please</Message></Error>");
+        assert_eq!(error, ("SlowDown".to_owned(), "Please".to_owned()));
+        assert_eq!(error_in(b"<html><p>"), Default::default());
     }
 
     #[test]

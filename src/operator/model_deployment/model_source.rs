@@ -195,3 +195,53 @@ fn environment(access: &StoreAccess) -> BTreeMap<String, ByteString> {
     let owned = |(name, value): (&str, &str)| (name.to_owned(), ByteString(value.as_bytes().to_vec()));
     variables.into_iter().map(owned).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use k8s_openapi::ByteString;
+    use serde_json::{Value, json};
+    use skyfleet_api::BucketSpec;
+
+    use super::{argument, environment};
+    use crate::buckets::{self, Identity};
+
+    fn spec(provider: &str, more: &[(&str, Value)]) -> BucketSpec {
+        let mut spec = json!({"provider": provider, "name": "models"});
+        for (name, value) in more {
+            spec[*name] = value.clone();
+        }
+        serde_json::from_value(spec).expect("a spec")
+    }
+
+    #[test]
+    fn the_loader_is_told_of_each_kind_of_bucket() {
+        let (account, nobody) = (("account", json!("acme")), ("anonymous", json!(true)));
+        for (spec, wanted) in [
+            (spec("s3", &[]), "models"),
+            (spec("s3", std::slice::from_ref(&nobody)), "s3://models?anonymous=true"),
+            (spec("azureBlob", std::slice::from_ref(&account)), "az://acme/models"),
+            (spec("gcs", &[]), "gs://models"),
+            (spec("gcs", std::slice::from_ref(&nobody)), "gs://models?anonymous=true"),
+        ] {
+            assert_eq!(argument(&spec), wanted);
+        }
+    }
+
+    #[test]
+    fn the_loader_has_the_variables_of_each_kind_of_key() {
+        for (provider, key, variable) in [
+            ("azureBlob", "accountKey", "AZURE_STORAGE_KEY"),
+            ("azureBlob", "sasToken", "AZURE_STORAGE_SAS_TOKEN"),
+            ("gcs", "serviceAccountKey", "GOOGLE_CREDENTIALS"),
+        ] {
+            let data = BTreeMap::from([(key.to_owned(), ByteString(b"value".to_vec()))]);
+            let access = buckets::access(&spec(provider, &[("account", json!("acme"))]), Identity::Secret("s", &data));
+            let wanted = BTreeMap::from([(variable.to_owned(), ByteString(b"value".to_vec()))]);
+            assert_eq!(environment(&access.expect("an access")), wanted);
+        }
+        let public = buckets::access(&spec("gcs", &[]), Identity::Anonymous).expect("an access");
+        assert!(environment(&public).is_empty());
+    }
+}

@@ -3,21 +3,12 @@
 use http::{HeaderMap, StatusCode};
 
 use crate::StoreErrorKind;
-use crate::http::{Failure, header};
-use crate::xml::each_element;
+use crate::http::{Failure, header, said};
+use crate::xml::error_in;
 
 /// What kind of failure an answer is, and what the store said.
 pub(super) fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Failure {
-    let (mut code, mut message) = (String::new(), String::new());
-    // What is no XML says nothing: then the status has to do.
-    let _ = each_element(body, |element| {
-        match element.path {
-            "Error/Code" => element.text.clone_into(&mut code),
-            "Error/Message" => element.text.clone_into(&mut message),
-            _ => {}
-        }
-        Ok(())
-    });
+    let (code, message) = error_in(body);
     // An answer without a body, such as that to HEAD, says it in a header only.
     answer(status.as_u16(), header(headers, "x-ms-error-code").unwrap_or(&code), &message)
 }
@@ -44,12 +35,7 @@ fn answer(status: u16, code: &str, message: &str) -> Failure {
     };
     // The lines that follow name the request, for Azure's support.
     let message = message.lines().next().unwrap_or_default();
-    let said = match (code, message) {
-        ("", _) => format!("HTTP status {status}"),
-        (code, "") => code.to_owned(),
-        (code, message) => format!("{code}: {message}"),
-    };
-    Failure::new(kind, said)
+    Failure::new(kind, said(status, code, message))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use md5::Digest as _;
 use super::AzureStore;
 use super::attributes::{from_headers, to_headers};
 use super::listing::{bare, read_page};
-use crate::http::{header, http_date, query};
+use crate::http::{header, http_date, query, whole_size};
 use crate::upload_id::UploadId;
 use crate::{
     Attributes, Body, Capabilities, ListPage, ObjectHead, ObjectStore, Place, Proof, Sha256, StoreError,
@@ -218,14 +218,8 @@ fn written(headers: &HeaderMap) -> Result<Written, String> {
 
 /// What an answer says about a blob, of which it holds the bytes from `offset` on.
 fn head_of(headers: &HeaderMap, offset: u64) -> Result<ObjectHead, String> {
-    let rest: u64 = header(headers, "content-length").and_then(|size| size.parse().ok()).ok_or("no size")?;
-    let range = header(headers, "content-range");
-    let start = range.map_or(Some(0), |range| range.strip_prefix("bytes ")?.split_once('-')?.0.parse().ok());
-    if start != Some(offset) {
-        return Err(format!("asked from byte {offset} on, got the range {range:?}"));
-    }
     Ok(ObjectHead {
-        size: offset + rest,
+        size: whole_size(headers, offset)?,
         etag: etag(headers)?,
         modified: header(headers, "last-modified").and_then(http_date).unwrap_or_default(),
         attributes: from_headers(headers),

@@ -4,7 +4,7 @@ use http::StatusCode;
 use serde::Deserialize;
 
 use crate::StoreErrorKind;
-use crate::http::Failure;
+use crate::http::{Failure, said};
 
 #[derive(Default, Deserialize)]
 struct Envelope {
@@ -51,13 +51,7 @@ fn answer(status: u16, reason: &str, message: &str) -> Failure {
         (408 | 409 | 500.., _) => StoreErrorKind::Unavailable,
         _ => StoreErrorKind::Rejected,
     };
-    let said = match (reason, message) {
-        ("", "") => format!("HTTP status {status}"),
-        (reason, "") => reason.to_owned(),
-        ("", message) => message.to_owned(),
-        (reason, message) => format!("{reason}: {message}"),
-    };
-    Failure::new(kind, said)
+    Failure::new(kind, said(status, reason, message))
 }
 
 #[cfg(test)]

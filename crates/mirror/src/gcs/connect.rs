@@ -22,7 +22,8 @@ impl GcsStore {
         let endpoint = check(&location).map_err(rejected)?;
         let http = Http::new(options).map_err(rejected)?;
         let from_environment = matches!(credentials, GcsCredentials::Default);
-        let signer = signer(&http, credentials);
+        let invalid = |detail| place.error(StoreErrorKind::MissingCredentials, "use the bucket", detail);
+        let signer = signer(&http, credentials).map_err(invalid)?;
         let store = Self { http, signer, given: !from_environment, endpoint, location, place, options };
         if from_environment {
             store.find_credentials().await?;

@@ -4,21 +4,38 @@ use reqsign_google::{
     StaticCredentialProvider,
 };
 
+use serde_json::{Map, Value};
+
 use crate::GcsCredentials;
 use crate::http::{Http, credential_context};
 
 /// Enough for objects, and no more of the project.
 const SCOPE: &str = "https://www.googleapis.com/auth/devstorage.read_write";
 
-pub(super) fn signer(http: &Http, credentials: GcsCredentials) -> Option<Signer<Credential>> {
+/// The key of a service account and nothing else. Other kinds of credentials name files to read and addresses to send what is in
+/// them to: whoever may write a Secret could so have what the operator's pod has. The error says what is wrong, not what is there.
+fn service_account_key(json: &str) -> Result<String, String> {
+    let found: Value = serde_json::from_str(json).map_err(|_| "the service account's key is not JSON".to_owned())?;
+    if found["type"] != "service_account" {
+        return Err("it is not a service account's key: that has \"type\": \"service_account\", and no other is taken"
+            .to_owned());
+    }
+    let fields = ["type", "client_email", "private_key"].into_iter();
+    let key: Map<_, _> = fields.filter_map(|name| Some((name.to_owned(), found.get(name)?.clone()))).collect();
+    Ok(Value::Object(key).to_string())
+}
+
+/// The error says why the credentials are none.
+pub(super) fn signer(http: &Http, credentials: GcsCredentials) -> Result<Option<Signer<Credential>>, String> {
     let (context, signer) = (credential_context(http), RequestSigner::new("storage").with_scope(SCOPE));
-    Some(match credentials {
-        GcsCredentials::Anonymous => return None,
+    Ok(Some(match credentials {
+        GcsCredentials::Anonymous => return Ok(None),
         GcsCredentials::ServiceAccountKey(json) => {
-            Signer::new(context, Tokens(StaticCredentialProvider::new(json)), signer)
+            let key = service_account_key(&json)?;
+            Signer::new(context, Tokens(StaticCredentialProvider::new(key)), signer)
         }
         GcsCredentials::Default => Signer::new(context, Tokens(DefaultCredentialProvider::new()), signer),
-    })
+    }))
 }
 
 /// Gives a token for the key that a provider finds: the signer keeps a token, but would exchange a key for each request anew.
@@ -36,6 +53,23 @@ impl<P: ProvideCredential<Credential = Credential>> ProvideCredential for Tokens
                 exchange.provide_credential(context).await
             }
             _ => Ok(Some(found)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::service_account_key;
+
+    #[test]
+    fn only_a_service_account_s_key_is_taken_and_only_what_it_needs() {
+        let key = r#"{"type":"service_account","client_email":"e","private_key":"k","token_uri":"http://elsewhere"}"#;
+        let taken = service_account_key(key).unwrap();
+        assert!(taken.contains("\"private_key\":\"k\"") && !taken.contains("elsewhere"), "{taken}");
+        let file = r#"{"type":"external_account","token_url":"http://x","credential_source":{"file":"/etc/passwd"}}"#;
+        for wrong in ["hunter2", "{}", r#"{"type":"authorized_user","refresh_token":"hunter2"}"#, file] {
+            let error = service_account_key(wrong).unwrap_err();
+            assert!(error.contains("service account's key") && !error.contains("hunter2"), "{error}");
         }
     }
 }

@@ -3,30 +3,18 @@
 use http::{HeaderMap, StatusCode};
 
 use crate::StoreErrorKind;
-use crate::http::{Failure, header};
-use crate::xml::each_element;
+use crate::http::{Failure, header, said};
+use crate::xml::error_in;
 
 /// What kind of failure an answer is, and what the store said.
 pub(super) fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Failure {
-    let (mut code, mut message) = (String::new(), String::new());
-    // An answer without a body, such as that to HEAD, or a proxy's page: then the status has to do.
-    let _ = each_element(body, |element| {
-        match element.path {
-            "Error/Code" => element.text.clone_into(&mut code),
-            "Error/Message" => element.text.clone_into(&mut message),
-            _ => {}
-        }
-        Ok(())
-    });
+    // An answer without a body, such as that to HEAD, has neither: then the status has to do.
+    let (code, message) = error_in(body);
     answer(status.as_u16(), &code, &message, header(headers, "x-amz-bucket-region"))
 }
 
 fn answer(status: u16, code: &str, message: &str, region: Option<&str>) -> Failure {
-    let said = match (code, message) {
-        ("", "") => format!("HTTP status {status}"),
-        (code, "") => code.to_owned(),
-        (code, message) => format!("{code}: {message}"),
-    };
+    let said = said(status, code, message);
     let kind = match (code, status) {
         ("NoSuchBucket", _) => StoreErrorKind::MissingBucket,
         ("NoSuchKey" | "NoSuchUpload" | "NotFound", _) => StoreErrorKind::NotFound,

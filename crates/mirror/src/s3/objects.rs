@@ -6,7 +6,7 @@ use http::{HeaderMap, Request, StatusCode};
 
 use super::S3Store;
 use super::{attributes, checksum, classify, listing, multipart};
-use crate::http::{header, http_date};
+use crate::http::{header, http_date, whole_size};
 use crate::{
     Attributes, Body, Capabilities, ListPage, ObjectHead, ObjectStore, Place, Sha256, StoreError, StoreErrorKind,
     StoredChecksum, Written,
@@ -196,14 +196,8 @@ fn etag_of(headers: &HeaderMap) -> String {
 
 /// What an answer says about an object, of which it holds the bytes from `offset` on.
 fn head_of(headers: &HeaderMap, offset: u64) -> Result<ObjectHead, String> {
-    let rest: u64 = header(headers, "content-length").and_then(|size| size.parse().ok()).ok_or("no size")?;
-    let range = header(headers, "content-range");
-    let start = range.map_or(Some(0), |range| range.strip_prefix("bytes ")?.split_once('-')?.0.parse().ok());
-    if start != Some(offset) {
-        return Err(format!("asked from byte {offset} on, got the range {range:?}"));
-    }
     Ok(ObjectHead {
-        size: offset + rest,
+        size: whole_size(headers, offset)?,
         etag: etag_of(headers),
         modified: header(headers, "last-modified").and_then(http_date).unwrap_or_default(),
         attributes: attributes::read(headers),
