@@ -215,8 +215,9 @@ fn look_again(snapshot: &Snapshot, board: &Board<'_>, plan: &Plan, rebalance: Op
     };
     let patience_ends =
         |seat: &Seat<'_>| seat.candidate.held.shortfall.as_ref().map(|shortfall| patience.ends(shortfall));
-    let damping_ends =
-        |seat: &Seat<'_>| damped_until(&seat.candidate.contact, snapshot.now).filter(|_| plan.unplaced > 0);
+    // A damped cluster comes after others: once it is not, what has no place, or is owed, may find one.
+    let is_awaited = plan.unplaced > 0 || plan.assignments.iter().any(|assignment| assignment.displaced.is_some());
+    let damping_ends = |seat: &Seat<'_>| damped_until(&seat.candidate.contact, snapshot.now).filter(|_| is_awaited);
     let steady =
         |seat: &Seat<'_>| plan.assignment(&seat.candidate.name).and_then(|of| proves_steady(snapshot, seat, of));
     let times =
