@@ -1,123 +1,252 @@
 //! What is computed of a content while it passes: pure.
 
-use crc_fast::CrcAlgorithm;
+use crc_fast::{CrcAlgorithm, checksum_combine};
+use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
-use crate::{Sha256, StoredChecksum};
+use crate::{Checksum, ChecksumAlgorithm, Sha256};
 
-/// Which checksums are computed beside SHA-256.
+/// Which checksums are computed beside CRC-64/NVME, which costs next to nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Wanted {
+    /// Of the whole.
+    pub(crate) sha256: bool,
+    /// Of each part in which it is written.
+    pub(crate) part_sha256: bool,
     pub(crate) crc32c: bool,
-    pub(crate) crc64nvme: bool,
+    pub(crate) crc32: bool,
 }
 
 impl Wanted {
-    /// What it takes to compare a content with this checksum.
-    pub(crate) fn by(mut self, checksum: Option<StoredChecksum>) -> Self {
+    /// What it takes to compare a content with this checksum, too.
+    pub(crate) fn to_compare_with(mut self, checksum: Option<Checksum>) -> Self {
         match checksum {
-            Some(StoredChecksum::Crc32c(_)) => self.crc32c = true,
-            Some(StoredChecksum::Crc64Nvme(_)) => self.crc64nvme = true,
-            Some(StoredChecksum::Whole(_) | StoredChecksum::Composite { .. }) | None => {}
+            Some(Checksum::Sha256(_)) => self.sha256 = true,
+            Some(Checksum::Crc32c(_)) => self.crc32c = true,
+            Some(Checksum::Crc32(_)) => self.crc32 = true,
+            Some(Checksum::Crc64Nvme(_)) | None => {}
+        }
+        self
+    }
+
+    /// What it takes to send this checksum with each part, too.
+    pub(crate) fn to_send(mut self, algorithm: ChecksumAlgorithm) -> Self {
+        match algorithm {
+            ChecksumAlgorithm::Sha256 => self.part_sha256 = true,
+            ChecksumAlgorithm::Crc32c => self.crc32c = true,
+            ChecksumAlgorithm::Crc64Nvme => {}
         }
         self
     }
 }
 
-/// The digests of a whole content.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The digests of a content, or of a part of it, as far as they are known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Digests {
-    pub(crate) sha256: Sha256,
-    /// Those of the parts in which it was written; empty when not known.
-    pub(crate) parts: Vec<Sha256>,
-    crc32c: Option<u32>,
+    pub(crate) sha256: Option<Sha256>,
     crc64nvme: Option<u64>,
+    crc32c: Option<u32>,
+    crc32: Option<u32>,
 }
 
 impl Digests {
     /// Of a content of which nothing else is known.
     pub(crate) fn of(sha256: Sha256) -> Self {
-        Self { sha256, parts: Vec::new(), crc32c: None, crc64nvme: None }
+        Self { sha256: Some(sha256), ..Self::default() }
     }
 
-    /// Whether a store's checksum is this content's; `None` when what is known of both cannot be compared.
-    pub(crate) fn agree_with(&self, stored: StoredChecksum) -> Option<bool> {
-        match stored {
-            StoredChecksum::Whole(sha256) => Some(sha256 == self.sha256),
-            StoredChecksum::Crc32c(crc) => self.crc32c.map(|own| own == crc),
-            StoredChecksum::Crc64Nvme(crc) => self.crc64nvme.map(|own| own == crc),
-            StoredChecksum::Composite { sha256, parts } => {
-                (parts as usize == self.parts.len()).then(|| sha256 == composite(&self.parts))
-            }
+    /// The checksum that is sent to a store which wants this one: where it is not known, that which always is.
+    pub(crate) fn checksum(&self, algorithm: ChecksumAlgorithm) -> Option<Checksum> {
+        let crc64nvme = self.crc64nvme.map(Checksum::Crc64Nvme);
+        match algorithm {
+            ChecksumAlgorithm::Sha256 => self.sha256.map(Checksum::Sha256).or(crc64nvme),
+            ChecksumAlgorithm::Crc32c => self.crc32c.map(Checksum::Crc32c).or(crc64nvme),
+            ChecksumAlgorithm::Crc64Nvme => crc64nvme,
+        }
+    }
+
+    /// The checksum by which two contents are best compared.
+    pub(crate) fn strongest(&self) -> Option<Checksum> {
+        self.checksum(ChecksumAlgorithm::Sha256)
+    }
+
+    /// Whether a checksum is this content's; `None` when that one is not known.
+    pub(crate) fn agree_with(&self, checksum: Checksum) -> Option<bool> {
+        match checksum {
+            Checksum::Sha256(sha256) => self.sha256.map(|own| own == sha256),
+            Checksum::Crc64Nvme(crc) => self.crc64nvme.map(|own| own == crc),
+            Checksum::Crc32c(crc) => self.crc32c.map(|own| own == crc),
+            Checksum::Crc32(crc) => self.crc32.map(|own| own == crc),
         }
     }
 }
 
-/// What S3 keeps for a multipart upload: the digest of the parts' digests, one after another.
-fn composite(parts: &[Sha256]) -> Sha256 {
+/// What S3 keeps for a multipart upload: the digest of the parts' digests, one after another. `None` when one is not known.
+pub(crate) fn composite(parts: impl IntoIterator<Item = Checksum>) -> Option<Sha256> {
     let mut hasher = sha2::Sha256::new();
     for part in parts {
-        hasher.update(part.as_bytes());
+        let Checksum::Sha256(sha256) = part else { return None };
+        hasher.update(sha256.as_bytes());
     }
-    Sha256::finish(hasher)
+    Some(Sha256::finish(hasher))
 }
 
-/// Computes the digests of a content that comes part by part.
+/// The CRC-64/NVME of contents that follow each other, each given with its size; `None` when that of one is not known.
+pub(crate) fn joined_crc64nvme(parts: impl IntoIterator<Item = (Checksum, u64)>) -> Option<u64> {
+    parts.into_iter().try_fold(0, |all, (part, size)| match part {
+        Checksum::Crc64Nvme(crc) => Some(checksum_combine(CrcAlgorithm::Crc64Nvme, all, crc, size)),
+        _ => None,
+    })
+}
+
+/// Computes the digests of a content that comes part by part. The checksums of the whole are joined from those of its parts; only
+/// SHA-256 cannot be.
 pub(crate) struct Hashing {
-    part: sha2::Sha256,
-    /// Only where there are several parts: that of a single one is that of the whole.
-    whole: Option<sha2::Sha256>,
-    parts: Vec<Sha256>,
+    wanted: Wanted,
+    /// That of a single part is that of the whole.
+    is_single: bool,
+    part: PartHashing,
+    whole: Whole,
+}
+
+struct PartHashing {
+    size: u64,
+    sha256: Option<sha2::Sha256>,
+    crc64nvme: crc_fast::Digest,
     crc32c: Option<crc_fast::Digest>,
-    crc64nvme: Option<crc_fast::Digest>,
+    crc32: Option<crc_fast::Digest>,
+}
+
+/// The digests of all parts so far. It can be kept and taken up again.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Whole {
+    pub(crate) size: u64,
+    crc64nvme: u64,
+    crc32c: Option<u32>,
+    crc32: Option<u32>,
+    #[serde(with = "midstate")]
+    sha256: Option<sha2::Sha256>,
+}
+
+impl PartHashing {
+    fn new(wanted: Wanted, is_single: bool) -> Self {
+        let crc = |wanted: bool, algorithm| wanted.then(|| crc_fast::Digest::new(algorithm));
+        Self {
+            size: 0,
+            sha256: (wanted.part_sha256 || (is_single && wanted.sha256)).then(sha2::Sha256::new),
+            crc64nvme: crc_fast::Digest::new(CrcAlgorithm::Crc64Nvme),
+            crc32c: crc(wanted.crc32c, CrcAlgorithm::Crc32Iscsi),
+            crc32: crc(wanted.crc32, CrcAlgorithm::Crc32IsoHdlc),
+        }
+    }
 }
 
 impl Hashing {
+    /// Of a content of so many parts.
     pub(crate) fn new(parts: usize, wanted: Wanted) -> Self {
-        let crc = |wanted: bool, algorithm| wanted.then(|| crc_fast::Digest::new(algorithm));
-        Self {
-            part: sha2::Sha256::new(),
-            whole: (parts > 1).then(sha2::Sha256::new),
-            parts: Vec::with_capacity(parts),
-            crc32c: crc(wanted.crc32c, CrcAlgorithm::Crc32Iscsi),
-            crc64nvme: crc(wanted.crc64nvme, CrcAlgorithm::Crc64Nvme),
-        }
+        let is_single = parts == 1;
+        let whole = Whole {
+            size: 0,
+            crc64nvme: 0,
+            crc32c: wanted.crc32c.then_some(0),
+            crc32: wanted.crc32.then_some(0),
+            sha256: (wanted.sha256 && !is_single).then(sha2::Sha256::new),
+        };
+        Self { wanted, is_single, part: PartHashing::new(wanted, is_single), whole }
+    }
+
+    /// Goes on after parts that were seen before. `None` when not all that is wanted was computed then.
+    pub(crate) fn resume(whole: Whole, wanted: Wanted) -> Option<Self> {
+        let has_all = whole.sha256.is_some() >= wanted.sha256
+            && whole.crc32c.is_some() >= wanted.crc32c
+            && whole.crc32.is_some() >= wanted.crc32;
+        has_all.then(|| Self { wanted, is_single: false, part: PartHashing::new(wanted, false), whole })
     }
 
     pub(crate) fn update(&mut self, chunk: &[u8]) {
-        self.part.update(chunk);
-        if let Some(whole) = &mut self.whole {
-            whole.update(chunk);
+        let part = &mut self.part;
+        part.size += chunk.len() as u64;
+        for sha256 in [&mut part.sha256, &mut self.whole.sha256].into_iter().flatten() {
+            sha256.update(chunk);
         }
-        for crc in [&mut self.crc32c, &mut self.crc64nvme].into_iter().flatten() {
+        part.crc64nvme.update(chunk);
+        for crc in [&mut part.crc32c, &mut part.crc32].into_iter().flatten() {
             crc.update(chunk);
         }
     }
 
-    /// Ends a part; gives its digest.
-    pub(crate) fn end_part(&mut self) -> Sha256 {
-        let sha256 = Sha256::finish(std::mem::take(&mut self.part));
-        self.parts.push(sha256);
-        sha256
+    /// Ends a part; gives its digests.
+    pub(crate) fn end_part(&mut self) -> Digests {
+        let ended = std::mem::replace(&mut self.part, PartHashing::new(self.wanted, self.is_single));
+        let digests = Digests {
+            sha256: ended.sha256.map(Sha256::finish),
+            crc64nvme: Some(ended.crc64nvme.finalize()),
+            crc32c: ended.crc32c.map(lower_half),
+            crc32: ended.crc32.map(lower_half),
+        };
+        self.whole.add(&digests, ended.size);
+        digests
     }
 
-    /// The digests of all parts that were ended.
-    pub(crate) fn finish(self) -> Digests {
-        let sha256 = match (self.whole, &self.parts[..]) {
-            (None, [single]) => *single,
-            (whole, _) => Sha256::finish(whole.unwrap_or_default()),
-        };
-        // The digest of a 32-bit checksum is in the lower half.
-        #[allow(clippy::cast_possible_truncation, reason = "the upper half is zero")]
-        let crc32c = self.crc32c.map(|crc| crc.finalize() as u32);
-        Digests { sha256, parts: self.parts, crc32c, crc64nvme: self.crc64nvme.map(|crc| crc.finalize()) }
+    /// The digests so far, to go on by.
+    pub(crate) fn so_far(&self) -> &Whole {
+        &self.whole
+    }
+
+    /// The digests of all parts that were ended, `last` being those of the last one.
+    pub(crate) fn finish(self, last: &Digests) -> Digests {
+        let Whole { crc64nvme, crc32c, crc32, sha256, .. } = self.whole;
+        let single = last.sha256.filter(|_| self.is_single);
+        Digests { sha256: sha256.map(Sha256::finish).or(single), crc64nvme: Some(crc64nvme), crc32c, crc32 }
     }
 }
 
-/// The CRC-32C (Castagnoli) of a content.
-#[allow(clippy::cast_possible_truncation, reason = "the upper half is zero")]
-pub(crate) fn crc32c(content: &[u8]) -> u32 {
-    crc_fast::checksum(CrcAlgorithm::Crc32Iscsi, content) as u32
+impl Whole {
+    fn add(&mut self, part: &Digests, size: u64) {
+        let join = |all: u32, part: u32, algorithm| {
+            truncated(checksum_combine(algorithm, u64::from(all), u64::from(part), size))
+        };
+        self.size += size;
+        let crc64nvme = part.crc64nvme.unwrap_or_default();
+        self.crc64nvme = checksum_combine(CrcAlgorithm::Crc64Nvme, self.crc64nvme, crc64nvme, size);
+        self.crc32c = self.crc32c.zip(part.crc32c).map(|(all, part)| join(all, part, CrcAlgorithm::Crc32Iscsi));
+        self.crc32 = self.crc32.zip(part.crc32).map(|(all, part)| join(all, part, CrcAlgorithm::Crc32IsoHdlc));
+    }
+}
+
+/// A SHA-256 that is under way, as text.
+mod midstate {
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+    use sha2::digest::common::hazmat::{SerializableState as _, SerializedState};
+
+    pub(super) fn serialize<S: Serializer>(hasher: &Option<sha2::Sha256>, serializer: S) -> Result<S::Ok, S::Error> {
+        hasher.as_ref().map(|hasher| hex::encode(hasher.serialize())).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<sha2::Sha256>, D::Error> {
+        let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+        let mut state = SerializedState::<sha2::Sha256>::default();
+        hex::decode_to_slice(text, &mut state).map_err(D::Error::custom)?;
+        let hasher = sha2::Sha256::deserialize(&state).map_err(|_| D::Error::custom("not a state of SHA-256"))?;
+        Ok(Some(hasher))
+    }
+}
+
+fn lower_half(crc: crc_fast::Digest) -> u32 {
+    truncated(crc.finalize())
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "the upper half of a 32-bit checksum is zero")]
+fn truncated(crc: u64) -> u32 {
+    crc as u32
+}
+
+/// The CRC-32C (Castagnoli) of a content in pieces.
+pub(crate) fn crc32c<T: AsRef<[u8]>>(pieces: impl IntoIterator<Item = T>) -> u32 {
+    let mut crc = crc_fast::Digest::new(CrcAlgorithm::Crc32Iscsi);
+    pieces.into_iter().for_each(|piece| crc.update(piece.as_ref()));
+    lower_half(crc)
 }
 
 /// The CRC-64/NVME of a content.
@@ -127,46 +256,79 @@ pub(crate) fn crc64nvme(content: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Digests, Hashing, Wanted, composite, crc32c, crc64nvme};
-    use crate::{Sha256, StoredChecksum};
+    use proptest::prelude::*;
+
+    use super::{Digests, Hashing, Wanted, Whole, composite, crc32c, crc64nvme, joined_crc64nvme};
+    use crate::{Checksum, ChecksumAlgorithm, Sha256};
+
+    const ALL: Wanted = Wanted { sha256: true, part_sha256: true, crc32c: true, crc32: true };
 
     fn digests(parts: &[&[u8]], wanted: Wanted) -> Digests {
         let mut hashing = Hashing::new(parts.len(), wanted);
+        let mut last = Digests::default();
         for part in parts {
             hashing.update(part);
-            hashing.end_part();
+            last = hashing.end_part();
         }
-        hashing.finish()
+        hashing.finish(&last)
     }
 
     #[test]
     fn the_checksums_have_their_check_values() {
-        let all = Wanted { crc32c: true, crc64nvme: true };
-        for parts in [vec![&b"123456789"[..]], vec![b"1234", b"5", b"6789"]] {
-            let digests = digests(&parts, all);
-            assert_eq!(digests.sha256, Sha256::of(b"123456789"));
-            for (stored, agrees) in [
-                (StoredChecksum::Crc32c(0xE306_9283), true),
-                (StoredChecksum::Crc32c(0xE306_9284), false),
-                (StoredChecksum::Crc64Nvme(0xAE8B_1486_0A79_9888), true),
-                (StoredChecksum::Whole(Sha256::of(b"123456789")), true),
-                (StoredChecksum::Whole(Sha256::of(b"")), false),
+        for parts in [vec![&b"123456789"[..]], vec![b"1234", b"5", b"6789"], vec![b"", b"123456789"]] {
+            let digests = digests(&parts, ALL);
+            assert_eq!(digests.sha256, Some(Sha256::of(b"123456789")));
+            for (checksum, agrees) in [
+                (Checksum::Crc32(0xCBF4_3926), true),
+                (Checksum::Crc32c(0xE306_9283), true),
+                (Checksum::Crc32c(0xE306_9284), false),
+                (Checksum::Crc64Nvme(0xAE8B_1486_0A79_9888), true),
+                (Checksum::Sha256(Sha256::of(b"123456789")), true),
+                (Checksum::Sha256(Sha256::of(b"")), false),
             ] {
-                assert_eq!(digests.agree_with(stored), Some(agrees), "{stored:?}");
+                assert_eq!(digests.agree_with(checksum), Some(agrees), "{checksum:?}");
             }
         }
-        assert_eq!((crc32c(b"123456789"), crc64nvme(b"123456789")), (0xE306_9283, 0xAE8B_1486_0A79_9888));
+        assert_eq!((crc32c([b"1234", b"5678"]), crc64nvme(b"123456789")), (0x6087_809A, 0xAE8B_1486_0A79_9888));
     }
 
     #[test]
-    fn a_composite_is_compared_over_the_same_parts_only() {
+    fn what_was_not_wanted_is_not_known() {
         let digests = digests(&[b"a", b"b"], Wanted::default());
-        let sha256 = composite(&[Sha256::of(b"a"), Sha256::of(b"b")]);
-        let stored = |sha256, parts| digests.agree_with(StoredChecksum::Composite { sha256, parts });
-        assert_eq!(stored(sha256, 2), Some(true));
-        assert_eq!(stored(Sha256::of(b"ab"), 2), Some(false));
-        assert_eq!(stored(sha256, 3), None);
-        assert_eq!(digests.agree_with(StoredChecksum::Crc32c(0)), None);
-        assert_eq!(Digests::of(sha256).agree_with(StoredChecksum::Composite { sha256, parts: 1 }), None);
+        assert_eq!(digests.agree_with(Checksum::Crc32c(0)), None);
+        assert_eq!(digests.sha256, None);
+        assert_eq!(digests.strongest(), Some(Checksum::Crc64Nvme(crc64nvme(b"ab"))));
+        assert_eq!(digests.checksum(ChecksumAlgorithm::Crc32c), digests.strongest());
+    }
+
+    #[test]
+    fn a_composite_is_that_of_the_parts_digests() {
+        let [a, b] = [b"a", b"b"].map(|part| Sha256::of(part));
+        let both = [a.as_bytes().as_slice(), b.as_bytes()].concat();
+        assert_eq!(composite([a, b].map(Checksum::Sha256)), Some(Sha256::of(&both)));
+        assert_eq!(composite([Checksum::Sha256(a), Checksum::Crc32c(1)]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn parts_do_not_change_the_whole_and_neither_does_a_break(
+            parts in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 1..6),
+            stop in any::<prop::sample::Index>(),
+        ) {
+            let whole = parts.concat();
+            let (mut hashing, mut last) = (Hashing::new(2, ALL), Digests::default());
+            for (index, part) in parts.iter().enumerate() {
+                if index == stop.index(parts.len()) {
+                    let kept = serde_json::to_string(hashing.so_far()).unwrap();
+                    hashing = Hashing::resume(serde_json::from_str::<Whole>(&kept).unwrap(), ALL).unwrap();
+                }
+                hashing.update(part);
+                last = hashing.end_part();
+            }
+            prop_assert_eq!(hashing.so_far().size, whole.len() as u64);
+            prop_assert_eq!(hashing.finish(&last), digests(&[&whole], ALL));
+            let joined = parts.iter().map(|part| (Checksum::Crc64Nvme(crc64nvme(part)), part.len() as u64));
+            prop_assert_eq!(joined_crc64nvme(joined), Some(crc64nvme(&whole)));
+        }
     }
 }

@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures::future::{join, join_all};
-use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::sync::mpsc::{self, Sender};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
-use crate::cancel::cancellable;
-use crate::content::{Digests, Hashing, Wanted};
+use crate::content::{Digests, Hashing, Wanted, Whole};
+use crate::http::Chunks;
+use crate::journal::{Journal, Journals, SourceVersion};
 use crate::reader::{ChunkReader, Parts};
 use crate::verify::{Expected, prove_written};
-use crate::{Attributes, ObjectStore, Proof, Sha256, StoreError, StoreErrorKind, TransferLimits, Written};
+use crate::writer::{Sent, Writer};
+use crate::{Attributes, Checksum, ObjectStore, Sha256, StoreError, StoreErrorKind, TransferLimits};
 
 /// How a copy is proven to be one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -30,10 +30,12 @@ pub enum Verification {
 pub(crate) struct Destination {
     pub(crate) store: Arc<dyn ObjectStore>,
     pub(crate) key: String,
+    /// Where it is noted how far a large object has come; nowhere, for one that is never taken up again.
+    pub(crate) journals: Option<Arc<Journals>>,
 }
 
 impl Destination {
-    fn failed(&self, detail: &str) -> StoreError {
+    pub(crate) fn failed(&self, detail: &str) -> StoreError {
         self.store.place().error(StoreErrorKind::Cancelled, format!("write {:?}", self.key), detail)
     }
 }
@@ -43,6 +45,8 @@ impl Destination {
 pub(crate) struct Transfer {
     pub(crate) limits: TransferLimits,
     pub(crate) verification: Verification,
+    /// Whether the SHA-256 of every object is wanted.
+    pub(crate) sha256: bool,
     pub(crate) cancel: CancellationToken,
     memory: Arc<Semaphore>,
     large: Semaphore,
@@ -55,7 +59,12 @@ impl Transfer {
     pub(crate) fn new(limits: TransferLimits, verification: Verification, cancel: CancellationToken) -> Self {
         let memory = Arc::new(Semaphore::new(blocks(limits.memory) as usize));
         let large = Semaphore::new(limits.large_objects.max(1));
-        Self { limits, verification, cancel, memory, large }
+        Self { limits, verification, sha256: false, cancel, memory, large }
+    }
+
+    /// For those who name contents by their SHA-256.
+    pub(crate) fn with_sha256(self) -> Self {
+        Self { sha256: true, ..self }
     }
 
     /// Waits until an object of this size may begin; held until it has ended.
@@ -75,176 +84,161 @@ fn blocks(bytes: u64) -> u32 {
     u32::try_from(bytes.div_ceil(BLOCK)).unwrap_or(u32::MAX >> 3).clamp(1, u32::MAX >> 3)
 }
 
+/// What is copied.
+pub(crate) struct Content<'a> {
+    pub(crate) size: u64,
+    pub(crate) attributes: &'a Attributes,
+    /// What its store keeps of the whole content.
+    pub(crate) announced: Option<Checksum>,
+    /// What names it, where a later pass could go on with it.
+    pub(crate) version: Option<&'a SourceVersion>,
+}
+
+/// Where a copy begins: at the start, or after parts that earlier passes have brought to every destination.
+pub(crate) struct Start {
+    /// How far each destination is, in their order.
+    pub(crate) journals: Vec<Option<Journal>>,
+    /// The digests of the parts that all of them have.
+    pub(crate) whole: Option<Whole>,
+}
+
+impl Start {
+    pub(crate) fn afresh(destinations: usize) -> Self {
+        Self { journals: vec![None; destinations], whole: None }
+    }
+
+    /// Bytes that are not read again.
+    pub(crate) fn offset(&self) -> u64 {
+        self.whole.as_ref().map_or(0, |whole| whole.size)
+    }
+
+    /// Parts that are not read again.
+    fn parts(&self) -> usize {
+        let done = |journal: &Option<Journal>| journal.as_ref().map_or(0, |journal| journal.parts.len());
+        self.journals.iter().map(done).min().unwrap_or_default()
+    }
+}
+
 /// A part on its way. Its memory is given back when the last target is done with it.
 #[derive(Clone)]
-struct Part {
-    number: u32,
-    bytes: Bytes,
-    sha256: Sha256,
-    room: Arc<Option<OwnedSemaphorePermit>>,
+pub(crate) struct Part {
+    /// From 1.
+    pub(crate) number: usize,
+    pub(crate) chunks: Chunks,
+    pub(crate) digests: Digests,
+    /// The digests of all up to it.
+    pub(crate) whole: Arc<Whole>,
+    pub(crate) room: Arc<Option<OwnedSemaphorePermit>>,
 }
 
 /// A copy that was proven.
 pub(crate) struct Proven {
-    pub(crate) sha256: Sha256,
+    /// Where it was wanted.
+    pub(crate) sha256: Option<Sha256>,
     pub(crate) etag: String,
     /// When the store says that it was written, in seconds since the Unix epoch.
     pub(crate) modified: i64,
 }
 
-/// Copies what `reader` gives (exactly `size` bytes) to every destination. A slow destination slows the reading; a failing
-/// one fails alone. A failing reader fails all, and nothing is left of the unfinished copies.
+/// Copies what `reader` gives (from where it starts to the end of `content`) to every destination. A slow destination slows the
+/// reading; a failing one fails alone. A failing reader fails all. Of unfinished copies nothing is left but what a journal names.
 pub(crate) async fn fan_out<R: ChunkReader>(
     reader: &mut R,
-    size: u64,
-    attributes: &Attributes,
+    content: &Content<'_>,
     destinations: &[Destination],
+    start: Start,
     transfer: &Transfer,
     sent: impl Fn(usize, u64) + Sync,
 ) -> Result<Vec<Result<Proven, StoreError>>, R::Error> {
-    let sizes = transfer.limits.parts_of(size);
-    let (senders, receivers): (Vec<_>, Vec<_>) = destinations.iter().map(|_| mpsc::channel(1)).unzip();
-    let writers = destinations.iter().zip(receivers).enumerate().map(|(index, (destination, parts))| {
-        let writer = Writer { destination, attributes, transfer, count: sizes.len() };
+    let sizes = transfer.limits.parts_of(content.size);
+    let first = start.parts();
+    let Start { journals, whole } = start;
+    // Begun before anything is read: what a store checks may turn out only now.
+    let begin = destinations.iter().zip(journals);
+    let begin = begin.map(|(destination, journal)| Writer::begin(destination, content, journal, &sizes, transfer));
+    let writers = join_all(begin).await;
+    let wanted = wanted(&writers, content, transfer);
+    let hashing = whole.and_then(|whole| Hashing::resume(whole, wanted));
+    let hashing = hashing.unwrap_or_else(|| Hashing::new(sizes.len(), wanted));
+
+    let (mut lanes, mut writes) = (Vec::new(), Vec::new());
+    for (index, writer) in writers.into_iter().enumerate() {
         let sent = &sent;
-        async move { writer.write(parts, |bytes| sent(index, bytes)).await }
-    });
-    let wanted = Wanted {
-        crc32c: destinations.iter().any(|destination| destination.store.proof() == Proof::Crc32c),
-        ..Wanted::default()
-    };
-    let (read, written) = join(read_parts(reader, &sizes, senders, wanted, transfer), join_all(writers)).await;
+        let (lane, parts) = mpsc::channel(1);
+        if let Ok(writer) = &writer {
+            lanes.push(Lane { lane, has: writer.has() });
+        }
+        writes.push(async move { writer?.write(parts, |bytes| sent(index, bytes)).await });
+    }
+    let reading = read_parts(reader, &sizes, first, lanes, hashing, transfer);
+    let (read, written) = join(reading, join_all(writes)).await;
     let Some(digests) = read? else {
         let gave_up = |destination: &Destination| destination.failed("every target failed");
         let outcomes = destinations.iter().zip(written);
         return Ok(outcomes.map(|(to, written)| written.and_then(|_| Err(gave_up(to)))).collect());
     };
-    let expected = Expected { size, digests };
-    let proofs = destinations.iter().zip(written).map(|(destination, written)| {
-        let expected = &expected;
-        async move {
-            let Destination { store, key } = destination;
-            let (etag, modified) =
-                prove_written(store, key, written?, expected, transfer.verification, &transfer.cancel).await?;
-            Ok(Proven { sha256: expected.digests.sha256, etag, modified })
-        }
+    let proofs = destinations.iter().zip(written).map(|(destination, written)| async move {
+        let Sent { written, composite } = written?;
+        let expected = Expected { size: content.size, digests, composite };
+        let Destination { store, key, .. } = destination;
+        let (etag, modified) =
+            prove_written(store, key, written, &expected, transfer.verification, &transfer.cancel).await?;
+        Ok(Proven { sha256: digests.sha256, etag, modified })
     });
     Ok(join_all(proofs).await)
 }
 
-/// Reads all parts and hands each to every target that still takes them: their digests, or nothing when no target takes any
-/// more.
+fn wanted(writers: &[Result<Writer<'_>, StoreError>], content: &Content<'_>, transfer: &Transfer) -> Wanted {
+    let wanted = Wanted { sha256: transfer.sha256, ..Wanted::default() }.to_compare_with(content.announced);
+    writers.iter().flatten().fold(wanted, |wanted, writer| wanted.to_send(writer.algorithm()))
+}
+
+/// The way to one destination.
+struct Lane {
+    lane: Sender<Part>,
+    /// Parts from the first on that it has already.
+    has: usize,
+}
+
+/// Reads all parts after the first `done`, and hands each to every target that still takes them: the digests of all, or nothing
+/// when no target takes any more.
 async fn read_parts<R: ChunkReader>(
     reader: &mut R,
     sizes: &[u64],
-    senders: Vec<Sender<Part>>,
-    wanted: Wanted,
+    done: usize,
+    lanes: Vec<Lane>,
+    mut hashing: Hashing,
     transfer: &Transfer,
 ) -> Result<Option<Digests>, R::Error> {
-    let mut hashing = Hashing::new(sizes.len(), wanted.by(reader.announced()));
+    if lanes.is_empty() {
+        return Ok(None);
+    }
     let mut parts = Parts::new(reader);
-    let (last, others) = sizes.split_last().unwrap_or((&0, &[]));
-    for (number, size) in (1..).zip(others) {
+    for (number, size) in (1..).zip(sizes).skip(done) {
         let room = Arc::new(transfer.room(*size).await);
-        let bytes = parts.next(*size, |chunk| hashing.update(chunk)).await?;
-        let part = Part { number, bytes, sha256: hashing.end_part(), room };
-        if !deliver(&senders, &part).await {
+        let chunks = parts.next(*size, |chunk| hashing.update(chunk)).await?;
+        let digests = hashing.end_part();
+        let part = Part { number, chunks, digests, whole: Arc::new(hashing.so_far().clone()), room };
+        if number < sizes.len() {
+            if deliver(&lanes, &part).await {
+                continue;
+            }
             return Ok(None);
         }
+        // Nobody may complete an object before its source has confirmed all of it.
+        parts.end().await?;
+        let digests = hashing.finish(&digests);
+        reader.confirm(&digests)?;
+        return Ok(deliver(&lanes, &part).await.then_some(digests));
     }
-    let room = Arc::new(transfer.room(*last).await);
-    let bytes = parts.next(*last, |chunk| hashing.update(chunk)).await?;
-    // Nobody may complete an object before its source has confirmed all of it.
-    parts.end().await?;
-    let sha256 = hashing.end_part();
-    let digests = hashing.finish();
-    reader.confirm(&digests)?;
-    let number = u32::try_from(sizes.len()).unwrap_or(u32::MAX);
-    let delivered = deliver(&senders, &Part { number, bytes, sha256, room }).await;
-    Ok(delivered.then_some(digests))
+    // An object has at least one part, and a start never has all of them.
+    Ok(None)
 }
 
-/// Hands a part to every target; whether any took it.
-async fn deliver(senders: &[Sender<Part>], part: &Part) -> bool {
-    join_all(senders.iter().map(|sender| sender.send(part.clone()))).await.iter().any(Result::is_ok)
-}
-
-struct Writer<'a> {
-    destination: &'a Destination,
-    attributes: &'a Attributes,
-    transfer: &'a Transfer,
-    count: usize,
-}
-
-impl Writer<'_> {
-    /// What the store said of the object; nothing when that answer was lost.
-    async fn write(&self, mut parts: Receiver<Part>, sent: impl Fn(u64) + Sync) -> Result<Option<Written>, StoreError> {
-        if self.count > 1 {
-            return self.write_parts(parts, sent).await;
-        }
-        let Destination { store, key } = self.destination;
-        let part = parts.recv().await;
-        let Part { bytes, sha256, room, .. } = part.ok_or_else(|| self.destination.failed("its source failed"))?;
-        let size = bytes.len() as u64;
-        let request = store.put(key, self.attributes, bytes, sha256);
-        let written = cancellable(&self.transfer.cancel, store.place(), request).await?;
-        drop(room);
-        sent(size);
-        Ok(Some(written))
-    }
-
-    async fn write_parts(
-        &self,
-        parts: Receiver<Part>,
-        sent: impl Fn(u64) + Sync,
-    ) -> Result<Option<Written>, StoreError> {
-        let Destination { store, key } = self.destination;
-        let request = store.create_multipart(key, self.attributes);
-        let upload = cancellable(&self.transfer.cancel, store.place(), request).await?;
-        let outcome = self.send_and_complete(&upload, parts, sent).await;
-        if outcome.is_err()
-            && let Err(error) = store.abort_multipart(key, &upload).await
-        {
-            tracing::warn!(%error, "parts of an unfinished upload may be left; a lifecycle rule of the bucket removes them");
-        }
-        // What an earlier pass that was killed has begun, or this one, when the answer to that was lost.
-        if let Err(error) = store.abort_leftovers(key).await {
-            tracing::debug!(%error, "uploads that nobody will end may be left");
-        }
-        outcome
-    }
-
-    async fn send_and_complete(
-        &self,
-        upload: &str,
-        mut parts: Receiver<Part>,
-        sent: impl Fn(u64) + Sync,
-    ) -> Result<Option<Written>, StoreError> {
-        let Destination { store, key } = self.destination;
-        let cancel = &self.transfer.cancel;
-        let sent = &sent;
-        let mut done: Vec<_> = stream::poll_fn(|context| parts.poll_recv(context))
-            .map(|Part { number, bytes, sha256, room }| async move {
-                let size = bytes.len() as u64;
-                let request = store.put_part(key, upload, number, bytes, sha256);
-                let etag = cancellable(cancel, store.place(), request).await?;
-                // Named, so that it is held until here.
-                drop(room);
-                sent(size);
-                Ok::<_, StoreError>((number, etag, sha256))
-            })
-            .buffer_unordered(self.transfer.limits.parts.max(1))
-            .try_collect()
-            .await?;
-        if done.len() < self.count {
-            return Err(self.destination.failed("its source failed"));
-        }
-        done.sort_unstable_by_key(|(number, ..)| *number);
-        let done: Vec<_> = done.into_iter().map(|(_, etag, sha256)| (etag, sha256)).collect();
-        match cancellable(cancel, store.place(), store.complete_multipart(key, upload, &done)).await {
-            // The first answer was lost and the upload is complete already. The proof that follows tells.
-            Err(error) if error.kind == StoreErrorKind::NotFound => Ok(None),
-            other => other.map(Some),
-        }
-    }
+/// Hands a part to every target that does not have it; whether any still takes parts.
+async fn deliver(lanes: &[Lane], part: &Part) -> bool {
+    let deliveries = lanes.iter().map(|Lane { lane, has }| async move {
+        if part.number <= *has { !lane.is_closed() } else { lane.send(part.clone()).await.is_ok() }
+    });
+    join_all(deliveries).await.contains(&true)
 }

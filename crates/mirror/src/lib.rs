@@ -13,6 +13,7 @@ mod attributes;
 mod azure;
 mod cancel;
 mod checkpoint;
+mod checksum;
 mod connect_options;
 mod content;
 mod copy;
@@ -23,13 +24,16 @@ mod fetch;
 mod filter;
 mod gcs;
 mod http;
+mod journal;
 mod layout;
+mod ledger;
 mod local;
 mod location;
 mod manifest;
 mod mirror;
 mod overlap;
 mod part;
+mod payload;
 mod plan;
 mod probe;
 mod publish;
@@ -42,11 +46,13 @@ mod sync;
 mod upload;
 mod upload_id;
 mod verify;
+mod writer;
 mod xml;
 
 pub use access::StoreAccess;
 pub use attributes::Attributes;
 pub use azure::AzureStore;
+pub use checksum::{Checksum, ChecksumAlgorithm, StoredChecksum};
 pub use connect_options::ConnectOptions;
 pub use digest::{InvalidDigest, ManifestDigest, Sha256};
 pub use error::{RetryClass, StoreError, StoreErrorKind};
@@ -63,13 +69,14 @@ pub use mirror::{
     TargetOutcome, mirror,
 };
 pub use part::TransferLimits;
+pub use payload::Payload;
 pub use plan::{CopyPlan, ObjectCopy, TargetView, plan_copies};
 pub use retry::RetryPolicy;
 pub use s3::S3Store;
 pub use state::{State, StateEntry};
 pub use store::{
-    Body, Capabilities, ChecksumAlgorithm, ListPage, Md5, ObjectHead, ObjectStore, ObjectSummary, Place, Proof,
-    StoredChecksum, Written, list,
+    Body, Capabilities, ListPage, Md5, ObjectHead, ObjectStore, ObjectSummary, Place, Proof, UploadedPart, Written,
+    list,
 };
 pub use sync::{
     Bounds, Deletion, MostDeleted, SyncEvent, SyncOptions, SyncProgress, SyncReport, SyncTarget, TargetError, sync,

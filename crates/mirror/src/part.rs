@@ -20,15 +20,18 @@ pub struct TransferLimits {
     pub large_objects: usize,
     /// Parts of one object in flight at once to each target (default 4).
     pub parts: usize,
-    /// Bytes of content held in memory (default 256 MiB).
+    /// Bytes of content held in memory (default 80 MiB).
     pub memory: u64,
     /// Objects up to this size go in one request, larger ones in parts of it (default 8 MiB, at least 5 MiB).
     pub part_size: u64,
+    /// Bytes of an object in parts between two notes of how far it has come, kept at the target (default 64 MiB): what a pass
+    /// that was killed may have to send again.
+    pub noted_every: u64,
 }
 
 impl Default for TransferLimits {
     fn default() -> Self {
-        Self { objects: 32, large_objects: 4, parts: 4, memory: 256 * MIB, part_size: 8 * MIB }
+        Self { objects: 32, large_objects: 4, parts: 4, memory: 80 * MIB, part_size: 8 * MIB, noted_every: 64 * MIB }
     }
 }
 

@@ -59,7 +59,7 @@ fn settled<'a>(object: &ObjectSummary, target: &'a TargetView) -> Option<&'a Sta
     let same_source =
         entry.size == object.size && entry.source_etag == object.etag && entry.source_modified == object.modified;
     let same_target = entry.size == *size && entry.target_etag == *etag;
-    (same_source && same_target).then_some(entry)
+    (same_source && same_target && entry.sha256.is_some()).then_some(entry)
 }
 
 #[cfg(test)]
@@ -76,7 +76,7 @@ mod tests {
     fn settled(key: &str) -> TargetView {
         let entry = StateEntry {
             size: 3,
-            sha256: Sha256::of(b"abc"),
+            sha256: Some(Sha256::of(b"abc")),
             source_etag: "s1".to_owned(),
             source_modified: 100,
             target_etag: "t1".to_owned(),
@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn any_difference_is_copied() {
         type Change = fn(&mut ObjectSummary, &mut TargetView);
-        let changes: [(&str, Change); 7] = [
+        let changes: [(&str, Change); 8] = [
             ("source size", |object, _| object.size = 4),
             ("source ETag", |object, _| object.etag = "s2".to_owned()),
             ("source modification", |object, _| object.modified = 101),
@@ -111,6 +111,7 @@ mod tests {
             ("target size", |_, target| target.listing.get_mut("k").unwrap().0 = 4),
             ("target ETag", |_, target| target.listing.get_mut("k").unwrap().1 = "t2".to_owned()),
             ("state lost", |_, target| target.state.entries.clear()),
+            ("content not known", |_, target| target.state.entries.get_mut("k").unwrap().sha256 = None),
         ];
         for (what, change) in changes {
             let plan = plan_one(change);

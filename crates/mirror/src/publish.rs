@@ -5,9 +5,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::content::{Hashing, Wanted};
 use crate::layout::{KEPT_MANIFESTS, manifest_of_key};
-use crate::reader::{ChunkReader as _, ObjectReader, Parts};
+use crate::reader::{ChunkReader as _, ObjectReader};
 use crate::{
-    Attributes, DatasetName, Manifest, ManifestDigest, Replica, Sha256, State, StoreError, StoreErrorKind, list,
+    Attributes, DatasetName, Manifest, ManifestDigest, Payload, Replica, State, StoreError, StoreErrorKind, list,
     manifest_key,
 };
 
@@ -25,19 +25,20 @@ pub(crate) async fn read_document(
 ) -> Result<Vec<u8>, StoreError> {
     let mut reader = ObjectReader::open(replica.store.clone(), key.to_owned(), 0, None, cancel.clone()).await?;
     let size = reader.head().size;
-    let mut hashing = Hashing::new(1, Wanted::default().by(reader.announced()));
-    let mut parts = Parts::new(&mut reader);
-    let bytes = parts.next(size, |chunk| hashing.update(chunk)).await?;
-    parts.end().await?;
-    hashing.end_part();
-    reader.confirm(&hashing.finish())?;
-    Ok(bytes.into())
+    let mut hashing = Hashing::new(1, Wanted::default().to_compare_with(reader.announced()));
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
+    while let Some(chunk) = reader.next_chunk().await? {
+        hashing.update(&chunk);
+        bytes.extend_from_slice(&chunk);
+    }
+    let all = hashing.end_part();
+    reader.confirm(&hashing.finish(&all))?;
+    Ok(bytes)
 }
 
-async fn write_document(replica: &Replica, key: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
+pub(crate) async fn write_document(replica: &Replica, key: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
     let attributes = Attributes { content_type: Some("application/jsonl".to_owned()), ..Attributes::default() };
-    let sha256 = Sha256::of(&bytes);
-    replica.store.put(key, &attributes, bytes.into(), sha256).await.map(|_| ())
+    replica.store.put(key, &attributes, Payload::of(bytes)).await.map(|_| ())
 }
 
 /// A target's memory as it lies in its bucket.

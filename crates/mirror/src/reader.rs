@@ -1,12 +1,13 @@
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::cancel::cancellable;
-use crate::content::Digests;
-use crate::{Body, ObjectHead, ObjectStore, Sha256, StoreError, StoreErrorKind, StoredChecksum};
+use crate::content::{Digests, Hashing, Wanted};
+use crate::http::Chunks;
+use crate::{Body, Checksum, ObjectHead, ObjectStore, StoreError, StoreErrorKind};
 
 /// How often in a row a body may break without giving a byte before the object fails. Opening it again waits by itself.
 const MOST_BREAKS: u32 = 3;
@@ -18,7 +19,7 @@ pub(crate) trait ChunkReader: Send {
     fn next_chunk(&mut self) -> impl Future<Output = Result<Option<Bytes>, Self::Error>> + Send;
 
     /// What its store keeps of the whole content, where it told that.
-    fn announced(&self) -> Option<StoredChecksum> {
+    fn announced(&self) -> Option<Checksum> {
         None
     }
 
@@ -89,12 +90,12 @@ impl ObjectReader {
 impl ChunkReader for ObjectReader {
     type Error = StoreError;
 
-    fn announced(&self) -> Option<StoredChecksum> {
-        self.head.checksum
+    fn announced(&self) -> Option<Checksum> {
+        self.head.whole_checksum()
     }
 
     fn confirm(&self, read: &Digests) -> Result<(), StoreError> {
-        match self.head.checksum.and_then(|stored| read.agree_with(stored)) {
+        match self.announced().and_then(|stored| read.agree_with(stored)) {
             Some(false) => Err(self.error(StoreErrorKind::Corrupt, "its checksum is that of another content")),
             Some(true) | None => Ok(()),
         }
@@ -136,22 +137,23 @@ impl<'a, R: ChunkReader> Parts<'a, R> {
         Self { reader, rest: Bytes::new() }
     }
 
-    /// The next `size` bytes, each chunk shown to `seen` as it comes.
-    pub(crate) async fn next(&mut self, size: u64, mut seen: impl FnMut(&[u8]) + Send) -> Result<Bytes, R::Error> {
-        let size = usize::try_from(size).unwrap_or(usize::MAX);
-        let mut part = BytesMut::with_capacity(size);
-        while part.len() < size {
+    /// The next `size` bytes in the pieces in which they come, each shown to `seen`.
+    pub(crate) async fn next(&mut self, size: u64, mut seen: impl FnMut(&[u8]) + Send) -> Result<Chunks, R::Error> {
+        let mut left = usize::try_from(size).unwrap_or(usize::MAX);
+        let mut part = Chunks::default();
+        while left > 0 {
             if self.rest.is_empty() {
                 match self.reader.next_chunk().await? {
                     Some(chunk) => self.rest = chunk,
                     None => break,
                 }
             }
-            let chunk = self.rest.split_to(self.rest.len().min(size - part.len()));
+            let chunk = self.rest.split_to(self.rest.len().min(left));
             seen(&chunk);
-            part.extend_from_slice(&chunk);
+            left -= chunk.len();
+            part.push(chunk);
         }
-        Ok(part.freeze())
+        Ok(part)
     }
 
     /// Makes sure that nothing follows: only then has the reader confirmed all it gave.
@@ -161,11 +163,15 @@ impl<'a, R: ChunkReader> Parts<'a, R> {
     }
 }
 
-/// The digest of all that a reader gives.
-pub(crate) async fn digest_of<R: ChunkReader>(reader: &mut R) -> Result<Sha256, R::Error> {
-    let mut hasher = <sha2::Sha256 as sha2::Digest>::new();
+/// The digests of all that a reader gives, with those it takes to compare them with a checksum.
+pub(crate) async fn digests_of<R: ChunkReader>(
+    reader: &mut R,
+    compared: Option<Checksum>,
+) -> Result<Digests, R::Error> {
+    let mut hashing = Hashing::new(1, Wanted::default().to_compare_with(compared));
     while let Some(chunk) = reader.next_chunk().await? {
-        sha2::Digest::update(&mut hasher, &chunk);
+        hashing.update(&chunk);
     }
-    Ok(Sha256::finish(hasher))
+    let all = hashing.end_part();
+    Ok(hashing.finish(&all))
 }

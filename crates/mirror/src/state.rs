@@ -9,8 +9,9 @@ use crate::Sha256;
 pub struct StateEntry {
     /// Bytes.
     pub size: u64,
-    /// The digest of the content.
-    pub sha256: Sha256,
+    /// The digest of the content, where a manifest names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<Sha256>,
     /// The source's ETag at the copy.
     pub source_etag: String,
     /// The source's last modification at the copy, in seconds since the Unix epoch.
@@ -75,7 +76,7 @@ mod tests {
     fn reads_back_only_what_it_wrote_for_this_source() {
         let entry = StateEntry {
             size: 1,
-            sha256: Sha256::of(b"x"),
+            sha256: Some(Sha256::of(b"x")),
             source_etag: "e".into(),
             source_modified: 7,
             target_etag: "f".into(),

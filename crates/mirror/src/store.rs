@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::stream::{self, BoxStream, Stream};
 use serde::{Deserialize, Serialize};
 
-use crate::{Attributes, Sha256, StoreError, StoreErrorKind};
+use crate::{Attributes, Checksum, ChecksumAlgorithm, Payload, StoreError, StoreErrorKind, StoredChecksum};
 
 /// The bytes of an object, as they come.
 pub type Body = BoxStream<'static, Result<Bytes, StoreError>>;
@@ -19,10 +19,8 @@ pub trait ObjectStore: Debug + Send + Sync {
     /// What messages call this store, and what tells it from others.
     fn place(&self) -> &Place;
 
-    /// By what it shows that it holds what was written.
-    fn proof(&self) -> Proof {
-        Proof::Sha256
-    }
+    /// By what it shows that it holds what is written. What that is may turn out with the first write, or when an upload begins.
+    fn proof(&self) -> Proof;
 
     /// Whether it keeps [`Attributes`].
     fn keeps_attributes(&self) -> bool {
@@ -38,30 +36,23 @@ pub trait ObjectStore: Debug + Send + Sync {
     /// An object's bytes from `offset` on; with `etag`, only of that version (else [`StoreErrorKind::Changed`]).
     async fn get(&self, key: &str, offset: u64, etag: Option<&str>) -> Result<(ObjectHead, Body), StoreError>;
 
-    /// Writes a whole object with its checksum.
-    async fn put(&self, key: &str, attributes: &Attributes, body: Bytes, sha256: Sha256)
-    -> Result<Written, StoreError>;
+    /// Writes a whole object.
+    async fn put(&self, key: &str, attributes: &Attributes, payload: Payload) -> Result<Written, StoreError>;
 
     /// Opens a multipart upload; gives its id. It must be completed or aborted.
     async fn create_multipart(&self, key: &str, attributes: &Attributes) -> Result<String, StoreError>;
 
-    /// Writes part `number` (from 1) with its checksum; gives the part's ETag.
+    /// Writes part `number` (from 1).
     async fn put_part(
         &self,
         key: &str,
         upload: &str,
         number: u32,
-        body: Bytes,
-        sha256: Sha256,
-    ) -> Result<String, StoreError>;
+        payload: Payload,
+    ) -> Result<UploadedPart, StoreError>;
 
-    /// Makes the object from its parts (ETag and checksum, in order).
-    async fn complete_multipart(
-        &self,
-        key: &str,
-        upload: &str,
-        parts: &[(String, Sha256)],
-    ) -> Result<Written, StoreError>;
+    /// Makes the object from its parts, in order.
+    async fn complete_multipart(&self, key: &str, upload: &str, parts: &[UploadedPart]) -> Result<Written, StoreError>;
 
     /// Throws the parts away.
     async fn abort_multipart(&self, key: &str, upload: &str) -> Result<(), StoreError>;
@@ -162,35 +153,51 @@ pub struct ObjectHead {
     pub checksum: Option<StoredChecksum>,
 }
 
+impl ObjectHead {
+    /// The checksum of the whole content, if the store keeps one. One over parts names no content: others cut it otherwise.
+    pub(crate) fn whole_checksum(&self) -> Option<Checksum> {
+        match self.checksum? {
+            StoredChecksum::Whole(checksum) => Some(checksum),
+            StoredChecksum::Composite { .. } => None,
+        }
+    }
+}
+
 /// By what a store shows that it holds the content it was sent.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Proof {
-    /// By the SHA-256 that it checked on writing and tells afterwards ([`StoredChecksum::Whole`],
-    /// [`StoredChecksum::Composite`]).
-    #[default]
-    Sha256,
-    /// By the CRC-32C of what it holds ([`StoredChecksum::Crc32c`]).
-    Crc32c,
+    /// By a checksum of this kind, which it checked on writing and tells afterwards.
+    Told(ChecksumAlgorithm),
     /// By refusing each request whose content does not fit the checksum sent with it; afterwards it tells none.
     Transit,
 }
 
-/// A checksum that a store keeps for an object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StoredChecksum {
-    /// The SHA-256 of the whole content.
-    Whole(Sha256),
-    /// The CRC-32C of the whole content.
-    Crc32c(u32),
-    /// The CRC-64/NVME of the whole content.
-    Crc64Nvme(u64),
-    /// The SHA-256 of the digests of the parts, one after another: what S3 keeps for a multipart upload.
-    Composite {
-        /// The digest of the digests.
-        sha256: Sha256,
-        /// How many parts.
-        parts: u32,
-    },
+impl Proof {
+    /// The checksum to send with a content.
+    #[must_use]
+    pub fn algorithm(self) -> ChecksumAlgorithm {
+        match self {
+            Self::Told(algorithm) => algorithm,
+            Self::Transit => ChecksumAlgorithm::Crc64Nvme,
+        }
+    }
+}
+
+/// A part of a multipart upload that its store has taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UploadedPart {
+    /// What names this part's content in its store, such as an ETag.
+    pub etag: String,
+    /// Bytes.
+    pub size: u64,
+    /// The checksum that was sent with them.
+    pub checksum: Checksum,
+}
+
+impl UploadedPart {
+    pub(crate) fn new(etag: String, payload: &Payload) -> Self {
+        Self { etag, size: payload.size(), checksum: payload.checksum() }
+    }
 }
 
 /// What a bucket can do.
@@ -204,20 +211,6 @@ pub struct Capabilities {
     pub checksums: Vec<ChecksumAlgorithm>,
     /// Overwritten objects are kept as versions. `None` when the credentials may not ask.
     pub versioning: Option<bool>,
-}
-
-/// A checksum a store may compute itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ChecksumAlgorithm {
-    /// SHA-256.
-    #[serde(rename = "SHA256")]
-    Sha256,
-    /// CRC-32C (Castagnoli).
-    #[serde(rename = "CRC32C")]
-    Crc32c,
-    /// CRC-64/NVME.
-    #[serde(rename = "CRC64NVME")]
-    Crc64Nvme,
 }
 
 /// Streams every object whose key starts with `prefix`. Ends only where the store said so: a failed page is an error item.

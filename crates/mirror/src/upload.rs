@@ -7,7 +7,7 @@ use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
 use tokio_util::sync::CancellationToken;
 
-use crate::fan_out::{Destination, Proven, Transfer, fan_out};
+use crate::fan_out::{Content, Destination, Proven, Start, Transfer, fan_out};
 use crate::reader::ChunkReader;
 use crate::{Attributes, ObjectStore, RetryClass, Sha256, StoreError, StoreErrorKind, TransferLimits, Verification};
 
@@ -71,13 +71,14 @@ pub async fn upload(
 ) -> Result<UploadOutcome, UploadError> {
     let mut reader = FileReader::open(file).await?;
     let size = reader.left;
-    let destination = Destination { store: store.clone(), key: key.to_owned() };
-    let transfer = Transfer::new(limits, Verification::Checksum, cancel.clone());
+    let destination = Destination { store: store.clone(), key: key.to_owned(), journals: None };
+    let transfer = Transfer::new(limits, Verification::Checksum, cancel.clone()).with_sha256();
     let sent = |_, bytes| sent(bytes);
-    let copies = fan_out(&mut reader, size, &Attributes::default(), &[destination], &transfer, sent).await?;
+    let content = Content { size, attributes: &Attributes::default(), announced: None, version: None };
+    let copies = fan_out(&mut reader, &content, &[destination], Start::afresh(1), &transfer, sent).await?;
     let nothing = || store.place().error(StoreErrorKind::Protocol, format!("write {key:?}"), "nothing was written");
     let Proven { sha256, etag, .. } = copies.into_iter().next().unwrap_or_else(|| Err(nothing()))?;
-    Ok(UploadOutcome { size, sha256, etag })
+    Ok(UploadOutcome { size, sha256: sha256.ok_or_else(nothing)?, etag })
 }
 
 struct FileReader {

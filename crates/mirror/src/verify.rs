@@ -5,15 +5,31 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cancel::cancellable;
 use crate::content::Digests;
-use crate::reader::{ObjectReader, digest_of};
+use crate::reader::{ObjectReader, digests_of};
 use crate::{
-    Manifest, ManifestEntry, ObjectHead, ObjectStore, Proof, Replica, StoreError, StoreErrorKind, Verification, Written,
+    Manifest, ManifestEntry, ObjectHead, ObjectStore, Proof, Replica, Sha256, StoreError, StoreErrorKind,
+    StoredChecksum, Verification, Written,
 };
 
 /// What a copy must be.
 pub(crate) struct Expected {
     pub(crate) size: u64,
     pub(crate) digests: Digests,
+    /// What a store that keeps the checksums of parts says of it: the digest of theirs, and their number.
+    pub(crate) composite: Option<(Sha256, usize)>,
+}
+
+impl Expected {
+    /// Whether a store's checksum is that of this content; `None` when what is known of both cannot be compared.
+    fn agrees_with(&self, stored: StoredChecksum) -> Option<bool> {
+        match stored {
+            StoredChecksum::Whole(checksum) => self.digests.agree_with(checksum),
+            StoredChecksum::Composite { sha256, parts } => {
+                let (own, _) = self.composite.filter(|(_, own)| *own == parts as usize)?;
+                Some(own == sha256)
+            }
+        }
+    }
 }
 
 /// Proves that an object was written as it should be: by what the store said when it took it, where that is enough. Gives its
@@ -30,7 +46,7 @@ pub(crate) async fn prove_written(
     cancel: &CancellationToken,
 ) -> Result<(String, i64), StoreError> {
     let written = written.unwrap_or_default();
-    let agrees = written.checksum.and_then(|stored| expected.digests.agree_with(stored));
+    let agrees = written.checksum.and_then(|stored| expected.agrees_with(stored));
     if agrees == Some(false) {
         return Err(corrupt(store, key, "the store took another content than was sent"));
     }
@@ -64,7 +80,7 @@ async fn prove(
         return Err(corrupt(store, key, format!("{} bytes instead of {}", head.size, expected.size)));
     }
     if verification == Verification::Checksum {
-        match head.checksum.and_then(|stored| expected.digests.agree_with(stored)) {
+        match head.checksum.and_then(|stored| expected.agrees_with(stored)) {
             Some(true) => return Ok(head),
             Some(false) => return Err(corrupt(store, key, "its checksum is that of another content")),
             None if store.proof() == Proof::Transit && !taken.is_empty() && taken == head.etag => return Ok(head),
@@ -73,8 +89,12 @@ async fn prove(
     }
     let etag = Some(head.etag.as_str());
     let mut reader = ObjectReader::open(store.clone(), key.to_owned(), 0, etag, cancel.clone()).await?;
-    let (stored, wanted) = (digest_of(&mut reader).await?, expected.digests.sha256);
-    if stored == wanted { Ok(head) } else { Err(corrupt(store, key, format!("SHA-256 {stored} instead of {wanted}"))) }
+    let wanted = expected.digests.strongest();
+    let stored = digests_of(&mut reader, wanted).await?;
+    match wanted.map(|wanted| stored.agree_with(wanted)) {
+        Some(Some(true)) => Ok(head),
+        _ => Err(corrupt(store, key, "what was read back is another content")),
+    }
 }
 
 fn corrupt(store: &Arc<dyn ObjectStore>, key: &str, detail: impl Into<String>) -> StoreError {
@@ -123,7 +143,7 @@ async fn check(
     verification: Verification,
     cancel: &CancellationToken,
 ) -> Result<Option<Mismatch>, StoreError> {
-    let expected = Expected { size: entry.size, digests: Digests::of(entry.sha256) };
+    let expected = Expected { size: entry.size, digests: Digests::of(entry.sha256), composite: None };
     match prove(&replica.store, &replica.key(&entry.key), &expected, "", verification, cancel).await {
         Ok(_) => Ok(None),
         Err(error) if error.concerns_whole_bucket() => Err(error),

@@ -9,11 +9,11 @@ use md5::Digest as _;
 use super::AzureStore;
 use super::attributes::{from_headers, to_headers};
 use super::listing::{bare, read_page};
-use crate::http::{header, http_date, query, whole_size};
+use crate::http::{Chunks, header, http_date, query, whole_size};
 use crate::upload_id::UploadId;
 use crate::{
-    Attributes, Body, Capabilities, ListPage, ObjectHead, ObjectStore, Place, Proof, Sha256, StoreError,
-    StoreErrorKind, Written,
+    Attributes, Body, Capabilities, ListPage, ObjectHead, ObjectStore, Payload, Place, Proof, StoreError,
+    StoreErrorKind, UploadedPart, Written,
 };
 
 #[async_trait]
@@ -36,7 +36,7 @@ impl ObjectStore for AzureStore {
             .extend([("prefix", prefix.as_str()), ("marker", &marker)].iter().filter(|(_, text)| !text.is_empty()));
         let url = format!("{}?{}", self.container, query(&parameters));
         let attempt = || async {
-            let answer = self.ask(&action, Request::get(&url), Bytes::new()).await?;
+            let answer = self.ask(&action, Request::get(&url), Chunks::default()).await?;
             read_page(&answer.body, &self.location.prefix).map_err(|detail| self.protocol(&action, detail))
         };
         self.options.retry.run(attempt).await
@@ -46,7 +46,7 @@ impl ObjectStore for AzureStore {
         let action = format!("look at {key:?}");
         self.check(&action, key)?;
         let attempt = || async {
-            let answer = self.ask(&action, Request::head(self.blob(key, &[])), Bytes::new()).await?;
+            let answer = self.ask(&action, Request::head(self.blob(key, &[])), Chunks::default()).await?;
             head_of(&answer.headers, 0).map_err(|detail| self.protocol(&action, detail))
         };
         self.options.retry.run(attempt).await
@@ -79,13 +79,13 @@ impl ObjectStore for AzureStore {
         Ok((head, self.http.stream(&self.place, key, body)))
     }
 
-    async fn put(&self, key: &str, attributes: &Attributes, body: Bytes, _: Sha256) -> Result<Written, StoreError> {
+    async fn put(&self, key: &str, attributes: &Attributes, payload: Payload) -> Result<Written, StoreError> {
         let action = format!("write {key:?}");
         let attributes = self.attributes(&action, key, attributes)?;
-        let md5 = md5(&body);
+        let md5 = md5(payload.pieces());
         let attempt = || async {
             let request = self.put_blob(key, &md5);
-            let answer = self.ask(&action, with(request, &attributes), body.clone()).await?;
+            let answer = self.ask(&action, with(request, &attributes), payload.clone().into_chunks()).await?;
             written(&answer.headers).map_err(|detail| self.protocol(&action, detail))
         };
         self.options.retry.run(attempt).await
@@ -103,35 +103,32 @@ impl ObjectStore for AzureStore {
         key: &str,
         upload: &str,
         number: u32,
-        body: Bytes,
-        _: Sha256,
-    ) -> Result<String, StoreError> {
+        payload: Payload,
+    ) -> Result<UploadedPart, StoreError> {
         let action = format!("write block {number} of {key:?}");
         let block = block_name(&self.upload(&action, upload)?, number);
-        let md5 = md5(&body);
+        let md5 = md5(payload.pieces());
         let url = self.blob(key, &[("comp", "block"), ("blockid", &block)]);
-        let attempt = || self.ask(&action, Request::put(&url).header("content-md5", &md5), body.clone());
+        let attempt = || {
+            let request = Request::put(&url).header("content-md5", &md5);
+            self.ask(&action, request, payload.clone().into_chunks())
+        };
         self.options.retry.run(attempt).await?;
-        Ok(block)
+        Ok(UploadedPart::new(block, &payload))
     }
 
-    async fn complete_multipart(
-        &self,
-        key: &str,
-        upload: &str,
-        parts: &[(String, Sha256)],
-    ) -> Result<Written, StoreError> {
+    async fn complete_multipart(&self, key: &str, upload: &str, parts: &[UploadedPart]) -> Result<Written, StoreError> {
         let action = format!("complete the upload of {key:?} in blocks");
         let upload = self.upload(&action, upload)?;
         let attributes = self.attributes(&action, key, &upload.attributes)?;
         // `Latest` finds the blocks also when they are committed already and only the answer was lost.
-        let blocks: Vec<_> = parts.iter().map(|(block, _)| format!("<Latest>{block}</Latest>")).collect();
+        let blocks: Vec<_> = parts.iter().map(|part| format!("<Latest>{}</Latest>", part.etag)).collect();
         let blocks = blocks.concat();
         let list = Bytes::from(format!("<?xml version=\"1.0\" encoding=\"utf-8\"?><BlockList>{blocks}</BlockList>"));
-        let (url, md5) = (self.blob(key, &[("comp", "blocklist")]), md5(&list));
+        let (url, md5) = (self.blob(key, &[("comp", "blocklist")]), md5([&list]));
         let attempt = || async {
             let request = Request::put(&url).header("content-md5", &md5);
-            let answer = self.ask(&action, with(request, &attributes), list.clone()).await?;
+            let answer = self.ask(&action, with(request, &attributes), list.clone().into()).await?;
             written(&answer.headers).map_err(|detail| self.protocol(&action, detail))
         };
         self.options.retry.run(attempt).await
@@ -154,7 +151,7 @@ impl ObjectStore for AzureStore {
         // One with snapshots would stay otherwise.
         let attempt = || {
             let request = Request::delete(self.blob(key, &[])).header("x-ms-delete-snapshots", "include");
-            self.ask(&action, request, Bytes::new())
+            self.ask(&action, request, Chunks::default())
         };
         match self.options.retry.run(attempt).await {
             Err(error) if error.kind != StoreErrorKind::NotFound => Err(error),
@@ -197,8 +194,10 @@ fn with(request: Builder, headers: &[(String, String)]) -> Builder {
 }
 
 /// Azure refuses a content that does not fit it, and keeps that of a blob written at once.
-pub(super) fn md5(body: &[u8]) -> String {
-    BASE64.encode(md5::Md5::digest(body))
+pub(super) fn md5<'a>(pieces: impl IntoIterator<Item = &'a Bytes>) -> String {
+    let mut hasher = md5::Md5::new();
+    pieces.into_iter().for_each(|piece| hasher.update(piece));
+    BASE64.encode(hasher.finalize())
 }
 
 /// All names of blocks in a blob must be of one length.

@@ -29,9 +29,10 @@ impl AzureStore {
 
     async fn write(&self, key: &str, action: &str, headers: &[(&str, &str)]) -> Result<HeaderMap, StoreError> {
         let attempt = || {
-            let request = self.put_blob(key, &md5(CONTENT));
+            let content = Bytes::from_static(CONTENT);
+            let request = self.put_blob(key, &md5([&content]));
             let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
-            self.ask(action, request, Bytes::from_static(CONTENT))
+            self.ask(action, request, content.into())
         };
         self.options.retry.run(attempt).await.map(|answer| answer.headers)
     }

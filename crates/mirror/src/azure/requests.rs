@@ -1,6 +1,5 @@
 //! How a request is signed and sent, and what its failure becomes.
 
-use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::request::Builder;
 use http::{HeaderValue, Method, Request, Response};
@@ -30,7 +29,7 @@ impl AzureStore {
     }
 
     /// One attempt of a request; an answer that is none of success is an error.
-    pub(super) async fn ask(&self, action: &str, request: Builder, body: Bytes) -> Result<Answer, StoreError> {
+    pub(super) async fn ask(&self, action: &str, request: Builder, body: Chunks) -> Result<Answer, StoreError> {
         let attempt = async {
             let answer = self.http.ask(self.signed(request, body).await?).await?;
             if answer.status.is_success() { Ok(answer) } else { Err(failure(&answer)) }
@@ -41,7 +40,7 @@ impl AzureStore {
     /// One attempt of a request whose answer is read as it comes.
     pub(super) async fn open(&self, action: &str, request: Builder) -> Result<Response<Incoming>, StoreError> {
         let attempt = async {
-            let response = self.http.open(self.signed(request, Bytes::new()).await?).await?;
+            let response = self.http.open(self.signed(request, Chunks::default()).await?).await?;
             if response.status().is_success() {
                 return Ok(response);
             }
@@ -54,9 +53,9 @@ impl AzureStore {
         move |failure| self.place.error(failure.kind, action, failure.detail)
     }
 
-    async fn signed(&self, request: Builder, body: Bytes) -> Result<Request<Chunks>, Failure> {
+    async fn signed(&self, request: Builder, body: Chunks) -> Result<Request<Chunks>, Failure> {
         let rejected = |error: http::Error| Failure::new(StoreErrorKind::Rejected, error.to_string());
-        let request = request.header("x-ms-version", VERSION).body(Chunks::from(body)).map_err(rejected)?;
+        let request = request.header("x-ms-version", VERSION).body(body).map_err(rejected)?;
         let (mut head, body) = request.into_parts();
         // The length is signed, so it has to be there before.
         if head.method == Method::PUT {

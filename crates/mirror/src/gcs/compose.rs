@@ -12,7 +12,7 @@ use super::GcsStore;
 use super::requests::Insert;
 use super::resource::Resource;
 use crate::upload_id::{UploadId, family};
-use crate::{Attributes, ObjectStore as _, Sha256, StoreError, StoreErrorKind, Written, list};
+use crate::{Attributes, ObjectStore as _, Payload, StoreError, StoreErrorKind, UploadedPart, Written, list};
 
 /// Google's limit.
 const MOST_SOURCES: usize = 32;
@@ -55,13 +55,14 @@ impl GcsStore {
         key: &str,
         upload: &str,
         number: u32,
-        body: Bytes,
-    ) -> Result<String, StoreError> {
+        payload: &Payload,
+    ) -> Result<UploadedPart, StoreError> {
         let action = format!("write part {number} of {key:?}");
         let part = part_key(&self.upload(&action, upload)?, 0, number as usize);
         let nothing = Attributes::default();
-        let insert = Insert::new(&part, &nothing, body);
-        self.options.retry.run(|| self.insert(&action, &insert, &[])).await.map(|written| written.etag)
+        let insert = Insert::new(&part, &nothing, payload);
+        let written = self.options.retry.run(|| self.insert(&action, &insert, &[])).await?;
+        Ok(UploadedPart::new(written.etag, payload))
     }
 
     /// Composes in rounds, since only so many can be composed at once; only the last round makes the object.
@@ -69,13 +70,13 @@ impl GcsStore {
         &self,
         key: &str,
         upload: &str,
-        parts: &[(String, Sha256)],
+        parts: &[UploadedPart],
     ) -> Result<Written, StoreError> {
         let action = format!("complete the upload of {key:?} in parts");
         let id = self.upload(&action, upload)?;
         let pieces = (1..).zip(parts);
         let mut pieces: Vec<_> = pieces
-            .map(|(number, (generation, _))| Piece { key: part_key(&id, 0, number), generation: generation.clone() })
+            .map(|(number, part)| Piece { key: part_key(&id, 0, number), generation: part.etag.clone() })
             .collect();
         let mut round = 1;
         while pieces.len() > MOST_SOURCES {

@@ -7,8 +7,8 @@ use super::requests::Insert;
 use super::resource::{LISTING_FIELDS, read_page};
 use crate::http::{header, query};
 use crate::{
-    Attributes, Body, Capabilities, ListPage, ObjectHead, ObjectStore, Place, Proof, Sha256, StoreError,
-    StoreErrorKind, Written,
+    Attributes, Body, Capabilities, ChecksumAlgorithm, ListPage, ObjectHead, ObjectStore, Payload, Place, Proof,
+    StoreError, StoreErrorKind, UploadedPart, Written,
 };
 
 /// As many as Google gives at once.
@@ -21,7 +21,7 @@ impl ObjectStore for GcsStore {
     }
 
     fn proof(&self) -> Proof {
-        Proof::Crc32c
+        Proof::Told(ChecksumAlgorithm::Crc32c)
     }
 
     async fn list_page(&self, prefix: &str, continuation: Option<String>) -> Result<ListPage, StoreError> {
@@ -72,10 +72,10 @@ impl ObjectStore for GcsStore {
         self.options.retry.run(attempt).await
     }
 
-    async fn put(&self, key: &str, attributes: &Attributes, body: Bytes, _: Sha256) -> Result<Written, StoreError> {
+    async fn put(&self, key: &str, attributes: &Attributes, payload: Payload) -> Result<Written, StoreError> {
         let action = format!("write {key:?}");
         self.check(&action, key)?;
-        let insert = Insert::new(key, attributes, body);
+        let insert = Insert::new(key, attributes, &payload);
         self.options.retry.run(|| self.insert(&action, &insert, &[])).await
     }
 
@@ -88,18 +88,12 @@ impl ObjectStore for GcsStore {
         key: &str,
         upload: &str,
         number: u32,
-        body: Bytes,
-        _: Sha256,
-    ) -> Result<String, StoreError> {
-        self.write_part(key, upload, number, body).await
+        payload: Payload,
+    ) -> Result<UploadedPart, StoreError> {
+        self.write_part(key, upload, number, &payload).await
     }
 
-    async fn complete_multipart(
-        &self,
-        key: &str,
-        upload: &str,
-        parts: &[(String, Sha256)],
-    ) -> Result<Written, StoreError> {
+    async fn complete_multipart(&self, key: &str, upload: &str, parts: &[UploadedPart]) -> Result<Written, StoreError> {
         self.compose_parts(key, upload, parts).await
     }
 

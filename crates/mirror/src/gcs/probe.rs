@@ -1,4 +1,3 @@
-use bytes::Bytes;
 use serde::Deserialize;
 
 use super::GcsStore;
@@ -6,7 +5,7 @@ use super::requests::Insert;
 use super::resource::crc32c;
 use crate::probe::{CONTENT, answered, probe_key};
 use crate::{
-    Attributes, Capabilities, ChecksumAlgorithm, ObjectStore as _, RESERVED_PREFIX, StoreError, StoreErrorKind,
+    Attributes, Capabilities, ChecksumAlgorithm, ObjectStore as _, Payload, RESERVED_PREFIX, StoreError, StoreErrorKind,
 };
 
 #[derive(Deserialize)]
@@ -26,7 +25,7 @@ impl GcsStore {
         self.list_page(RESERVED_PREFIX, None).await?;
         let mut found = Capabilities { versioning: self.versioning().await, ..Capabilities::default() };
         let (key, attributes) = (probe_key(), Attributes::default());
-        let insert = Insert::new(&key, &attributes, Bytes::from_static(CONTENT));
+        let insert = Insert::new(&key, &attributes, &Payload::of(CONTENT));
         match self.options.retry.run(|| self.insert("write a test object", &insert, &[])).await {
             Ok(_) => found.writable = true,
             Err(error) if error.kind == StoreErrorKind::CredentialsRefused => return Ok(found),
@@ -44,7 +43,7 @@ impl GcsStore {
         let overwrite = || self.insert("try a conditional write", &insert, &absent);
         let overwrite = self.options.retry.run(overwrite).await.map(|_| ());
         found.conditional_writes = answered(overwrite, |kind| *kind == StoreErrorKind::Changed)?;
-        let wrong = Insert { crc32c: crc32c(b"something else"), ..insert };
+        let wrong = Insert { crc32c: crc32c(&Payload::of(&b"something else"[..])), ..insert };
         let wrong = self.insert("try a write with a wrong checksum", &wrong, &[]).await.map(|_| ());
         if answered(wrong, |kind| *kind == StoreErrorKind::Corrupt)? && tells {
             found.checksums.push(ChecksumAlgorithm::Crc32c);

@@ -10,7 +10,7 @@ use super::classify::classify;
 use super::resource::{OBJECT_FIELDS, Resource, WRITTEN_FIELDS, crc32c};
 use super::{GcsStore, names};
 use crate::http::{Answer, Chunks, Failure, encoded, query, unsigned};
-use crate::{Attributes, StoreError, StoreErrorKind, Written};
+use crate::{Attributes, Payload, StoreError, StoreErrorKind, Written};
 
 impl GcsStore {
     /// The whole name of an object.
@@ -123,14 +123,13 @@ impl GcsStore {
 pub(super) struct Insert<'a> {
     pub(super) key: &'a str,
     pub(super) attributes: &'a Attributes,
-    pub(super) body: Bytes,
+    pub(super) body: Chunks,
     pub(super) crc32c: String,
 }
 
 impl<'a> Insert<'a> {
-    pub(super) fn new(key: &'a str, attributes: &'a Attributes, body: Bytes) -> Self {
-        let crc32c = crc32c(&body);
-        Self { key, attributes, body, crc32c }
+    pub(super) fn new(key: &'a str, attributes: &'a Attributes, payload: &Payload) -> Self {
+        Self { key, attributes, crc32c: crc32c(payload), body: payload.clone().into_chunks() }
     }
 }
 
@@ -159,6 +158,6 @@ fn multipart(resource: &Resource, upload: &Insert<'_>) -> Result<(String, Chunks
         content_type.unwrap_or("application/octet-stream")
     );
     let after = format!("\r\n--{boundary}--\r\n");
-    let body = Chunks::from([before.into(), upload.body.clone(), after.into()]);
+    let body = upload.body.clone().between(before.into(), after.into());
     Ok((format!("multipart/related; boundary={boundary}"), body))
 }

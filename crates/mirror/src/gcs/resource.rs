@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-use crate::{Attributes, ListPage, ObjectHead, ObjectSummary, StoredChecksum, Written, content};
+use crate::{Attributes, Checksum, ListPage, ObjectHead, ObjectSummary, Payload, StoredChecksum, Written, content};
 
 /// The fields we ask for.
 pub(super) const OBJECT_FIELDS: &str = "name,size,generation,updated,md5Hash,crc32c,contentType,cacheControl,\
@@ -83,7 +83,7 @@ impl Resource {
     }
 
     fn checksum(&self) -> Option<StoredChecksum> {
-        self.crc32c.as_deref().and_then(decode).map(u32::from_be_bytes).map(StoredChecksum::Crc32c)
+        self.crc32c.as_deref().and_then(decode).map(u32::from_be_bytes).map(Checksum::Crc32c).map(Into::into)
     }
 
     fn size(&self) -> Result<u64, String> {
@@ -141,19 +141,23 @@ fn decode<const N: usize>(text: &str) -> Option<[u8; N]> {
 }
 
 /// The CRC-32C of a content as Google writes it.
-pub(super) fn crc32c(content: &[u8]) -> String {
-    BASE64.encode(content::crc32c(content).to_be_bytes())
+pub(super) fn crc32c(payload: &Payload) -> String {
+    let crc = match payload.checksum() {
+        Checksum::Crc32c(crc) => crc,
+        _ => content::crc32c(payload.pieces()),
+    };
+    BASE64.encode(crc.to_be_bytes())
 }
 
 #[cfg(test)]
 mod tests {
     use super::{Resource, crc32c, read_page};
-    use crate::{Attributes, StoredChecksum};
+    use crate::{Attributes, Checksum, Payload};
 
     #[test]
     fn the_checksum_is_google_s() {
         // The check value of CRC-32C, 0xE3069283, with its bytes from the highest on.
-        assert_eq!(crc32c(b"123456789"), "4waSgw==");
+        assert_eq!(crc32c(&Payload::of(&b"123456789"[..])), "4waSgw==");
     }
 
     #[test]
@@ -190,6 +194,6 @@ mod tests {
         }
         let head = Resource::read(json.to_string().as_bytes()).unwrap().head().unwrap();
         assert_eq!(head.attributes, attributes);
-        assert_eq!(head.checksum, Some(StoredChecksum::Crc32c(0xE306_9283)));
+        assert_eq!(head.checksum, Some(Checksum::Crc32c(0xE306_9283).into()));
     }
 }

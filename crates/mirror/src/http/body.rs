@@ -15,17 +15,31 @@ impl Chunks {
     pub(crate) fn len(&self) -> u64 {
         self.0.iter().map(|chunk| chunk.len() as u64).sum()
     }
+
+    /// The pieces, in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Bytes> {
+        self.0.iter()
+    }
+
+    pub(crate) fn push(&mut self, chunk: Bytes) {
+        if !chunk.is_empty() {
+            self.0.push_back(chunk);
+        }
+    }
+
+    /// These, with something before and after them.
+    pub(crate) fn between(mut self, before: Bytes, after: Bytes) -> Self {
+        self.0.push_front(before);
+        self.0.push_back(after);
+        self
+    }
 }
 
 impl From<Bytes> for Chunks {
     fn from(bytes: Bytes) -> Self {
-        [bytes].into()
-    }
-}
-
-impl<const N: usize> From<[Bytes; N]> for Chunks {
-    fn from(chunks: [Bytes; N]) -> Self {
-        Self(chunks.into_iter().filter(|chunk| !chunk.is_empty()).collect())
+        let mut chunks = Self::default();
+        chunks.push(bytes);
+        chunks
     }
 }
 

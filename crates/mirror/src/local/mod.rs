@@ -9,13 +9,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use futures::StreamExt as _;
 use tokio::task::spawn_blocking;
 
 use crate::{
-    Attributes, Body, Capabilities, ListPage, ObjectHead, ObjectStore, Place, Proof, Sha256, StoreError,
-    StoreErrorKind, Written,
+    Attributes, Body, Capabilities, ListPage, ObjectHead, ObjectStore, Payload, Place, Proof, StoreError,
+    StoreErrorKind, UploadedPart, Written,
 };
 use walk::Walk;
 
@@ -140,10 +139,10 @@ impl ObjectStore for LocalStore {
         Ok((head, body.boxed()))
     }
 
-    async fn put(&self, key: &str, _: &Attributes, body: Bytes, _: Sha256) -> Result<Written, StoreError> {
+    async fn put(&self, key: &str, _: &Attributes, payload: Payload) -> Result<Written, StoreError> {
         let (root, file, owned) = (self.root.clone(), self.file(key)?, key.to_owned());
         let failed = self.failed(format!("write {key:?}"));
-        off_thread(move || uploads::write_whole(&root, &owned, &file, &[&body]).map_err(failed)).await
+        off_thread(move || uploads::write_whole(&root, &owned, &file, &payload).map_err(failed)).await
     }
 
     async fn create_multipart(&self, key: &str, _: &Attributes) -> Result<String, StoreError> {
@@ -158,21 +157,16 @@ impl ObjectStore for LocalStore {
         key: &str,
         upload: &str,
         number: u32,
-        body: Bytes,
-        _: Sha256,
-    ) -> Result<String, StoreError> {
+        payload: Payload,
+    ) -> Result<UploadedPart, StoreError> {
         let part = uploads::part(&self.root, upload, number);
         let failed = self.failed(format!("write part {number} of {key:?}"));
-        off_thread(move || std::fs::write(part, &body).map_err(failed)).await?;
-        Ok(number.to_string())
+        let written = UploadedPart::new(number.to_string(), &payload);
+        off_thread(move || uploads::write_part(&part, &payload).map_err(failed)).await?;
+        Ok(written)
     }
 
-    async fn complete_multipart(
-        &self,
-        key: &str,
-        upload: &str,
-        parts: &[(String, Sha256)],
-    ) -> Result<Written, StoreError> {
+    async fn complete_multipart(&self, key: &str, upload: &str, parts: &[UploadedPart]) -> Result<Written, StoreError> {
         let (root, file, upload) = (self.root.clone(), self.file(key)?, upload.to_owned());
         let count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
         let failed = self.failed(format!("make {key:?} of its parts"));

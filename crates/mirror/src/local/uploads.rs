@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::files;
 use crate::upload_id::family;
-use crate::{ObjectHead, RESERVED_PREFIX, Written};
+use crate::{ObjectHead, Payload, RESERVED_PREFIX, Written};
 
 /// Tells uploads of this process apart.
 static COUNT: AtomicU64 = AtomicU64::new(0);
@@ -25,11 +25,11 @@ fn unique(key: &str) -> String {
 }
 
 /// Writes a file so that it is there whole or not at all; gives what is said of it then.
-pub(super) fn write_whole(root: &Path, key: &str, file: &Path, contents: &[&[u8]]) -> io::Result<Written> {
+pub(super) fn write_whole(root: &Path, key: &str, file: &Path, payload: &Payload) -> io::Result<Written> {
     fs::create_dir_all(folder(root))?;
     let unfinished = folder(root).join(unique(key));
     let written = File::create_new(&unfinished).and_then(|mut out| {
-        contents.iter().try_for_each(|content| out.write_all(content))?;
+        payload.pieces().try_for_each(|piece| out.write_all(piece))?;
         finish(&out, &unfinished, file)
     });
     if written.is_err() {
@@ -65,6 +65,14 @@ pub(super) fn begin(root: &Path, key: &str) -> io::Result<String> {
 /// Where a part lies.
 pub(super) fn part(root: &Path, upload: &str, number: u32) -> PathBuf {
     folder(root).join(upload).join(number.to_string())
+}
+
+/// Writes one part.
+pub(super) fn write_part(part: &Path, payload: &Payload) -> io::Result<()> {
+    let mut out = File::create(part)?;
+    payload.pieces().try_for_each(|piece| out.write_all(piece))?;
+    // Another pass may go on from here, also after the machine has lost its power.
+    out.sync_data()
 }
 
 /// Makes the file of its parts 1 to `count`.

@@ -10,6 +10,7 @@ use super::types::{MirrorEvent, MirrorOptions, ObjectFailure, ProgressSink, Repl
 use crate::checkpoint::Unsaved;
 use crate::copy::{Copy, SourceRead, copy_object};
 use crate::fan_out::{Destination, Transfer};
+use crate::journal::Journals;
 use crate::publish::StateFile;
 use crate::{ObjectCopy, Sha256, State, StateEntry, StoreError};
 
@@ -28,7 +29,7 @@ impl Pass {
         cancel: CancellationToken,
         progress: ProgressSink,
     ) -> Self {
-        let transfer = Transfer::new(options.limits, options.verification, cancel);
+        let transfer = Transfer::new(options.limits, options.verification, cancel).with_sha256();
         Self { source, transfer, publish_to_source: options.publish_to_source, progress }
     }
 }
@@ -38,6 +39,8 @@ pub(super) struct Target {
     pub(super) replica: Replica,
     /// `None` when the target could not be looked at.
     pub(super) file: Option<StateFile>,
+    /// How far large objects have come; `None` when the target could not be looked at.
+    pub(super) journals: Option<Arc<Journals>>,
     /// What is proven at the target so far.
     pub(super) state: State,
     pub(super) outcome: TargetOutcome,
@@ -47,10 +50,18 @@ pub(super) struct Target {
 }
 
 impl Target {
-    pub(super) fn new(replica: Replica, look: Result<StateFile, StoreError>, state: State) -> Self {
+    pub(super) fn new(replica: Replica, look: Result<(StateFile, Journals), StoreError>, state: State) -> Self {
         let gave_up = Arc::new(OnceLock::new());
-        let file = look.map_err(|error| gave_up.set(error)).ok();
-        Self { replica, file, state, outcome: TargetOutcome::default(), gave_up, unsaved: Unsaved::default() }
+        let (file, journals) = look.map_err(|error| gave_up.set(error)).ok().unzip();
+        Self {
+            replica,
+            file,
+            journals: journals.map(Arc::new),
+            state,
+            outcome: TargetOutcome::default(),
+            gave_up,
+            unsaved: Unsaved::default(),
+        }
     }
 
     pub(super) fn error(&self) -> Option<&StoreError> {
@@ -134,8 +145,9 @@ impl Copied {
         let alive = copy.targets.iter().filter(|index| self.targets[**index].error().is_none());
         alive
             .map(|index| {
-                let replica = &self.targets[*index].replica;
-                (*index, Destination { store: replica.store.clone(), key: replica.key(&copy.object.key) })
+                let Target { replica, journals, .. } = &self.targets[*index];
+                let key = replica.key(&copy.object.key);
+                (*index, Destination { store: replica.store.clone(), key, journals: journals.clone() })
             })
             .collect()
     }
@@ -157,7 +169,9 @@ impl Copied {
             let (target, key) = (&mut self.targets[index], key.clone());
             match copy {
                 Ok(Copy { entry, .. }) => {
-                    self.contents.insert(key.clone(), (entry.size, entry.sha256));
+                    if let Some(sha256) = entry.sha256 {
+                        self.contents.insert(key.clone(), (entry.size, sha256));
+                    }
                     let bytes = entry.size;
                     target.copied(key.clone(), entry).await;
                     (pass.progress)(MirrorEvent::Copied { target: index, key, bytes });

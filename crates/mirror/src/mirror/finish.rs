@@ -43,7 +43,9 @@ pub(super) async fn finish(
 /// The dataset's content, once every object's is known: what was read now counts more than what is remembered.
 fn manifest_of(keys: &[String], mut contents: HashMap<String, (u64, Sha256)>, targets: &[Target]) -> Option<Manifest> {
     for (key, entry) in targets.iter().flat_map(|target| &target.state.entries) {
-        contents.entry(key.clone()).or_insert((entry.size, entry.sha256));
+        if let Some(sha256) = entry.sha256 {
+            contents.entry(key.clone()).or_insert((entry.size, sha256));
+        }
     }
     let entry = |key: &String| {
         let (size, sha256) = *contents.get(key)?;
@@ -58,7 +60,7 @@ fn forget_differing(target: &mut Target, manifest: &Manifest) {
     let entries = &mut target.state.entries;
     let current = manifest.entries().iter().filter_map(|wanted| {
         let entry = entries.remove(&wanted.key)?;
-        (entry.size == wanted.size && entry.sha256 == wanted.sha256).then(|| (wanted.key.clone(), entry))
+        (entry.size == wanted.size && entry.sha256 == Some(wanted.sha256)).then(|| (wanted.key.clone(), entry))
     });
     let current = current.collect();
     target.state.entries = current;
@@ -89,6 +91,9 @@ async fn keep_and_publish(
     target.save().await?;
     let complete = manifest.filter(|manifest| manifest.entries().len() == target.state.entries.len());
     let Some(manifest) = complete else { return Ok(None) };
+    if let Some(journals) = &target.journals {
+        journals.sweep(&pass.transfer.cancel).await;
+    }
     let place = target.replica.store.place();
     cancellable(&pass.transfer.cancel, place, publish(&target.replica, dataset, manifest)).await.map(Some)
 }

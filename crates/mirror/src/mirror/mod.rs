@@ -11,6 +11,7 @@ use futures::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use crate::cancel::cancellable;
+use crate::journal::Journals;
 use crate::layout::is_reserved;
 use crate::overlap::overlapping;
 use crate::publish::{StateFile, source_identity};
@@ -88,19 +89,20 @@ async fn look_at(
     source: &Replica,
     target: &Replica,
     cancel: &CancellationToken,
-) -> Result<(StateFile, TargetView), StoreError> {
+) -> Result<((StateFile, Journals), TargetView), StoreError> {
     let (file, state) =
         StateFile::load(target, dataset.state_key(&target.prefix), source_identity(source), cancel).await?;
     let listing = list(&*target.store, &target.prefix)
         .map_ok(|object| (object.key[target.prefix.len()..].to_owned(), (object.size, object.etag)))
         .try_collect();
     let listing = cancellable(cancel, target.store.place(), listing).await?;
-    Ok((file, TargetView { listing, state }))
+    let journals = Journals::load(target, cancel).await?;
+    Ok(((file, journals), TargetView { listing, state }))
 }
 
-fn split(look: Result<(StateFile, TargetView), StoreError>) -> (Result<StateFile, StoreError>, Option<TargetView>) {
+fn split<T>(look: Result<(T, TargetView), StoreError>) -> (Result<T, StoreError>, Option<TargetView>) {
     match look {
-        Ok((file, view)) => (Ok(file), Some(view)),
+        Ok((looked_at, view)) => (Ok(looked_at), Some(view)),
         Err(error) => (Err(error), None),
     }
 }

@@ -6,7 +6,7 @@ use http::HeaderMap;
 use http::request::Builder;
 
 use crate::http::header;
-use crate::{Sha256, StoredChecksum};
+use crate::{Checksum, Sha256, StoredChecksum};
 
 /// The strongest checksum that an answer tells of the whole object.
 pub(super) fn read(headers: &HeaderMap) -> Option<StoredChecksum> {
@@ -16,23 +16,42 @@ pub(super) fn read(headers: &HeaderMap) -> Option<StoredChecksum> {
     told("x-amz-checksum-sha256")
         .and_then(|text| sha256(text, is_composite))
         .or_else(|| {
-            told("x-amz-checksum-crc64nvme").and_then(decode).map(u64::from_be_bytes).map(StoredChecksum::Crc64Nvme)
+            told("x-amz-checksum-crc64nvme")
+                .and_then(decode)
+                .map(u64::from_be_bytes)
+                .map(Checksum::Crc64Nvme)
+                .map(Into::into)
         })
         .or_else(|| {
             // That of the parts' checksums is none of the content.
-            let whole = told("x-amz-checksum-crc32c").filter(|_| !is_composite);
-            whole.and_then(decode).map(u32::from_be_bytes).map(StoredChecksum::Crc32c)
+            let whole = |name| told(name).filter(|_| !is_composite).and_then(decode).map(u32::from_be_bytes);
+            let crc32c = whole("x-amz-checksum-crc32c").map(Checksum::Crc32c);
+            crc32c.or_else(|| whole("x-amz-checksum-crc32").map(Checksum::Crc32)).map(Into::into)
         })
 }
 
 /// Sends a checksum of the content with it.
-pub(super) fn write(request: Builder, checksum: StoredChecksum) -> Builder {
+pub(super) fn write(request: Builder, checksum: Checksum) -> Builder {
+    let name = format!("x-amz-checksum-{}", name(checksum).to_ascii_lowercase());
+    request.header(name, encode(checksum))
+}
+
+/// The algorithm as S3 names it.
+pub(super) fn name(checksum: Checksum) -> &'static str {
     match checksum {
-        StoredChecksum::Whole(sha256) => request.header("x-amz-checksum-sha256", BASE64.encode(sha256.as_bytes())),
-        StoredChecksum::Crc32c(crc) => request.header("x-amz-checksum-crc32c", BASE64.encode(crc.to_be_bytes())),
-        StoredChecksum::Crc64Nvme(crc) => request.header("x-amz-checksum-crc64nvme", BASE64.encode(crc.to_be_bytes())),
-        // The store makes it of its parts.
-        StoredChecksum::Composite { .. } => request,
+        Checksum::Sha256(_) => "SHA256",
+        Checksum::Crc64Nvme(_) => "CRC64NVME",
+        Checksum::Crc32c(_) => "CRC32C",
+        Checksum::Crc32(_) => "CRC32",
+    }
+}
+
+/// The value as S3 writes it.
+pub(super) fn encode(checksum: Checksum) -> String {
+    match checksum {
+        Checksum::Sha256(sha256) => BASE64.encode(sha256.as_bytes()),
+        Checksum::Crc64Nvme(crc) => BASE64.encode(crc.to_be_bytes()),
+        Checksum::Crc32c(crc) | Checksum::Crc32(crc) => BASE64.encode(crc.to_be_bytes()),
     }
 }
 
@@ -44,7 +63,7 @@ fn sha256(text: &str, is_composite: bool) -> Option<StoredChecksum> {
             Some(StoredChecksum::Composite { sha256, parts })
         }
         None if is_composite => None,
-        None => Sha256::from_slice(&BASE64.decode(text).ok()?).map(StoredChecksum::Whole),
+        None => Sha256::from_slice(&BASE64.decode(text).ok()?).map(Checksum::Sha256).map(Into::into),
     }
 }
 
@@ -58,7 +77,7 @@ mod tests {
     use http::HeaderMap;
 
     use super::{BASE64, read};
-    use crate::{Sha256, StoredChecksum};
+    use crate::{Checksum, Sha256, StoredChecksum};
 
     fn told(headers: &[(&'static str, &str)]) -> Option<StoredChecksum> {
         let headers: HeaderMap = headers
@@ -73,7 +92,7 @@ mod tests {
         let sha256 = Sha256::of(b"x");
         let text = BASE64.encode(sha256.as_bytes());
         let name = "x-amz-checksum-sha256";
-        assert_eq!(told(&[(name, &text)]), Some(StoredChecksum::Whole(sha256)));
+        assert_eq!(told(&[(name, &text)]), Some(Checksum::Sha256(sha256).into()));
         let composite = Some(StoredChecksum::Composite { sha256, parts: 3 });
         assert_eq!(told(&[(name, &format!("{text}-3"))]), composite);
         assert_eq!(told(&[(name, &text), ("x-amz-checksum-type", "COMPOSITE")]), None);
@@ -82,12 +101,14 @@ mod tests {
     }
 
     #[test]
-    fn what_amazon_computes_itself_is_read() {
-        // The check values of both, with their bytes from the highest on.
+    fn what_clients_and_amazon_compute_by_default_is_read() {
+        // The check values of all, with their bytes from the highest on.
         let crc32c = ("x-amz-checksum-crc32c", "4waSgw==");
         let crc64 = ("x-amz-checksum-crc64nvme", "rosUhgp5mIg=");
-        assert_eq!(told(&[crc32c]), Some(StoredChecksum::Crc32c(0xE306_9283)));
-        assert_eq!(told(&[crc32c, crc64]), Some(StoredChecksum::Crc64Nvme(0xAE8B_1486_0A79_9888)));
+        let crc32 = ("x-amz-checksum-crc32", "y/Q5Jg==");
+        assert_eq!(told(&[crc32]), Some(Checksum::Crc32(0xCBF4_3926).into()));
+        assert_eq!(told(&[crc32, crc32c]), Some(Checksum::Crc32c(0xE306_9283).into()));
+        assert_eq!(told(&[crc32c, crc64]), Some(Checksum::Crc64Nvme(0xAE8B_1486_0A79_9888).into()));
         assert_eq!(told(&[crc32c, ("x-amz-checksum-type", "COMPOSITE")]), None);
     }
 }

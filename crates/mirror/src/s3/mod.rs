@@ -5,6 +5,7 @@
 
 mod attributes;
 mod checksum;
+mod choice;
 mod classify;
 mod connect;
 mod listing;
@@ -15,6 +16,9 @@ mod requests;
 mod signing;
 
 use std::fmt;
+use std::sync::Arc;
+
+use tokio::sync::OnceCell;
 
 use crate::http::Http;
 use crate::{ConnectOptions, Place, S3Location};
@@ -30,6 +34,8 @@ pub struct S3Store {
     location: S3Location,
     place: Place,
     options: ConnectOptions,
+    /// Whether it checks and tells that checksum, once that is known.
+    keeps_crc64nvme: Arc<OnceCell<bool>>,
 }
 
 impl fmt::Debug for S3Store {

@@ -1,19 +1,18 @@
 //! Multipart uploads as S3's XML has them: pure.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
-
+use super::checksum;
 use super::listing::decode;
-use crate::Sha256;
+use crate::UploadedPart;
 use crate::xml::each_element;
 
 /// The request that makes an object of its parts.
-pub(super) fn completion(parts: &[(String, Sha256)]) -> String {
-    let parts = (1..).zip(parts).map(|(number, (etag, sha256))| {
-        let (etag, sha256) = (quick_xml::escape::escape(etag), BASE64.encode(sha256.as_bytes()));
+pub(super) fn completion(parts: &[UploadedPart]) -> String {
+    let parts = (1..).zip(parts).map(|(number, part)| {
+        let etag = quick_xml::escape::escape(&part.etag);
+        let (algorithm, checksum) = (checksum::name(part.checksum), checksum::encode(part.checksum));
         format!(
             "<Part><PartNumber>{number}</PartNumber><ETag>&quot;{etag}&quot;</ETag>\
-             <ChecksumSHA256>{sha256}</ChecksumSHA256></Part>"
+             <Checksum{algorithm}>{checksum}</Checksum{algorithm}></Part>"
         )
     });
     let parts: String = parts.collect();
@@ -96,13 +95,20 @@ fn text_of(xml: &[u8], path: &str) -> Result<Option<String>, String> {
 #[cfg(test)]
 mod tests {
     use super::{completed, completion, read_uploads, upload_id};
-    use crate::Sha256;
+    use crate::{Checksum, Sha256, UploadedPart};
 
     #[test]
     fn a_completion_names_its_parts_in_order() {
-        let xml = completion(&[("a".into(), Sha256::of(b"1")), ("b&c".into(), Sha256::of(b"2"))]);
+        let part = |etag: &str, checksum| UploadedPart { etag: etag.to_owned(), size: 1, checksum };
+        let xml = completion(&[
+            part("a", Checksum::Sha256(Sha256::of(b"1"))),
+            part("b&c", Checksum::Crc64Nvme(0xAE8B_1486_0A79_9888)),
+        ]);
         assert!(xml.contains("<PartNumber>1</PartNumber><ETag>&quot;a&quot;</ETag><ChecksumSHA256>a4ayc/"), "{xml}");
-        assert!(xml.contains("<PartNumber>2</PartNumber><ETag>&quot;b&amp;c&quot;</ETag>"), "{xml}");
+        assert!(
+            xml.contains("<PartNumber>2</PartNumber><ETag>&quot;b&amp;c&quot;</ETag><ChecksumCRC64NVME>rosUhgp5mIg="),
+            "{xml}"
+        );
     }
 
     #[test]

@@ -1,15 +1,15 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 
 use super::S3Store;
 use super::{attributes, checksum, classify, listing, multipart};
+use crate::content::joined_crc64nvme;
 use crate::http::{header, http_date, whole_size};
 use crate::{
-    Attributes, Body, Capabilities, ListPage, ObjectHead, ObjectStore, Place, Sha256, StoreError, StoreErrorKind,
-    StoredChecksum, Written,
+    Attributes, Body, Capabilities, Checksum, ChecksumAlgorithm, ListPage, ObjectHead, ObjectStore, Payload, Place,
+    Proof, StoreError, StoreErrorKind, UploadedPart, Written,
 };
 
 /// What a store may take more for each part, to make an object of them.
@@ -19,6 +19,10 @@ const TIME_FOR_A_PART: Duration = Duration::from_millis(100);
 impl ObjectStore for S3Store {
     fn place(&self) -> &Place {
         &self.place
+    }
+
+    fn proof(&self) -> Proof {
+        Proof::Told(self.algorithm())
     }
 
     async fn list_page(&self, prefix: &str, continuation: Option<String>) -> Result<ListPage, StoreError> {
@@ -66,36 +70,37 @@ impl ObjectStore for S3Store {
         self.options.retry.run(attempt).await
     }
 
-    async fn put(
-        &self,
-        key: &str,
-        attributes: &Attributes,
-        body: Bytes,
-        sha256: Sha256,
-    ) -> Result<Written, StoreError> {
-        let (action, url) = (format!("write {key:?}"), self.object(key, &[]));
-        let attempt = || async {
-            let request =
-                checksum::write(attributes::write(Request::put(&url), attributes), StoredChecksum::Whole(sha256));
-            let answer = self.ask(&action, request, Some((body.clone(), sha256))).await?;
-            Ok(Written {
-                etag: etag_of(&answer.headers),
-                modified: header(&answer.headers, "date").and_then(http_date),
-                checksum: checksum::read(&answer.headers),
-            })
-        };
-        self.options.retry.run(attempt).await
+    async fn put(&self, key: &str, attributes: &Attributes, payload: Payload) -> Result<Written, StoreError> {
+        match self.put_once(key, attributes, &payload).await {
+            Err(error) => match self.instead_of(&payload, &error).await? {
+                Some(payload) => self.put_once(key, attributes, &payload).await,
+                None => Err(error),
+            },
+            Ok(written) => {
+                if written.checksum.is_none() && matches!(payload.checksum(), Checksum::Crc64Nvme(_)) {
+                    // So that the next ones need not be read back.
+                    self.keeps_crc64nvme().await?;
+                }
+                Ok(written)
+            }
+        }
     }
 
     async fn create_multipart(&self, key: &str, attributes: &Attributes) -> Result<String, StoreError> {
-        let action = format!("begin the multipart upload of {key:?}");
-        let url = self.object(key, &[("uploads", "")]);
-        let attempt = || async {
-            let request = Request::post(&url).header("x-amz-checksum-algorithm", "SHA256");
-            let answer = self.ask(&action, attributes::write(request, attributes), None).await?;
-            multipart::upload_id(&answer.body).map_err(|detail| self.protocol(&action, detail))
-        };
-        self.options.retry.run(attempt).await
+        if self.algorithm() == ChecksumAlgorithm::Crc64Nvme {
+            match self.begin(key, attributes, &CRC64NVME_OF_THE_WHOLE).await {
+                Ok((upload, true)) => {
+                    self.found(true);
+                    return Ok(upload);
+                }
+                Ok((upload, false)) if self.keeps_crc64nvme().await? => return Ok(upload),
+                Ok((upload, false)) => self.abort_multipart(key, &upload).await?,
+                // It may keep that checksum, but not for what is made of parts.
+                Err(error) if error.kind == StoreErrorKind::Rejected => self.found(false),
+                Err(error) => return Err(error),
+            }
+        }
+        self.begin(key, attributes, &SHA256_OF_PARTS).await.map(|(upload, _)| upload)
     }
 
     async fn put_part(
@@ -103,33 +108,32 @@ impl ObjectStore for S3Store {
         key: &str,
         upload: &str,
         number: u32,
-        body: Bytes,
-        sha256: Sha256,
-    ) -> Result<String, StoreError> {
+        payload: Payload,
+    ) -> Result<UploadedPart, StoreError> {
         let action = format!("write part {number} of {key:?}");
         let url = self.object(key, &[("partNumber", &number.to_string()), ("uploadId", upload)]);
         let attempt = || async {
-            let request = checksum::write(Request::put(&url), StoredChecksum::Whole(sha256));
-            let answer = self.ask(&action, request, Some((body.clone(), sha256))).await?;
-            Ok(etag_of(&answer.headers))
+            let request = checksum::write(Request::put(&url), payload.checksum());
+            let answer = self.ask(&action, request, Some(payload.clone())).await?;
+            Ok(UploadedPart::new(etag_of(&answer.headers), &payload))
         };
         self.options.retry.run(attempt).await
     }
 
-    async fn complete_multipart(
-        &self,
-        key: &str,
-        upload: &str,
-        parts: &[(String, Sha256)],
-    ) -> Result<Written, StoreError> {
+    async fn complete_multipart(&self, key: &str, upload: &str, parts: &[UploadedPart]) -> Result<Written, StoreError> {
         let action = format!("complete the multipart upload of {key:?}");
         let url = self.object(key, &[("uploadId", upload)]);
-        let body = Bytes::from(multipart::completion(parts));
-        let sha256 = Sha256::of(&body);
+        let body = Payload::of(multipart::completion(parts));
+        // Checked by the store before there is an object.
+        let whole = joined_crc64nvme(parts.iter().map(|part| (part.checksum, part.size))).map(Checksum::Crc64Nvme);
         let more = TIME_FOR_A_PART * u32::try_from(parts.len()).unwrap_or(u32::MAX);
         let attempt = || async {
-            let body = Some((body.clone(), sha256));
-            let answer = self.ask_within(more, &action, Request::post(&url), body).await?;
+            let request = Request::post(&url);
+            let request = match whole {
+                Some(whole) => checksum::write(request, whole).header("x-amz-checksum-type", "FULL_OBJECT"),
+                None => request,
+            };
+            let answer = self.ask_within(more, &action, request, Some(body.clone())).await?;
             let completed = multipart::completed(&answer.body).map_err(|detail| self.protocol(&action, detail))?;
             let failed = || {
                 let failure = classify::classify(StatusCode::INTERNAL_SERVER_ERROR, &answer.headers, &answer.body);
@@ -187,6 +191,50 @@ impl ObjectStore for S3Store {
 
     async fn probe(&self) -> Result<Capabilities, StoreError> {
         self.capabilities().await
+    }
+}
+
+/// Headers that begin an upload.
+type Checking = [(&'static str, &'static str)];
+
+const CRC64NVME_OF_THE_WHOLE: [(&str, &str); 2] =
+    [("x-amz-checksum-algorithm", "CRC64NVME"), ("x-amz-checksum-type", "FULL_OBJECT")];
+const SHA256_OF_PARTS: [(&str, &str); 1] = [("x-amz-checksum-algorithm", "SHA256")];
+
+impl S3Store {
+    async fn put_once(&self, key: &str, attributes: &Attributes, payload: &Payload) -> Result<Written, StoreError> {
+        let (action, url) = (format!("write {key:?}"), self.object(key, &[]));
+        let attempt = || async {
+            let request = attributes::write(Request::put(&url), attributes);
+            let request = checksum::write(request, payload.checksum());
+            let answer = self.ask(&action, request, Some(payload.clone())).await?;
+            self.notice(&answer);
+            Ok(Written {
+                etag: etag_of(&answer.headers),
+                modified: header(&answer.headers, "date").and_then(http_date),
+                checksum: checksum::read(&answer.headers),
+            })
+        };
+        self.options.retry.run(attempt).await
+    }
+
+    /// Begins an upload; gives its id, and whether the answer says that the store will check as it was asked to.
+    async fn begin(
+        &self,
+        key: &str,
+        attributes: &Attributes,
+        checking: &Checking,
+    ) -> Result<(String, bool), StoreError> {
+        let action = format!("begin the multipart upload of {key:?}");
+        let url = self.object(key, &[("uploads", "")]);
+        let attempt = || async {
+            let request = attributes::write(Request::post(&url), attributes);
+            let request = checking.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+            let answer = self.ask(&action, request, None).await?;
+            let upload = multipart::upload_id(&answer.body).map_err(|detail| self.protocol(&action, detail))?;
+            Ok((upload, checking.iter().all(|(name, value)| header(&answer.headers, name) == Some(value))))
+        };
+        self.options.retry.run(attempt).await
     }
 }
 

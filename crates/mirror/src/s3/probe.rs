@@ -1,4 +1,3 @@
-use bytes::Bytes;
 use http::Request;
 use http::request::Builder;
 
@@ -6,8 +5,8 @@ use super::{S3Store, checksum, multipart};
 use crate::content::{crc32c, crc64nvme};
 use crate::probe::{CONTENT, answered, probe_key};
 use crate::{
-    Attributes, Capabilities, ChecksumAlgorithm, ObjectStore as _, RESERVED_PREFIX, Sha256, StoreError, StoreErrorKind,
-    StoredChecksum,
+    Attributes, Capabilities, Checksum, ChecksumAlgorithm, ObjectStore as _, Payload, RESERVED_PREFIX, Sha256,
+    StoreError, StoreErrorKind,
 };
 
 impl S3Store {
@@ -15,7 +14,7 @@ impl S3Store {
         self.list_page(RESERVED_PREFIX, None).await?;
         let mut found = Capabilities { versioning: self.versioning().await, ..Capabilities::default() };
         let key = probe_key();
-        match self.put(&key, &Attributes::default(), CONTENT.into(), Sha256::of(CONTENT)).await {
+        match self.put(&key, &Attributes::default(), Payload::of(CONTENT)).await {
             Ok(_) => found.writable = true,
             Err(error) if error.kind == StoreErrorKind::CredentialsRefused => return Ok(found),
             Err(error) => return Err(error),
@@ -31,10 +30,9 @@ impl S3Store {
             found.checksums.push(ChecksumAlgorithm::Sha256);
         }
         found.conditional_writes = self.refuses_overwrite(key).await?;
-        let crc32c = StoredChecksum::Crc32c(crc32c(CONTENT));
-        let crc64 = StoredChecksum::Crc64Nvme(crc64nvme(CONTENT));
-        for (algorithm, stored) in [(ChecksumAlgorithm::Crc32c, crc32c), (ChecksumAlgorithm::Crc64Nvme, crc64)] {
-            if self.keeps(key, stored).await? {
+        let (crc32c, crc64) = (Checksum::Crc32c(crc32c([CONTENT])), Checksum::Crc64Nvme(crc64nvme(CONTENT)));
+        for (algorithm, checksum) in [(ChecksumAlgorithm::Crc32c, crc32c), (ChecksumAlgorithm::Crc64Nvme, crc64)] {
+            if self.keeps(key, checksum).await? {
                 found.checksums.push(algorithm);
             }
         }
@@ -47,24 +45,24 @@ impl S3Store {
     }
 
     async fn refuses_wrong_checksum(&self, key: &str) -> Result<bool, StoreError> {
-        let wrong = |request| checksum::write(request, StoredChecksum::Whole(Sha256::of(b"something else")));
+        let wrong = |request| checksum::write(request, Checksum::Sha256(Sha256::of(b"something else")));
         let answer = self.write(key, "try a write with a wrong checksum", wrong).await;
         answered(answer, |kind| matches!(kind, StoreErrorKind::Corrupt | StoreErrorKind::Rejected))
     }
 
-    async fn keeps(&self, key: &str, stored: StoredChecksum) -> Result<bool, StoreError> {
-        let attempt = || self.write(key, "try a checksum", |request| checksum::write(request, stored));
+    /// Whether the store takes a checksum with an object and tells it afterwards.
+    pub(super) async fn keeps(&self, key: &str, checksum: Checksum) -> Result<bool, StoreError> {
+        let attempt = || self.write(key, "try a checksum", |request| checksum::write(request, checksum));
         match self.options.retry.run(attempt).await {
             Err(error) if error.kind == StoreErrorKind::Rejected => return Ok(false),
             other => other?,
         }
-        Ok(self.head(key).await?.checksum == Some(stored))
+        Ok(self.head(key).await?.checksum == Some(checksum.into()))
     }
 
     async fn write(&self, key: &str, action: &str, with: impl Fn(Builder) -> Builder) -> Result<(), StoreError> {
         let request = with(Request::put(self.object(key, &[])));
-        let body = (Bytes::from_static(CONTENT), Sha256::of(CONTENT));
-        self.ask(action, request, Some(body)).await.map(|_| ())
+        self.ask(action, request, Some(Payload::of(CONTENT))).await.map(|_| ())
     }
 
     /// Not every key may ask, and not every store answers: neither is a failure of the probe.

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::request::Builder;
 use http::{Method, Request, Response};
@@ -11,7 +10,7 @@ use hyper::body::Incoming;
 use super::S3Store;
 use super::classify::classify;
 use crate::http::{Answer, Chunks, Failure, encoded_path, query};
-use crate::{Sha256, StoreError, StoreErrorKind};
+use crate::{Payload, StoreError, StoreErrorKind};
 
 impl S3Store {
     /// The URL of an object, with a query or none.
@@ -32,7 +31,7 @@ impl S3Store {
         &self,
         action: &str,
         request: Builder,
-        body: Option<(Bytes, Sha256)>,
+        body: Option<Payload>,
     ) -> Result<Answer, StoreError> {
         self.ask_within(Duration::ZERO, action, request, body).await
     }
@@ -43,7 +42,7 @@ impl S3Store {
         more: Duration,
         action: &str,
         request: Builder,
-        body: Option<(Bytes, Sha256)>,
+        body: Option<Payload>,
     ) -> Result<Answer, StoreError> {
         let attempt = async {
             let request = self.signed(request, body).await?;
@@ -73,17 +72,17 @@ impl S3Store {
         self.place.error(StoreErrorKind::Protocol, action, detail)
     }
 
-    async fn signed(&self, request: Builder, body: Option<(Bytes, Sha256)>) -> Result<Request<Chunks>, Failure> {
+    async fn signed(&self, request: Builder, body: Option<Payload>) -> Result<Request<Chunks>, Failure> {
         let rejected = |error: http::Error| Failure::new(StoreErrorKind::Rejected, error.to_string());
-        let (body, sha256) = body.unzip();
-        let body = Chunks::from(body.unwrap_or_default());
+        let content = body.as_ref().map(Payload::checksum);
+        let body = body.map(Payload::into_chunks).unwrap_or_default();
         let length = body.len();
         let mut request = request.body(body).map_err(rejected)?;
         // An empty body would go without one.
         if matches!(*request.method(), Method::PUT | Method::POST) {
             request.headers_mut().insert(CONTENT_LENGTH, length.into());
         }
-        self.signer.sign(&mut request, sha256).await?;
+        self.signer.sign(&mut request, content).await?;
         Ok(request)
     }
 }

@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 
 use crate::error::chain;
 use crate::http::{Chunks, Failure};
-use crate::{Sha256, StoreErrorKind};
+use crate::{Checksum, StoreErrorKind};
 
 /// How long before their end credentials are asked for anew: longer than any request may wait.
 const RENEWED_BEFORE: Duration = Duration::from_mins(5);
@@ -34,8 +34,9 @@ impl Signer {
         Self { region: region.into(), provider, known: Arc::default() }
     }
 
-    /// Signs a request with the digest of its body.
-    pub(super) async fn sign(&self, request: &mut Request<Chunks>, body: Option<Sha256>) -> Result<(), Failure> {
+    /// Signs a request. Of its content the SHA-256 is signed where that is the checksum sent with it; else the content is not, but
+    /// the header with its checksum is, against which the store checks it.
+    pub(super) async fn sign(&self, request: &mut Request<Chunks>, content: Option<Checksum>) -> Result<(), Failure> {
         let Some(credentials) = self.credentials().await? else { return Ok(()) };
         let identity = credentials.into();
         let rejected = |error: &dyn std::error::Error| Failure::new(StoreErrorKind::Rejected, chain(error));
@@ -57,7 +58,11 @@ impl Signer {
             let value = std::str::from_utf8(value.as_bytes()).map_err(|error| rejected(&error))?;
             headers.push((name.as_str(), value));
         }
-        let body = body.map_or(SignableBody::empty(), |sha256| SignableBody::Precomputed(sha256.to_string()));
+        let body = match content {
+            None => SignableBody::empty(),
+            Some(Checksum::Sha256(sha256)) => SignableBody::Precomputed(sha256.to_string()),
+            Some(_) => SignableBody::UnsignedPayload,
+        };
         let signable =
             SignableRequest::new(request.method().as_str(), request.uri().to_string(), headers.into_iter(), body);
         let signable = signable.map_err(|error| rejected(&error))?;

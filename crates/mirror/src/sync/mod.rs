@@ -12,8 +12,7 @@ mod types;
 use tokio_util::sync::CancellationToken;
 
 use crate::overlap::overlapping;
-use crate::publish::{StateFile, source_identity};
-use crate::{MirrorError, RESERVED_PREFIX, Replica, Sha256};
+use crate::{MirrorError, Replica};
 
 pub use deletion::MostDeleted;
 use round::{Ended, Round};
@@ -49,22 +48,15 @@ pub async fn sync(
     }
     let mut sorted = vec![false; targets.len() + 1];
     loop {
-        let mut remembering = Vec::with_capacity(targets.len());
+        let mut looked_at = Vec::with_capacity(targets.len());
         for replica in targets {
-            let file = StateFile::load(replica, memory_key(replica), source_identity(source), cancel).await;
-            remembering.push(Target::new(replica.clone(), file));
+            looked_at.push(Target::look(replica.clone(), source, cancel).await);
         }
-        let round = Round::new(source.clone(), remembering, options, cancel.clone(), progress.clone());
+        let round = Round::new(source.clone(), looked_at, options, cancel.clone(), progress.clone());
         match round.run(&sorted).await? {
             Ended::Whole(report) => return Ok(report),
             // What was copied by now is found settled; nothing was removed.
             Ended::Unordered(side) => sorted[side] = true,
         }
     }
-}
-
-/// Where a target keeps what is remembered.
-fn memory_key(target: &Replica) -> String {
-    let digest = Sha256::of(target.prefix.as_bytes()).to_string();
-    format!("{RESERVED_PREFIX}sync/{}.jsonl", &digest[..16])
 }

@@ -81,6 +81,7 @@ impl<'a> Round<'a> {
         let cancelled = self.shared.transfer.cancel.is_cancelled();
         if stopped.is_none() && !cancelled && self.source_is_lost.is_none() {
             remove_surplus(&mut self).await;
+            self.sweep().await;
         }
         let report = self.end().await;
         match stopped {
@@ -109,6 +110,18 @@ impl<'a> Round<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Throws away what is left of large objects that are not at the source any more.
+    async fn sweep(&self) {
+        if self.options.dry_run {
+            return;
+        }
+        for target in self.targets.iter().filter(|target| !target.is_given_up()) {
+            if let Some(journals) = &target.journals {
+                journals.sweep(&self.shared.transfer.cancel).await;
+            }
+        }
     }
 
     fn compare(&mut self, row: Row) {
@@ -159,8 +172,9 @@ impl<'a> Round<'a> {
             return;
         }
         let destination = |index: &usize| {
-            let Replica { store, .. } = &self.targets[*index].replica;
-            Destination { store: store.clone(), key: self.targets[*index].replica.key(&object.key) }
+            let Target { replica, journals, .. } = &self.targets[*index];
+            let key = replica.key(&object.key);
+            Destination { store: replica.store.clone(), key, journals: journals.clone() }
         };
         let destinations: Vec<_> = indices.iter().map(destination).collect();
         self.running.spawn(attempt(self.shared.clone(), object, indices, destinations));

@@ -2,19 +2,24 @@
 
 use std::sync::{Arc, OnceLock};
 
+use tokio_util::sync::CancellationToken;
+
 use super::deletion::Surplus;
 use super::judge::listings_agree;
 use super::types::{SyncTarget, TargetError};
 use crate::checkpoint::Unsaved;
 use crate::copy::Copy;
-use crate::publish::StateFile;
-use crate::{ObjectSummary, Replica, State, StoreError};
+use crate::journal::Journals;
+use crate::publish::{StateFile, source_identity};
+use crate::{ObjectSummary, RESERVED_PREFIX, Replica, Sha256, State, StoreError};
 
 pub(super) struct Target {
     pub(super) replica: Replica,
     /// What is remembered of objects that the listings alone do not settle.
     pub(super) memory: State,
     file: Option<StateFile>,
+    /// How far large objects have come; `None` when the target could not be looked at.
+    pub(super) journals: Option<Arc<Journals>>,
     pub(super) surplus: Surplus,
     pub(super) report: SyncTarget,
     /// Set once every further object would meet the same error.
@@ -23,14 +28,24 @@ pub(super) struct Target {
 }
 
 impl Target {
-    pub(super) fn new(replica: Replica, memory: Result<(StateFile, State), StoreError>) -> Self {
+    /// Looks at what earlier passes have left there.
+    pub(super) async fn look(replica: Replica, source: &Replica, cancel: &CancellationToken) -> Self {
         let gave_up = Arc::new(OnceLock::new());
-        let memory = memory.map_err(|error| gave_up.set(error)).ok();
-        let (file, memory) = memory.map_or((None, State::default()), |(file, memory)| (Some(file), memory));
+        let look = async {
+            let key = memory_key(&replica);
+            let (file, memory) = StateFile::load(&replica, key, source_identity(source), cancel).await?;
+            Ok((file, memory, Journals::load(&replica, cancel).await?))
+        };
+        let look = look.await.map_err(|error| gave_up.set(error)).ok();
+        let (file, memory, journals) = match look {
+            Some((file, memory, journals)) => (Some(file), memory, Some(Arc::new(journals))),
+            None => (None, State::default(), None),
+        };
         Self {
             replica,
             memory,
             file,
+            journals,
             surplus: Surplus::default(),
             report: SyncTarget::default(),
             gave_up,
@@ -104,4 +119,10 @@ impl Target {
         }
         self.report
     }
+}
+
+/// Where a target keeps what is remembered.
+fn memory_key(target: &Replica) -> String {
+    let digest = Sha256::of(target.prefix.as_bytes()).to_string();
+    format!("{RESERVED_PREFIX}sync/{}.jsonl", &digest[..16])
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use skyfleet_e2e::object_store::{ObjectStore as Garage, REGION, RunningObjectStore};
 use skyfleet_mirror::{
-    Credentials, DatasetName, MirrorOptions, ObjectStore, Replica, S3Location, S3Store, Sha256, Verification, mirror,
+    Credentials, DatasetName, MirrorOptions, ObjectStore, Payload, Replica, S3Location, S3Store, Verification, mirror,
     verify,
 };
 use tempfile::TempDir;
@@ -53,8 +53,8 @@ async fn fill(source: &dyn ObjectStore) {
     let upload = source.create_multipart("large.bin", &kept).await.unwrap();
     let mut parts = Vec::new();
     for (number, part) in (1..).zip(large.chunks(8 * 1024 * 1024)) {
-        let (part, digest) = (large.slice_ref(part), Sha256::of(part));
-        parts.push((source.put_part("large.bin", &upload, number, part, digest).await.unwrap(), digest));
+        let part = Payload::checked_by(large.slice_ref(part), source.proof().algorithm());
+        parts.push(source.put_part("large.bin", &upload, number, part).await.unwrap());
     }
     source.complete_multipart("large.bin", &upload, &parts).await.unwrap();
     for key in SMALL {

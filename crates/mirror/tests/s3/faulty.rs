@@ -8,8 +8,8 @@ use std::time::Duration;
 use http::Method;
 use skyfleet_e2e::object_store::{Asked, Contents, Fault, SIMULATED_KEY, SimulatedBucket, SimulatedS3};
 use skyfleet_mirror::{
-    Attributes, ConnectOptions, Deletion, MirrorError, MostDeleted, ObjectStore, Replica, RetryPolicy, S3Location,
-    S3Store, Sha256, SyncEvent, SyncOptions, SyncReport, TargetError, TransferLimits, sync,
+    Attributes, ConnectOptions, Deletion, MirrorError, MostDeleted, ObjectStore, Payload, Replica, RetryPolicy,
+    S3Location, S3Store, SyncEvent, SyncOptions, SyncReport, TargetError, TransferLimits, sync,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -138,7 +138,7 @@ async fn what_a_killed_pass_has_begun_is_thrown_away() {
     let part = content(5 * MIB, 1);
     for key in ["data/007", "data/0077"] {
         let upload = target.create_multipart(key, &Attributes::default()).await.unwrap();
-        target.put_part(key, &upload, 1, part.clone(), Sha256::of(&part)).await.unwrap();
+        target.put_part(key, &upload, 1, Payload::checked_by(part.clone(), target.proof().algorithm())).await.unwrap();
     }
     pass(&server, &["one"], &deleting()).await.unwrap();
     let target = server.bucket("one").unwrap();

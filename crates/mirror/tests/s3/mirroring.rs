@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use skyfleet_mirror::{
-    Filter, Manifest, MirrorError, MirrorOptions, ObjectStore as _, Sha256, SourcePublication, Verification, mirror,
+    Filter, Manifest, MirrorError, MirrorOptions, ObjectStore as _, Payload, SourcePublication, Verification, mirror,
     verify,
 };
 use tokio_util::sync::CancellationToken;
@@ -72,7 +72,7 @@ async fn large_objects_go_in_parts_and_have_the_same_digest_everywhere() {
     let server = Server::start().await;
     let (source, one, two) = (server.bucket("source").await, server.bucket("one").await, server.bucket("two").await);
     let bytes = content((40 << 20) + 5, 9);
-    source.put("big", &skyfleet_mirror::Attributes::default(), bytes.clone(), Sha256::of(&bytes)).await.unwrap();
+    source.put("big", &skyfleet_mirror::Attributes::default(), Payload::of(bytes.clone())).await.unwrap();
     for verification in [Verification::Checksum, Verification::ReadBack] {
         let options = MirrorOptions { verification, ..MirrorOptions::default() };
         let targets = if verification == Verification::Checksum { [&one] } else { [&two] };

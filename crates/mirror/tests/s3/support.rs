@@ -11,8 +11,8 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use skyfleet_e2e::object_store::{ObjectStore as Garage, REGION, RunningObjectStore};
 use skyfleet_mirror::{
     Attributes, Body, Capabilities, ConnectOptions, Credentials, DatasetName, ListPage, MirrorOptions, MirrorOutcome,
-    ObjectHead, ObjectStore, Place, Replica, RetryPolicy, S3Location, S3Store, Sha256, StoreError, StoreErrorKind,
-    Written, list, mirror,
+    ObjectHead, ObjectStore, Payload, Place, Proof, Replica, RetryPolicy, S3Location, S3Store, StoreError,
+    StoreErrorKind, UploadedPart, Written, list, mirror,
 };
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -92,7 +92,7 @@ pub(crate) enum Call {
     List { is_first_page: bool },
     Get { key: String, offset: u64 },
     Head { key: String },
-    Write { what: &'static str, key: String, bytes: usize },
+    Write { what: &'static str, key: String, bytes: u64 },
 }
 
 /// What becomes of a request.
@@ -153,7 +153,7 @@ impl Watched {
         hook.map_or(Reaction::Pass, |hook| hook(call))
     }
 
-    async fn write(&self, what: &'static str, key: &str, bytes: usize) -> Reaction {
+    async fn write(&self, what: &'static str, key: &str, bytes: u64) -> Reaction {
         let mut reaction = self.react(&Call::Write { what, key: key.to_owned(), bytes });
         if let Reaction::After(first) = &mut reaction {
             first.await;
@@ -162,7 +162,7 @@ impl Watched {
     }
 
     pub(crate) async fn put_text(&self, key: &str, text: &str) {
-        self.inner.put(key, &Attributes::default(), text.to_owned().into(), Sha256::of(text.as_bytes())).await.unwrap();
+        self.inner.put(key, &Attributes::default(), Payload::of(text.to_owned())).await.unwrap();
     }
 
     pub(crate) async fn read(&self, key: &str) -> Vec<u8> {
@@ -194,6 +194,10 @@ impl Watched {
 
 #[async_trait]
 impl ObjectStore for Watched {
+    fn proof(&self) -> Proof {
+        self.inner.proof()
+    }
+
     fn place(&self) -> &Place {
         self.inner.place()
     }
@@ -252,15 +256,9 @@ impl ObjectStore for Watched {
         Ok((head, body.boxed()))
     }
 
-    async fn put(
-        &self,
-        key: &str,
-        attributes: &Attributes,
-        body: Bytes,
-        sha256: Sha256,
-    ) -> Result<Written, StoreError> {
-        let reaction = self.write("put", key, body.len()).await;
-        let mut written = self.inner.put(key, attributes, body, sha256).await?;
+    async fn put(&self, key: &str, attributes: &Attributes, payload: Payload) -> Result<Written, StoreError> {
+        let reaction = self.write("put", key, payload.size()).await;
+        let mut written = self.inner.put(key, attributes, payload).await?;
         if matches!(reaction, Reaction::HideChecksum) {
             written.checksum = None;
         }
@@ -277,19 +275,13 @@ impl ObjectStore for Watched {
         key: &str,
         upload: &str,
         number: u32,
-        body: Bytes,
-        sha256: Sha256,
-    ) -> Result<String, StoreError> {
-        self.write("part", key, body.len()).await;
-        self.inner.put_part(key, upload, number, body, sha256).await
+        payload: Payload,
+    ) -> Result<UploadedPart, StoreError> {
+        self.write("part", key, payload.size()).await;
+        self.inner.put_part(key, upload, number, payload).await
     }
 
-    async fn complete_multipart(
-        &self,
-        key: &str,
-        upload: &str,
-        parts: &[(String, Sha256)],
-    ) -> Result<Written, StoreError> {
+    async fn complete_multipart(&self, key: &str, upload: &str, parts: &[UploadedPart]) -> Result<Written, StoreError> {
         self.write("complete", key, 0).await;
         self.inner.complete_multipart(key, upload, parts).await
     }

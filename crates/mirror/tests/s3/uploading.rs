@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use skyfleet_mirror::{ObjectStore, Sha256, StoreErrorKind, TransferLimits, UploadError, UploadOutcome, upload};
+use skyfleet_mirror::{
+    ObjectStore, Payload, Sha256, StoreErrorKind, TransferLimits, UploadError, UploadOutcome, upload,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{Call, Reaction, Server, Watched, content};
@@ -70,7 +72,7 @@ async fn an_object_changed_before_the_proof_is_not_confirmed() {
             Reaction::After(Box::pin(async move {
                 let bytes = content(size, 4);
                 let nothing = skyfleet_mirror::Attributes::default();
-                other.put("k", &nothing, bytes.clone(), Sha256::of(&bytes)).await.unwrap();
+                other.put("k", &nothing, Payload::of(bytes.clone())).await.unwrap();
             }))
         }
         _ => Reaction::Pass,
@@ -136,13 +138,16 @@ async fn uploads_that_nobody_ended_are_found_by_their_key() {
     let mut uploads = Vec::new();
     for key in ["k+é", "k+é2"] {
         let upload = store.create_multipart(key, &skyfleet_mirror::Attributes::default()).await.unwrap();
-        store.put_part(key, &upload, 1, part.clone(), Sha256::of(&part)).await.unwrap();
+        store.put_part(key, &upload, 1, Payload::checked_by(part.clone(), store.proof().algorithm())).await.unwrap();
         uploads.push(upload);
     }
     store.abort_leftovers("k+é").await.unwrap();
-    let gone = store.put_part("k+é", &uploads[0], 2, part.clone(), Sha256::of(&part)).await.unwrap_err();
+    let gone = store
+        .put_part("k+é", &uploads[0], 2, Payload::checked_by(part.clone(), store.proof().algorithm()))
+        .await
+        .unwrap_err();
     assert_eq!(gone.kind, StoreErrorKind::NotFound, "{gone}");
-    store.put_part("k+é2", &uploads[1], 2, part.clone(), Sha256::of(&part)).await.unwrap();
+    store.put_part("k+é2", &uploads[1], 2, Payload::checked_by(part.clone(), store.proof().algorithm())).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

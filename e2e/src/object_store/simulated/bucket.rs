@@ -21,7 +21,7 @@ pub(super) struct Stored {
     /// Empty in a forgetful bucket.
     pub(super) body: Bytes,
     pub(super) etag: String,
-    pub(super) sha256: Option<String>,
+    pub(super) checksum: Option<Checksum>,
     pub(super) modified: SystemTime,
     pub(super) content_type: Option<String>,
     pub(super) metadata: Option<BTreeMap<String, String>>,
@@ -36,12 +36,36 @@ pub(super) struct Upload {
     pub(super) metadata: Option<BTreeMap<String, String>>,
 }
 
+/// A checksum as headers have it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Checksum {
+    Sha256(String),
+    Crc64Nvme(String),
+}
+
+impl Checksum {
+    /// What a request says, if anything.
+    pub(super) fn sent(sha256: Option<String>, crc64nvme: Option<String>) -> Option<Self> {
+        crc64nvme.map(Self::Crc64Nvme).or_else(|| sha256.map(Self::Sha256))
+    }
+
+    /// As answers say it: the SHA-256, the CRC-64/NVME.
+    pub(super) fn told(this: Option<&Self>) -> (Option<String>, Option<String>) {
+        match this {
+            Some(Self::Sha256(text)) => (Some(text.clone()), None),
+            Some(Self::Crc64Nvme(text)) => (None, Some(text.clone())),
+            None => (None, None),
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 pub(super) struct Part {
     pub(super) body: Bytes,
     pub(super) size: u64,
     pub(super) md5: [u8; 16],
-    pub(super) sha256: [u8; 32],
+    /// What was sent with it and fits it.
+    pub(super) checksum: Option<Checksum>,
 }
 
 impl SimulatedBucket {
@@ -87,7 +111,7 @@ impl Contents {
         Self(Stored {
             size: body.len() as u64,
             etag: hex(&md5::Md5::digest(&body)),
-            sha256: Some(super::operations::base64(&Sha256::digest(&body))),
+            checksum: Some(Checksum::Crc64Nvme(super::operations::crc64nvme(&body))),
             body,
             modified: SystemTime::now(),
             content_type: None,
@@ -97,24 +121,37 @@ impl Contents {
 }
 
 impl Part {
-    pub(super) fn of(body: Bytes, forgetful: bool) -> Self {
-        let (md5, sha256) = (md5::Md5::digest(&body).into(), Sha256::digest(&body).into());
-        let size = body.len() as u64;
-        Self { body: if forgetful { Bytes::new() } else { body }, size, md5, sha256 }
+    /// `None` when what was sent with it is the checksum of something else.
+    pub(super) fn checked(body: Bytes, sent: Option<Checksum>) -> Option<Self> {
+        let fits = match &sent {
+            Some(Checksum::Sha256(text)) => *text == super::operations::base64(&Sha256::digest(&body)),
+            Some(Checksum::Crc64Nvme(text)) => *text == super::operations::crc64nvme(&body),
+            None => true,
+        };
+        let md5 = md5::Md5::digest(&body).into();
+        fits.then(|| Self { size: body.len() as u64, body, md5, checksum: sent })
     }
 }
 
-/// The object that parts make: its body, its size, its ETag and its composite checksum.
-pub(super) fn assembled(parts: &BTreeMap<i32, Part>) -> (Bytes, u64, String, String) {
-    let (mut body, mut md5, mut sha256) = (BytesMut::new(), md5::Md5::new(), Sha256::new());
+/// The object that parts make: its body, its size, its ETag and its checksum: that of the whole, or of the parts' checksums.
+pub(super) fn assembled(parts: &BTreeMap<i32, Part>) -> (Bytes, u64, String, Option<Checksum>) {
+    let (mut body, mut md5, mut sha256, mut crc64nvme) = (BytesMut::new(), md5::Md5::new(), Sha256::new(), Some(0));
     for part in parts.values() {
         body.extend_from_slice(&part.body);
         md5.update(part.md5);
-        sha256.update(part.sha256);
+        let (digest, crc) = Checksum::told(part.checksum.as_ref());
+        sha256.update(digest.and_then(|text| super::operations::unbase64(&text)).unwrap_or_default());
+        let crc = crc.and_then(|text| super::operations::unbase64(&text)?.try_into().ok()).map(u64::from_be_bytes);
+        crc64nvme = crc64nvme
+            .zip(crc)
+            .map(|(all, crc)| crc_fast::checksum_combine(crc_fast::CrcAlgorithm::Crc64Nvme, all, crc, part.size));
     }
     let (count, size) = (parts.len(), parts.values().map(|part| part.size).sum());
-    let checksum = format!("{}-{count}", super::operations::base64(&sha256.finalize()));
-    (body.freeze(), size, format!("{}-{count}", hex(&md5.finalize())), checksum)
+    let checksum = match crc64nvme {
+        Some(crc) => Checksum::Crc64Nvme(super::operations::base64(&crc.to_be_bytes())),
+        None => Checksum::Sha256(format!("{}-{count}", super::operations::base64(&sha256.finalize()))),
+    };
+    (body.freeze(), size, format!("{}-{count}", hex(&md5.finalize())), Some(checksum))
 }
 
 pub(super) fn hex(bytes: &[u8]) -> String {

@@ -20,7 +20,7 @@ use s3s::dto::{
 };
 use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 
-use super::bucket::{Part, SimulatedBucket, Stored, Upload, assembled, hex};
+use super::bucket::{Checksum, Part, SimulatedBucket, Stored, Upload, assembled, hex};
 use super::locked;
 
 /// Objects in a page at most.
@@ -34,6 +34,15 @@ type Buckets = Arc<Mutex<BTreeMap<String, SimulatedBucket>>>;
 pub(super) struct Memory {
     buckets: Buckets,
     uploads: AtomicU64,
+}
+
+/// The CRC-64/NVME of a content as headers have it.
+pub(super) fn crc64nvme(body: &[u8]) -> String {
+    base64(&crc_fast::checksum(crc_fast::CrcAlgorithm::Crc64Nvme, body).to_be_bytes())
+}
+
+pub(super) fn unbase64(text: &str) -> Option<Vec<u8>> {
+    ::base64::engine::general_purpose::STANDARD.decode(text).ok()
 }
 
 pub(super) fn base64(bytes: &[u8]) -> String {
@@ -63,12 +72,8 @@ async fn whole(body: Option<StreamingBlob>) -> S3Result<Bytes> {
     Ok(all.freeze())
 }
 
-fn checked(body: &Bytes, sent: Option<&String>) -> S3Result<Part> {
-    let part = Part::of(body.clone(), false);
-    match sent {
-        Some(sent) if *sent != base64(&part.sha256) => Err(s3_error!(BadDigest)),
-        _ => Ok(part),
-    }
+fn checked(body: &Bytes, sent: Option<Checksum>) -> S3Result<Part> {
+    Part::checked(body.clone(), sent).ok_or_else(|| s3_error!(BadDigest))
 }
 
 /// The first object below a prefix, after a key where one is given.
@@ -78,9 +83,12 @@ fn next_key<'a>(bucket: &'a SimulatedBucket, prefix: &str, after: Option<&str>) 
     key.starts_with(prefix).then_some((key.as_str(), stored))
 }
 
-fn kind(sha256: Option<&String>) -> Option<ChecksumType> {
-    let kind = |sum: &String| if sum.contains('-') { ChecksumType::COMPOSITE } else { ChecksumType::FULL_OBJECT };
-    sha256.map(kind).map(ChecksumType::from_static)
+fn kind(checksum: Option<&Checksum>) -> Option<ChecksumType> {
+    let kind = match checksum? {
+        Checksum::Sha256(text) if text.contains('-') => ChecksumType::COMPOSITE,
+        Checksum::Sha256(_) | Checksum::Crc64Nvme(_) => ChecksumType::FULL_OBJECT,
+    };
+    Some(ChecksumType::from_static(kind))
 }
 
 fn length(size: u64) -> Option<i64> {
@@ -144,12 +152,14 @@ impl S3 for Memory {
 
     async fn head_object(&self, request: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
         let object = self.find(&request.input.bucket, &request.input.key)?;
+        let (checksum_sha256, checksum_crc64nvme) = Checksum::told(object.checksum.as_ref());
         Ok(S3Response::new(HeadObjectOutput {
             content_length: length(object.size),
             e_tag: Some(ETag::Strong(object.etag)),
             last_modified: Some(Timestamp::from(object.modified)),
-            checksum_type: kind(object.sha256.as_ref()),
-            checksum_sha256: object.sha256,
+            checksum_type: kind(object.checksum.as_ref()),
+            checksum_sha256,
+            checksum_crc64nvme,
             content_type: object.content_type,
             metadata: object.metadata.map(|metadata| metadata.into_iter().collect()),
             ..HeadObjectOutput::default()
@@ -173,14 +183,16 @@ impl S3 for Memory {
             }
             None => (None, object.body.clone()),
         };
+        let (checksum_sha256, checksum_crc64nvme) = Checksum::told(object.checksum.as_ref());
         Ok(S3Response::new(GetObjectOutput {
             content_length: length(body.len() as u64),
             content_range,
             body: Some(StreamingBlob::wrap(stream::iter([Ok::<_, std::convert::Infallible>(body)]))),
             e_tag: Some(ETag::Strong(object.etag)),
             last_modified: Some(Timestamp::from(object.modified)),
-            checksum_type: kind(object.sha256.as_ref()),
-            checksum_sha256: object.sha256,
+            checksum_type: kind(object.checksum.as_ref()),
+            checksum_sha256,
+            checksum_crc64nvme,
             content_type: object.content_type,
             metadata: object.metadata.map(|metadata| metadata.into_iter().collect()),
             ..GetObjectOutput::default()
@@ -188,10 +200,20 @@ impl S3 for Memory {
     }
 
     async fn put_object(&self, request: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
-        let PutObjectInput { bucket, key, body, checksum_sha256, content_type, metadata, if_none_match, .. } =
-            request.input;
+        let PutObjectInput {
+            bucket,
+            key,
+            body,
+            checksum_sha256,
+            checksum_crc64nvme,
+            content_type,
+            metadata,
+            if_none_match,
+            ..
+        } = request.input;
         let body = whole(body).await?;
-        let part = checked(&body, checksum_sha256.as_ref())?;
+        let part = checked(&body, Checksum::sent(checksum_sha256.clone(), checksum_crc64nvme.clone()))?;
+        let checksum_type = kind(part.checksum.as_ref());
         let etag = hex(&part.md5);
         self.with(&bucket, |bucket| {
             if if_none_match.is_some() && bucket.objects.contains_key(&key) {
@@ -201,7 +223,7 @@ impl S3 for Memory {
                 size: part.size,
                 body: if bucket.forgetful { Bytes::new() } else { body },
                 etag: etag.clone(),
-                sha256: checksum_sha256.clone(),
+                checksum: part.checksum,
                 modified: SystemTime::now(),
                 content_type,
                 metadata: metadata.map(|metadata| metadata.into_iter().collect()),
@@ -211,8 +233,9 @@ impl S3 for Memory {
         })?;
         Ok(S3Response::new(PutObjectOutput {
             e_tag: Some(ETag::Strong(etag)),
-            checksum_type: kind(checksum_sha256.as_ref()),
+            checksum_type,
             checksum_sha256,
+            checksum_crc64nvme,
             ..PutObjectOutput::default()
         }))
     }
@@ -221,7 +244,9 @@ impl S3 for Memory {
         &self,
         request: S3Request<CreateMultipartUploadInput>,
     ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
-        let CreateMultipartUploadInput { bucket, key, content_type, metadata, .. } = request.input;
+        let CreateMultipartUploadInput {
+            bucket, key, content_type, metadata, checksum_algorithm, checksum_type, ..
+        } = request.input;
         let id = self.uploads.fetch_add(1, Ordering::Relaxed).to_string();
         self.with(&bucket, |bucket| {
             let metadata = metadata.map(|metadata| metadata.into_iter().collect());
@@ -233,14 +258,17 @@ impl S3 for Memory {
             bucket: Some(bucket),
             key: Some(key),
             upload_id: Some(id),
+            checksum_algorithm,
+            checksum_type,
             ..CreateMultipartUploadOutput::default()
         }))
     }
 
     async fn upload_part(&self, request: S3Request<UploadPartInput>) -> S3Result<S3Response<UploadPartOutput>> {
-        let UploadPartInput { bucket, upload_id, part_number, body, checksum_sha256, .. } = request.input;
+        let UploadPartInput { bucket, upload_id, part_number, body, checksum_sha256, checksum_crc64nvme, .. } =
+            request.input;
         let body = whole(body).await?;
-        let mut part = checked(&body, checksum_sha256.as_ref())?;
+        let mut part = checked(&body, Checksum::sent(checksum_sha256.clone(), checksum_crc64nvme.clone()))?;
         let etag = hex(&part.md5);
         self.with(&bucket, |bucket| {
             let upload = bucket.uploads.get_mut(&upload_id).ok_or_else(|| s3_error!(NoSuchUpload))?;
@@ -253,6 +281,7 @@ impl S3 for Memory {
         Ok(S3Response::new(UploadPartOutput {
             e_tag: Some(ETag::Strong(etag)),
             checksum_sha256,
+            checksum_crc64nvme,
             ..UploadPartOutput::default()
         }))
     }
@@ -261,7 +290,8 @@ impl S3 for Memory {
         &self,
         request: S3Request<CompleteMultipartUploadInput>,
     ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
-        let CompleteMultipartUploadInput { bucket, key, upload_id, multipart_upload, .. } = request.input;
+        let CompleteMultipartUploadInput { bucket, key, upload_id, multipart_upload, checksum_crc64nvme, .. } =
+            request.input;
         let named = multipart_upload.and_then(|upload| upload.parts).unwrap_or_default();
         let etag = self.with(&bucket, |bucket| {
             let upload = bucket.uploads.get(&upload_id).ok_or_else(|| s3_error!(NoSuchUpload))?;
@@ -269,12 +299,15 @@ impl S3 for Memory {
             if named.len() != upload.parts.len() || !named.iter().all(|part| is_there(part.part_number)) {
                 return Err(s3_error!(InvalidPart));
             }
-            let (body, size, etag, sha256) = assembled(&upload.parts);
+            let (body, size, etag, checksum) = assembled(&upload.parts);
+            if checksum_crc64nvme.is_some_and(|sent| checksum != Some(Checksum::Crc64Nvme(sent))) {
+                return Err(s3_error!(BadDigest));
+            }
             let object = Stored {
                 size,
                 body,
                 etag: etag.clone(),
-                sha256: Some(sha256),
+                checksum,
                 modified: SystemTime::now(),
                 content_type: upload.content_type.clone(),
                 metadata: upload.metadata.clone(),

@@ -1,0 +1,107 @@
+//! Which parts of an upload are done: pure.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::UploadedPart;
+use crate::content::Whole;
+
+/// A part that is done, and the digests of all up to it.
+type Done = (UploadedPart, Arc<Whole>);
+
+/// The parts that a store has taken, in whatever order.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    /// From the first on, with none left out.
+    prefix: Vec<UploadedPart>,
+    /// The digests of those.
+    whole: Option<Arc<Whole>>,
+    /// Those after a gap, by number.
+    others: BTreeMap<usize, Done>,
+    /// Bytes of the prefix, and how many of them were noted.
+    bytes: u64,
+    noted: u64,
+}
+
+impl Ledger {
+    /// With parts that an earlier pass has brought.
+    pub(crate) fn new(prefix: Vec<UploadedPart>) -> Self {
+        let bytes = prefix.iter().map(|part| part.size).sum();
+        Self { prefix, whole: None, others: BTreeMap::new(), bytes, noted: bytes }
+    }
+
+    /// Part `number` (from 1) is done.
+    pub(crate) fn add(&mut self, number: usize, part: UploadedPart, whole: Arc<Whole>) {
+        self.others.insert(number, (part, whole));
+        while let Some((part, whole)) = self.others.remove(&(self.prefix.len() + 1)) {
+            self.bytes += part.size;
+            self.prefix.push(part);
+            self.whole = Some(whole);
+        }
+    }
+
+    /// What to note once at least so many bytes are new: never so often that the notes, of some 100 bytes a part, weigh.
+    pub(crate) fn due(&mut self, every: u64) -> Option<(Vec<UploadedPart>, Arc<Whole>)> {
+        const FOR_EACH_PART: u64 = 64 * 1024;
+        if self.bytes - self.noted < every.max(self.prefix.len() as u64 * FOR_EACH_PART) {
+            return None;
+        }
+        self.noted = self.bytes;
+        Some((self.prefix.clone(), self.whole.clone()?))
+    }
+
+    /// The parts, when none of so many is missing.
+    pub(crate) fn finish(self, count: usize) -> Option<Vec<UploadedPart>> {
+        (self.prefix.len() == count).then_some(self.prefix)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::Ledger;
+    use crate::content::{Hashing, Wanted, Whole};
+    use crate::{Checksum, UploadedPart};
+
+    fn part(number: usize) -> UploadedPart {
+        UploadedPart { etag: number.to_string(), size: 10, checksum: Checksum::Crc32(0) }
+    }
+
+    fn whole(number: usize) -> Arc<Whole> {
+        let mut hashing = Hashing::new(2, Wanted::default());
+        hashing.update(&vec![0; number * 10]);
+        hashing.end_part();
+        Arc::new(hashing.so_far().clone())
+    }
+
+    #[test]
+    fn only_what_has_no_gap_is_noted_and_only_now_and_then() {
+        let mut ledger = Ledger::new(vec![part(1)]);
+        ledger.add(3, part(3), whole(3));
+        assert!(ledger.due(1).is_none(), "the second is missing");
+        ledger.add(2, part(2), whole(2));
+        assert!(ledger.due(2_000_000).is_none());
+        let mut often = Ledger::new(vec![UploadedPart { size: 0, ..part(1) }]);
+        often.add(2, UploadedPart { size: 1_000_000, ..part(2) }, whole(2));
+        assert_eq!(often.due(1).map(|(parts, _)| parts.len()), Some(2));
+        assert!(often.due(1).is_none(), "it was noted");
+        assert_eq!(ledger.finish(3), Some(vec![part(1), part(2), part(3)]));
+    }
+
+    proptest! {
+        #[test]
+        fn any_order_gives_all_parts_in_order(order in Just((1..=8_usize).collect::<Vec<_>>()).prop_shuffle(), first in 0..4_usize) {
+            let mut ledger = Ledger::new((1..=first).map(part).collect());
+            for number in order.into_iter().filter(|number| *number > first) {
+                ledger.add(number, part(number), whole(number));
+                if let Some(whole) = &ledger.whole {
+                    prop_assert_eq!(whole.size, ledger.bytes, "the digests are those of the prefix");
+                }
+            }
+            prop_assert_eq!(ledger.finish(8), Some((1..=8).map(part).collect::<Vec<_>>()));
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Which checksum this store keeps: CRC-64/NVME costs next to nothing, so it is SHA-256 only where a store does not know that one.
+
+use super::{S3Store, checksum};
+use crate::content::crc64nvme;
+use crate::http::Answer;
+use crate::probe::{CONTENT, probe_key};
+use crate::{Checksum, ChecksumAlgorithm, ObjectStore as _, Payload, StoreError, StoreErrorKind, StoredChecksum};
+
+impl S3Store {
+    /// The checksum to send with a content. CRC-64/NVME as long as nothing is known of the store.
+    pub(super) fn algorithm(&self) -> ChecksumAlgorithm {
+        match self.keeps_crc64nvme.get() {
+            Some(false) => ChecksumAlgorithm::Sha256,
+            Some(true) | None => ChecksumAlgorithm::Crc64Nvme,
+        }
+    }
+
+    /// Takes notice of an answer that tells the checksum of what was written; others say nothing.
+    pub(super) fn notice(&self, answer: &Answer) {
+        if matches!(checksum::read(&answer.headers), Some(StoredChecksum::Whole(Checksum::Crc64Nvme(_)))) {
+            self.found(true);
+        }
+    }
+
+    pub(super) fn found(&self, keeps: bool) {
+        // Whoever found out first is as right.
+        let _known = self.keeps_crc64nvme.set(keeps);
+    }
+
+    /// Whether the store checks CRC-64/NVME and tells it afterwards: tried, once, with a tiny object. Who may not write that gets
+    /// SHA-256, which every store has known for longer.
+    pub(super) async fn keeps_crc64nvme(&self) -> Result<bool, StoreError> {
+        let attempt = || async {
+            match self.try_crc64nvme().await {
+                Err(error) if matches!(error.kind, StoreErrorKind::CredentialsRefused | StoreErrorKind::Rejected) => {
+                    tracing::debug!(%error, "cannot try CRC-64/NVME: SHA-256 is used");
+                    Ok(false)
+                }
+                other => other,
+            }
+        };
+        self.keeps_crc64nvme.get_or_try_init(attempt).await.copied()
+    }
+
+    async fn try_crc64nvme(&self) -> Result<bool, StoreError> {
+        let key = probe_key();
+        let found = self.keeps(&key, Checksum::Crc64Nvme(crc64nvme(CONTENT))).await;
+        let removal = self.delete(&key).await;
+        let found = found?;
+        removal.map(|()| found)
+    }
+
+    /// The payload to send instead when the store would not take one with its checksum, if another checksum may help.
+    pub(super) async fn instead_of(
+        &self,
+        refused: &Payload,
+        error: &StoreError,
+    ) -> Result<Option<Payload>, StoreError> {
+        let may_help = error.kind == StoreErrorKind::Rejected && matches!(refused.checksum(), Checksum::Crc64Nvme(_));
+        if !may_help || self.keeps_crc64nvme().await? {
+            return Ok(None);
+        }
+        Ok(Some(refused.clone().with_sha256()))
+    }
+}

@@ -1,0 +1,224 @@
+//! Writes one copy of what is read: at once, or in parts.
+
+use std::sync::Arc;
+
+use futures::stream::{FuturesUnordered, StreamExt as _};
+use tokio::sync::mpsc::Receiver;
+
+use crate::cancel::cancellable;
+use crate::content::{Whole, composite};
+use crate::fan_out::{Content, Destination, Part, Transfer};
+use crate::journal::{Journal, Journals};
+use crate::ledger::Ledger;
+use crate::{Checksum, ChecksumAlgorithm, Payload, Sha256, StoreError, StoreErrorKind, UploadedPart, Written};
+
+/// What came of writing.
+pub(crate) struct Sent {
+    /// What the store said of the object; nothing when that answer was lost.
+    pub(crate) written: Option<Written>,
+    /// The digest of the parts' digests, and their number, where those were sent.
+    pub(crate) composite: Option<(Sha256, usize)>,
+}
+
+pub(crate) struct Writer<'a> {
+    destination: &'a Destination,
+    content: &'a Content<'a>,
+    transfer: &'a Transfer,
+    sizes: &'a [u64],
+    /// What is to be completed; nothing for an object that is written at once.
+    upload: Option<Upload>,
+}
+
+/// An upload that was begun.
+struct Upload {
+    id: String,
+    /// What earlier passes have brought.
+    done: Vec<UploadedPart>,
+}
+
+/// Something that was asked of the store and has ended.
+enum Ended {
+    Part { number: usize, part: UploadedPart, whole: Arc<Whole> },
+    Noted,
+}
+
+impl<'a> Writer<'a> {
+    /// Begins an upload, or takes one up again.
+    pub(crate) async fn begin(
+        destination: &'a Destination,
+        content: &'a Content<'a>,
+        journal: Option<Journal>,
+        sizes: &'a [u64],
+        transfer: &'a Transfer,
+    ) -> Result<Self, StoreError> {
+        let upload = match journal {
+            Some(journal) => Some(Upload { id: journal.upload, done: journal.parts }),
+            None if sizes.len() > 1 => {
+                let Destination { store, key, .. } = destination;
+                let request = store.create_multipart(key, content.attributes);
+                let id = cancellable(&transfer.cancel, store.place(), request).await?;
+                Some(Upload { id, done: Vec::new() })
+            }
+            None => None,
+        };
+        Ok(Self { destination, content, transfer, sizes, upload })
+    }
+
+    /// Parts from the first on that need not come.
+    pub(crate) fn has(&self) -> usize {
+        self.upload.as_ref().map_or(0, |upload| upload.done.len())
+    }
+
+    /// The checksum that goes with each part. All parts of an upload have the same.
+    pub(crate) fn algorithm(&self) -> ChecksumAlgorithm {
+        let first = self.upload.as_ref().and_then(|upload| upload.done.first());
+        match first.map(|part| part.checksum) {
+            Some(Checksum::Sha256(_)) => ChecksumAlgorithm::Sha256,
+            Some(Checksum::Crc32c(_)) => ChecksumAlgorithm::Crc32c,
+            Some(Checksum::Crc64Nvme(_)) => ChecksumAlgorithm::Crc64Nvme,
+            Some(Checksum::Crc32(_)) | None => self.destination.store.proof().algorithm(),
+        }
+    }
+
+    pub(crate) async fn write(
+        mut self,
+        mut parts: Receiver<Part>,
+        sent: impl Fn(u64) + Sync,
+    ) -> Result<Sent, StoreError> {
+        let algorithm = self.algorithm();
+        if let Some(upload) = self.upload.take() {
+            return self.write_parts(upload, algorithm, parts, sent).await;
+        }
+        let Destination { store, key, .. } = self.destination;
+        let part = parts.recv().await;
+        let Part { chunks, digests, room, .. } = part.ok_or_else(|| self.destination.failed("its source failed"))?;
+        let payload = self.payload(chunks, digests.checksum(algorithm))?;
+        let size = payload.size();
+        let request = store.put(key, self.content.attributes, payload);
+        let written = cancellable(&self.transfer.cancel, store.place(), request).await?;
+        drop(room);
+        sent(size);
+        Ok(Sent { written: Some(written), composite: None })
+    }
+
+    fn payload(
+        &self,
+        chunks: impl Into<crate::http::Chunks>,
+        checksum: Option<Checksum>,
+    ) -> Result<Payload, StoreError> {
+        let unknown = || self.destination.failed("its checksum was not computed");
+        checksum.map(|checksum| Payload::new(chunks, checksum)).ok_or_else(unknown)
+    }
+
+    async fn write_parts(
+        &self,
+        upload: Upload,
+        algorithm: ChecksumAlgorithm,
+        parts: Receiver<Part>,
+        sent: impl Fn(u64) + Sync,
+    ) -> Result<Sent, StoreError> {
+        let Destination { store, key, journals } = self.destination;
+        let mut is_noted = !upload.done.is_empty();
+        let id = upload.id.clone();
+        let outcome = self.send_and_complete(upload, algorithm, parts, &mut is_noted, sent).await;
+        if outcome.is_err() && is_noted {
+            // Whoever comes next goes on with it, or throws it away.
+            return outcome;
+        }
+        if outcome.is_err()
+            && let Err(error) = store.abort_multipart(key, &id).await
+        {
+            tracing::warn!(%error, "parts of an unfinished upload may be left; a lifecycle rule of the bucket removes them");
+        }
+        if let Some(journals) = journals {
+            journals.close(key).await;
+        }
+        // What an earlier pass that was killed has begun, or this one, when the answer to that was lost.
+        if let Err(error) = store.abort_leftovers(key).await {
+            tracing::debug!(%error, "uploads that nobody will end may be left");
+        }
+        outcome
+    }
+
+    async fn send_and_complete(
+        &self,
+        upload: Upload,
+        algorithm: ChecksumAlgorithm,
+        mut parts: Receiver<Part>,
+        is_noted: &mut bool,
+        sent: impl Fn(u64) + Sync,
+    ) -> Result<Sent, StoreError> {
+        let Destination { store, key, journals } = self.destination;
+        let (transfer, id) = (self.transfer, upload.id);
+        if !upload.done.is_empty() {
+            sent(upload.done.iter().map(|part| part.size).sum());
+        }
+        let mut ledger = Ledger::new(upload.done);
+        let mut running = FuturesUnordered::new();
+        let (mut sending, mut is_noting, mut has_ended) = (0, false, false);
+        loop {
+            tokio::select! {
+                part = parts.recv(), if !has_ended && sending < transfer.limits.parts.max(1) => match part {
+                    Some(part) => {
+                        sending += 1;
+                        running.push(futures::future::Either::Left(self.send_part(&id, algorithm, part)));
+                    }
+                    None => has_ended = true,
+                },
+                Some(ended) = running.next() => match ended? {
+                    Ended::Part { number, part, whole } => {
+                        sending -= 1;
+                        sent(part.size);
+                        ledger.add(number, part, whole);
+                    }
+                    Ended::Noted => is_noting = false,
+                },
+                else => break,
+            }
+            if !is_noting
+                && let (Some(journals), Some(_)) = (journals, self.content.version)
+                && let Some((done, whole)) = ledger.due(transfer.limits.noted_every)
+            {
+                (is_noting, *is_noted) = (true, true);
+                let note = self.note(journals, id.clone(), done, whole);
+                running.push(futures::future::Either::Right(note));
+            }
+        }
+        let done = ledger.finish(self.sizes.len()).ok_or_else(|| self.destination.failed("its source failed"))?;
+        let composite = composite(done.iter().map(|part| part.checksum)).map(|sha256| (sha256, done.len()));
+        let request = store.complete_multipart(key, &id, &done);
+        match cancellable(&transfer.cancel, store.place(), request).await {
+            // The first answer was lost and the upload is complete already. The proof that follows tells.
+            Err(error) if error.kind == StoreErrorKind::NotFound => Ok(Sent { written: None, composite }),
+            other => other.map(|written| Sent { written: Some(written), composite }),
+        }
+    }
+
+    async fn send_part(&self, upload: &str, algorithm: ChecksumAlgorithm, part: Part) -> Result<Ended, StoreError> {
+        let Destination { store, key, .. } = self.destination;
+        let Part { number, chunks, digests, whole, room } = part;
+        let payload = self.payload(chunks, digests.checksum(algorithm))?;
+        let position = u32::try_from(number).unwrap_or(u32::MAX);
+        let request = store.put_part(key, upload, position, payload);
+        let part = cancellable(&self.transfer.cancel, store.place(), request).await?;
+        // Named, so that it is held until here.
+        drop(room);
+        Ok(Ended::Part { number, part, whole })
+    }
+
+    /// Notes how far it is. It only saves work, so that it fails is no failure.
+    async fn note(
+        &self,
+        journals: &Journals,
+        upload: String,
+        parts: Vec<UploadedPart>,
+        whole: Arc<Whole>,
+    ) -> Result<Ended, StoreError> {
+        let Some(source) = self.content.version.cloned() else { return Ok(Ended::Noted) };
+        let journal = Journal { key: self.destination.key.clone(), upload, source, parts, whole: (*whole).clone() };
+        if let Err(error) = journals.keep(&journal).await {
+            tracing::debug!(%error, "it is not noted how far an upload is");
+        }
+        Ok(Ended::Noted)
+    }
+}
