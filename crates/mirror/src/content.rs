@@ -91,25 +91,20 @@ pub(crate) fn composite(parts: impl IntoIterator<Item = Checksum>) -> Option<Sha
     Some(Sha256::finish(hasher))
 }
 
-/// The CRC-64/NVME of contents that follow each other, each given with its size; `None` when that of one is not known.
-pub(crate) fn joined_crc64nvme(parts: impl IntoIterator<Item = (Checksum, u64)>) -> Option<u64> {
-    parts.into_iter().try_fold(0, |all, (part, size)| match part {
-        Checksum::Crc64Nvme(crc) => Some(checksum_combine(CrcAlgorithm::Crc64Nvme, all, crc, size)),
-        _ => None,
-    })
-}
-
-/// Computes the digests of a content that comes part by part. The checksums of the whole are joined from those of its parts; only
-/// SHA-256 cannot be.
+/// Computes the digests of a content that comes part by part: those of each part, and those of the whole.
 pub(crate) struct Hashing {
     wanted: Wanted,
-    /// That of a single part is that of the whole.
+    /// The digests of a single part are those of the whole.
     is_single: bool,
-    part: PartHashing,
-    whole: Whole,
+    part: Running,
+    whole: Running,
+    /// What was seen before, by an earlier pass.
+    before: Option<Whole>,
 }
 
-struct PartHashing {
+/// Digests under way.
+#[derive(Clone)]
+struct Running {
     size: u64,
     sha256: Option<sha2::Sha256>,
     crc64nvme: crc_fast::Digest,
@@ -117,26 +112,46 @@ struct PartHashing {
     crc32: Option<crc_fast::Digest>,
 }
 
-/// The digests of all parts so far. It can be kept and taken up again.
+/// The digests of all parts so far. They can be kept and taken up again.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Whole {
     pub(crate) size: u64,
-    crc64nvme: u64,
+    pub(crate) crc64nvme: u64,
     crc32c: Option<u32>,
     crc32: Option<u32>,
     #[serde(with = "midstate")]
     sha256: Option<sha2::Sha256>,
 }
 
-impl PartHashing {
-    fn new(wanted: Wanted, is_single: bool) -> Self {
+impl Running {
+    fn new(wanted: Wanted, sha256: bool) -> Self {
         let crc = |wanted: bool, algorithm| wanted.then(|| crc_fast::Digest::new(algorithm));
         Self {
             size: 0,
-            sha256: (wanted.part_sha256 || (is_single && wanted.sha256)).then(sha2::Sha256::new),
+            sha256: sha256.then(sha2::Sha256::new),
             crc64nvme: crc_fast::Digest::new(CrcAlgorithm::Crc64Nvme),
             crc32c: crc(wanted.crc32c, CrcAlgorithm::Crc32Iscsi),
             crc32: crc(wanted.crc32, CrcAlgorithm::Crc32IsoHdlc),
+        }
+    }
+
+    fn update(&mut self, chunk: &[u8]) {
+        self.size += chunk.len() as u64;
+        if let Some(sha256) = &mut self.sha256 {
+            sha256.update(chunk);
+        }
+        self.crc64nvme.update(chunk);
+        for crc in [&mut self.crc32c, &mut self.crc32].into_iter().flatten() {
+            crc.update(chunk);
+        }
+    }
+
+    fn finish(self) -> Digests {
+        Digests {
+            sha256: self.sha256.map(Sha256::finish),
+            crc64nvme: Some(self.crc64nvme.finalize()),
+            crc32c: self.crc32c.map(lower_half),
+            crc32: self.crc32.map(lower_half),
         }
     }
 }
@@ -145,72 +160,78 @@ impl Hashing {
     /// Of a content of so many parts.
     pub(crate) fn new(parts: usize, wanted: Wanted) -> Self {
         let is_single = parts == 1;
-        let whole = Whole {
-            size: 0,
-            crc64nvme: 0,
-            crc32c: wanted.crc32c.then_some(0),
-            crc32: wanted.crc32.then_some(0),
-            sha256: (wanted.sha256 && !is_single).then(sha2::Sha256::new),
-        };
-        Self { wanted, is_single, part: PartHashing::new(wanted, is_single), whole }
+        let part = Running::new(wanted, wanted.part_sha256 || (is_single && wanted.sha256));
+        Self { wanted, is_single, part, whole: Running::new(wanted, wanted.sha256), before: None }
     }
 
     /// Goes on after parts that were seen before. `None` when not all that is wanted was computed then.
-    pub(crate) fn resume(whole: Whole, wanted: Wanted) -> Option<Self> {
-        let has_all = whole.sha256.is_some() >= wanted.sha256
-            && whole.crc32c.is_some() >= wanted.crc32c
-            && whole.crc32.is_some() >= wanted.crc32;
-        has_all.then(|| Self { wanted, is_single: false, part: PartHashing::new(wanted, false), whole })
+    pub(crate) fn resume(before: Whole, wanted: Wanted) -> Option<Self> {
+        let has_all = before.sha256.is_some() >= wanted.sha256
+            && before.crc32c.is_some() >= wanted.crc32c
+            && before.crc32.is_some() >= wanted.crc32;
+        let part = Running::new(wanted, wanted.part_sha256);
+        let whole = Running { sha256: before.sha256.clone(), ..Running::new(wanted, false) };
+        has_all.then(|| Self { wanted, is_single: false, part, whole, before: Some(before) })
     }
 
     pub(crate) fn update(&mut self, chunk: &[u8]) {
-        let part = &mut self.part;
-        part.size += chunk.len() as u64;
-        for sha256 in [&mut part.sha256, &mut self.whole.sha256].into_iter().flatten() {
-            sha256.update(chunk);
-        }
-        part.crc64nvme.update(chunk);
-        for crc in [&mut part.crc32c, &mut part.crc32].into_iter().flatten() {
-            crc.update(chunk);
+        self.part.update(chunk);
+        if !self.is_single {
+            self.whole.update(chunk);
         }
     }
 
     /// Ends a part; gives its digests.
     pub(crate) fn end_part(&mut self) -> Digests {
-        let ended = std::mem::replace(&mut self.part, PartHashing::new(self.wanted, self.is_single));
-        let digests = Digests {
-            sha256: ended.sha256.map(Sha256::finish),
-            crc64nvme: Some(ended.crc64nvme.finalize()),
-            crc32c: ended.crc32c.map(lower_half),
-            crc32: ended.crc32.map(lower_half),
+        if self.is_single {
+            return self.part.clone().finish();
+        }
+        let next = Running::new(self.wanted, self.wanted.part_sha256);
+        std::mem::replace(&mut self.part, next).finish()
+    }
+
+    /// The digests of all so far, to go on by.
+    pub(crate) fn so_far(&self) -> Whole {
+        let seen = if self.is_single { &self.part } else { &self.whole };
+        let Running { size, sha256, crc64nvme, crc32c, crc32 } = seen.clone();
+        let seen = Whole {
+            size,
+            crc64nvme: crc64nvme.finalize(),
+            crc32c: crc32c.map(lower_half),
+            crc32: crc32.map(lower_half),
+            sha256,
         };
-        self.whole.add(&digests, ended.size);
-        digests
+        match &self.before {
+            Some(before) => before.followed_by(seen),
+            None => seen,
+        }
     }
 
-    /// The digests so far, to go on by.
-    pub(crate) fn so_far(&self) -> &Whole {
-        &self.whole
-    }
-
-    /// The digests of all parts that were ended, `last` being those of the last one.
-    pub(crate) fn finish(self, last: &Digests) -> Digests {
-        let Whole { crc64nvme, crc32c, crc32, sha256, .. } = self.whole;
-        let single = last.sha256.filter(|_| self.is_single);
-        Digests { sha256: sha256.map(Sha256::finish).or(single), crc64nvme: Some(crc64nvme), crc32c, crc32 }
+    /// The digests of all.
+    pub(crate) fn finish(self) -> Digests {
+        self.so_far().finish()
     }
 }
 
 impl Whole {
-    fn add(&mut self, part: &Digests, size: u64) {
-        let join = |all: u32, part: u32, algorithm| {
-            truncated(checksum_combine(algorithm, u64::from(all), u64::from(part), size))
+    /// The CRCs are joined; the SHA-256 of what follows has gone on where this one's stopped.
+    fn followed_by(&self, next: Self) -> Self {
+        let join = |one, other, algorithm| checksum_combine(algorithm, one, other, next.size);
+        let join_32 = |one: Option<u32>, other: Option<u32>, algorithm| {
+            Some(truncated(join(u64::from(one?), u64::from(other?), algorithm)))
         };
-        self.size += size;
-        let crc64nvme = part.crc64nvme.unwrap_or_default();
-        self.crc64nvme = checksum_combine(CrcAlgorithm::Crc64Nvme, self.crc64nvme, crc64nvme, size);
-        self.crc32c = self.crc32c.zip(part.crc32c).map(|(all, part)| join(all, part, CrcAlgorithm::Crc32Iscsi));
-        self.crc32 = self.crc32.zip(part.crc32).map(|(all, part)| join(all, part, CrcAlgorithm::Crc32IsoHdlc));
+        Self {
+            size: self.size + next.size,
+            crc64nvme: join(self.crc64nvme, next.crc64nvme, CrcAlgorithm::Crc64Nvme),
+            crc32c: join_32(self.crc32c, next.crc32c, CrcAlgorithm::Crc32Iscsi),
+            crc32: join_32(self.crc32, next.crc32, CrcAlgorithm::Crc32IsoHdlc),
+            sha256: next.sha256,
+        }
+    }
+
+    fn finish(self) -> Digests {
+        let Self { crc64nvme, crc32c, crc32, sha256, .. } = self;
+        Digests { sha256: sha256.map(Sha256::finish), crc64nvme: Some(crc64nvme), crc32c, crc32 }
     }
 }
 
@@ -258,19 +279,18 @@ pub(crate) fn crc64nvme(content: &[u8]) -> u64 {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Digests, Hashing, Wanted, Whole, composite, crc32c, crc64nvme, joined_crc64nvme};
+    use super::{Digests, Hashing, Wanted, Whole, composite, crc32c, crc64nvme};
     use crate::{Checksum, ChecksumAlgorithm, Sha256};
 
     const ALL: Wanted = Wanted { sha256: true, part_sha256: true, crc32c: true, crc32: true };
 
     fn digests(parts: &[&[u8]], wanted: Wanted) -> Digests {
         let mut hashing = Hashing::new(parts.len(), wanted);
-        let mut last = Digests::default();
         for part in parts {
             hashing.update(part);
-            last = hashing.end_part();
+            hashing.end_part();
         }
-        hashing.finish(&last)
+        hashing.finish()
     }
 
     #[test]
@@ -289,7 +309,7 @@ mod tests {
                 assert_eq!(digests.agree_with(checksum), Some(agrees), "{checksum:?}");
             }
         }
-        assert_eq!((crc32c([b"1234", b"5678"]), crc64nvme(b"123456789")), (0x6087_809A, 0xAE8B_1486_0A79_9888));
+        assert_eq!((crc32c([b"123", b"456", b"789"]), crc64nvme(b"123456789")), (0xE306_9283, 0xAE8B_1486_0A79_9888));
     }
 
     #[test]
@@ -316,19 +336,19 @@ mod tests {
             stop in any::<prop::sample::Index>(),
         ) {
             let whole = parts.concat();
-            let (mut hashing, mut last) = (Hashing::new(2, ALL), Digests::default());
+            let mut hashing = Hashing::new(2, ALL);
             for (index, part) in parts.iter().enumerate() {
                 if index == stop.index(parts.len()) {
-                    let kept = serde_json::to_string(hashing.so_far()).unwrap();
+                    let kept = serde_json::to_string(&hashing.so_far()).unwrap();
                     hashing = Hashing::resume(serde_json::from_str::<Whole>(&kept).unwrap(), ALL).unwrap();
                 }
                 hashing.update(part);
-                last = hashing.end_part();
+                let of_part = hashing.end_part();
+                prop_assert_eq!(of_part.sha256, Some(Sha256::of(part)));
+                prop_assert_eq!(of_part.agree_with(Checksum::Crc64Nvme(crc64nvme(part))), Some(true));
             }
             prop_assert_eq!(hashing.so_far().size, whole.len() as u64);
-            prop_assert_eq!(hashing.finish(&last), digests(&[&whole], ALL));
-            let joined = parts.iter().map(|part| (Checksum::Crc64Nvme(crc64nvme(part)), part.len() as u64));
-            prop_assert_eq!(joined_crc64nvme(joined), Some(crc64nvme(&whole)));
+            prop_assert_eq!(hashing.finish(), digests(&[&whole], ALL));
         }
     }
 }

@@ -84,7 +84,7 @@ async fn copy_once(
     for (index, (copy, resumed)) in copies.into_iter().zip(resumed).enumerate() {
         let destination = &destinations[index];
         let outcome = match copy {
-            Err(error) if !may_go_on(&error) => {
+            Err(error) if !may_go_on(&error, resumed) => {
                 discard(destination, transfer).await;
                 if resumed {
                     tracing::info!(%error, "an upload cannot be taken up again: copying the object anew");
@@ -105,9 +105,14 @@ async fn copy_once(
     Ok(SourceRead::Whole(outcomes))
 }
 
-/// Whether an upload that failed so is worth going on with.
-fn may_go_on(error: &StoreError) -> bool {
-    error.kind != StoreErrorKind::Corrupt && (error.retry() != RetryClass::Permanent || error.concerns_whole_bucket())
+/// Whether an upload that failed so is worth going on with, another time.
+fn may_go_on(error: &StoreError, resumed: bool) -> bool {
+    match error.kind {
+        StoreErrorKind::Corrupt => false,
+        // It may be the upload itself that the store fails at.
+        StoreErrorKind::Unavailable => !resumed,
+        _ => error.retry() != RetryClass::Permanent || error.concerns_whole_bucket(),
+    }
 }
 
 async fn journal_of(destination: &Destination, transfer: &Transfer) -> Option<Journal> {

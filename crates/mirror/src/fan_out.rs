@@ -218,7 +218,7 @@ async fn read_parts<R: ChunkReader>(
         let room = Arc::new(transfer.room(*size).await);
         let chunks = parts.next(*size, |chunk| hashing.update(chunk)).await?;
         let digests = hashing.end_part();
-        let part = Part { number, chunks, digests, whole: Arc::new(hashing.so_far().clone()), room };
+        let part = Part { number, chunks, digests, whole: Arc::new(hashing.so_far()), room };
         if number < sizes.len() {
             if deliver(&lanes, &part).await {
                 continue;
@@ -227,7 +227,7 @@ async fn read_parts<R: ChunkReader>(
         }
         // Nobody may complete an object before its source has confirmed all of it.
         parts.end().await?;
-        let digests = hashing.finish(&digests);
+        let digests = hashing.finish();
         reader.confirm(&digests)?;
         return Ok(deliver(&lanes, &part).await.then_some(digests));
     }

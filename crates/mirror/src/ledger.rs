@@ -50,9 +50,9 @@ impl Ledger {
         Some((self.prefix.clone(), self.whole.clone()?))
     }
 
-    /// The parts, when none of so many is missing.
-    pub(crate) fn finish(self, count: usize) -> Option<Vec<UploadedPart>> {
-        (self.prefix.len() == count).then_some(self.prefix)
+    /// The parts, when none of so many is missing, and the digests of all.
+    pub(crate) fn finish(self, count: usize) -> Option<(Vec<UploadedPart>, Arc<Whole>)> {
+        (self.prefix.len() == count).then_some(self.prefix).zip(self.whole)
     }
 }
 
@@ -74,7 +74,7 @@ mod tests {
         let mut hashing = Hashing::new(2, Wanted::default());
         hashing.update(&vec![0; number * 10]);
         hashing.end_part();
-        Arc::new(hashing.so_far().clone())
+        Arc::new(hashing.so_far())
     }
 
     #[test]
@@ -88,7 +88,8 @@ mod tests {
         often.add(2, UploadedPart { size: 1_000_000, ..part(2) }, whole(2));
         assert_eq!(often.due(1).map(|(parts, _)| parts.len()), Some(2));
         assert!(often.due(1).is_none(), "it was noted");
-        assert_eq!(ledger.finish(3), Some(vec![part(1), part(2), part(3)]));
+        let (parts, whole) = ledger.finish(3).unwrap();
+        assert_eq!((parts, whole.size), (vec![part(1), part(2), part(3)], 30));
     }
 
     proptest! {
@@ -101,7 +102,7 @@ mod tests {
                     prop_assert_eq!(whole.size, ledger.bytes, "the digests are those of the prefix");
                 }
             }
-            prop_assert_eq!(ledger.finish(8), Some((1..=8).map(part).collect::<Vec<_>>()));
+            prop_assert_eq!(ledger.finish(8).unwrap().0, (1..=8).map(part).collect::<Vec<_>>());
         }
     }
 }

@@ -31,8 +31,7 @@ pub(crate) async fn read_document(
         hashing.update(&chunk);
         bytes.extend_from_slice(&chunk);
     }
-    let all = hashing.end_part();
-    reader.confirm(&hashing.finish(&all))?;
+    reader.confirm(&hashing.finish())?;
     Ok(bytes)
 }
 

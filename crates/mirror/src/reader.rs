@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
@@ -11,6 +11,9 @@ use crate::{Body, Checksum, ObjectHead, ObjectStore, StoreError, StoreErrorKind}
 
 /// How often in a row a body may break without giving a byte before the object fails. Opening it again waits by itself.
 const MOST_BREAKS: u32 = 3;
+
+/// A chunk of so many bytes is not copied: moving the bytes of a large object once more would cost more than its checksum.
+const KEPT_AS_IT_IS: usize = 64 * 1024;
 
 /// Something read once, from its start to its end: gives exactly the bytes it promised, then `None`, or fails.
 pub(crate) trait ChunkReader: Send {
@@ -137,10 +140,10 @@ impl<'a, R: ChunkReader> Parts<'a, R> {
         Self { reader, rest: Bytes::new() }
     }
 
-    /// The next `size` bytes in the pieces in which they come, each shown to `seen`.
+    /// The next bytes, as many as `size` says, each chunk shown to `seen` as it comes.
     pub(crate) async fn next(&mut self, size: u64, mut seen: impl FnMut(&[u8]) + Send) -> Result<Chunks, R::Error> {
         let mut left = usize::try_from(size).unwrap_or(usize::MAX);
-        let mut part = Chunks::default();
+        let (mut part, mut small) = (Chunks::default(), BytesMut::new());
         while left > 0 {
             if self.rest.is_empty() {
                 match self.reader.next_chunk().await? {
@@ -151,8 +154,15 @@ impl<'a, R: ChunkReader> Parts<'a, R> {
             let chunk = self.rest.split_to(self.rest.len().min(left));
             seen(&chunk);
             left -= chunk.len();
+            if chunk.len() < KEPT_AS_IT_IS {
+                // It may be a small piece of much memory.
+                small.extend_from_slice(&chunk);
+                continue;
+            }
+            part.push(small.split().freeze());
             part.push(chunk);
         }
+        part.push(small.freeze());
         Ok(part)
     }
 
@@ -172,6 +182,5 @@ pub(crate) async fn digests_of<R: ChunkReader>(
     while let Some(chunk) = reader.next_chunk().await? {
         hashing.update(&chunk);
     }
-    let all = hashing.end_part();
-    Ok(hashing.finish(&all))
+    Ok(hashing.finish())
 }

@@ -51,8 +51,15 @@ pub trait ObjectStore: Debug + Send + Sync {
         payload: Payload,
     ) -> Result<UploadedPart, StoreError>;
 
-    /// Makes the object from its parts, in order.
-    async fn complete_multipart(&self, key: &str, upload: &str, parts: &[UploadedPart]) -> Result<Written, StoreError>;
+    /// Makes the object from its parts, in order. `whole` is a checksum of the whole content, if one is known: where the store can, it
+    /// makes no other object.
+    async fn complete_multipart(
+        &self,
+        key: &str,
+        upload: &str,
+        parts: &[UploadedPart],
+        whole: Option<Checksum>,
+    ) -> Result<Written, StoreError>;
 
     /// Throws the parts away.
     async fn abort_multipart(&self, key: &str, upload: &str) -> Result<(), StoreError>;

@@ -8,6 +8,7 @@ use tokio::sync::mpsc::Receiver;
 use crate::cancel::cancellable;
 use crate::content::{Whole, composite};
 use crate::fan_out::{Content, Destination, Part, Transfer};
+use crate::http::Chunks;
 use crate::journal::{Journal, Journals};
 use crate::ledger::Ledger;
 use crate::{Checksum, ChecksumAlgorithm, Payload, Sha256, StoreError, StoreErrorKind, UploadedPart, Written};
@@ -101,11 +102,7 @@ impl<'a> Writer<'a> {
         Ok(Sent { written: Some(written), composite: None })
     }
 
-    fn payload(
-        &self,
-        chunks: impl Into<crate::http::Chunks>,
-        checksum: Option<Checksum>,
-    ) -> Result<Payload, StoreError> {
+    fn payload(&self, chunks: Chunks, checksum: Option<Checksum>) -> Result<Payload, StoreError> {
         let unknown = || self.destination.failed("its checksum was not computed");
         checksum.map(|checksum| Payload::new(chunks, checksum)).ok_or_else(unknown)
     }
@@ -184,9 +181,10 @@ impl<'a> Writer<'a> {
                 running.push(futures::future::Either::Right(note));
             }
         }
-        let done = ledger.finish(self.sizes.len()).ok_or_else(|| self.destination.failed("its source failed"))?;
+        let (done, whole) =
+            ledger.finish(self.sizes.len()).ok_or_else(|| self.destination.failed("its source failed"))?;
         let composite = composite(done.iter().map(|part| part.checksum)).map(|sha256| (sha256, done.len()));
-        let request = store.complete_multipart(key, &id, &done);
+        let request = store.complete_multipart(key, &id, &done, Some(Checksum::Crc64Nvme(whole.crc64nvme)));
         match cancellable(&transfer.cancel, store.place(), request).await {
             // The first answer was lost and the upload is complete already. The proof that follows tells.
             Err(error) if error.kind == StoreErrorKind::NotFound => Ok(Sent { written: None, composite }),

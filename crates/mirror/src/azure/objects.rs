@@ -12,7 +12,7 @@ use super::listing::{bare, read_page};
 use crate::http::{Chunks, header, http_date, query, whole_size};
 use crate::upload_id::UploadId;
 use crate::{
-    Attributes, Body, Capabilities, ListPage, ObjectHead, ObjectStore, Payload, Place, Proof, StoreError,
+    Attributes, Body, Capabilities, Checksum, ListPage, ObjectHead, ObjectStore, Payload, Place, Proof, StoreError,
     StoreErrorKind, UploadedPart, Written,
 };
 
@@ -117,7 +117,13 @@ impl ObjectStore for AzureStore {
         Ok(UploadedPart::new(block, &payload))
     }
 
-    async fn complete_multipart(&self, key: &str, upload: &str, parts: &[UploadedPart]) -> Result<Written, StoreError> {
+    async fn complete_multipart(
+        &self,
+        key: &str,
+        upload: &str,
+        parts: &[UploadedPart],
+        _: Option<Checksum>,
+    ) -> Result<Written, StoreError> {
         let action = format!("complete the upload of {key:?} in blocks");
         let upload = self.upload(&action, upload)?;
         let attributes = self.attributes(&action, key, &upload.attributes)?;

@@ -7,8 +7,8 @@ use super::requests::Insert;
 use super::resource::{LISTING_FIELDS, read_page};
 use crate::http::{header, query};
 use crate::{
-    Attributes, Body, Capabilities, ChecksumAlgorithm, ListPage, ObjectHead, ObjectStore, Payload, Place, Proof,
-    StoreError, StoreErrorKind, UploadedPart, Written,
+    Attributes, Body, Capabilities, Checksum, ChecksumAlgorithm, ListPage, ObjectHead, ObjectStore, Payload, Place,
+    Proof, StoreError, StoreErrorKind, UploadedPart, Written,
 };
 
 /// As many as Google gives at once.
@@ -93,7 +93,13 @@ impl ObjectStore for GcsStore {
         self.write_part(key, upload, number, &payload).await
     }
 
-    async fn complete_multipart(&self, key: &str, upload: &str, parts: &[UploadedPart]) -> Result<Written, StoreError> {
+    async fn complete_multipart(
+        &self,
+        key: &str,
+        upload: &str,
+        parts: &[UploadedPart],
+        _: Option<Checksum>,
+    ) -> Result<Written, StoreError> {
         self.compose_parts(key, upload, parts).await
     }
 

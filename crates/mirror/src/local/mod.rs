@@ -13,7 +13,7 @@ use futures::StreamExt as _;
 use tokio::task::spawn_blocking;
 
 use crate::{
-    Attributes, Body, Capabilities, ListPage, ObjectHead, ObjectStore, Payload, Place, Proof, StoreError,
+    Attributes, Body, Capabilities, Checksum, ListPage, ObjectHead, ObjectStore, Payload, Place, Proof, StoreError,
     StoreErrorKind, UploadedPart, Written,
 };
 use walk::Walk;
@@ -166,7 +166,13 @@ impl ObjectStore for LocalStore {
         Ok(written)
     }
 
-    async fn complete_multipart(&self, key: &str, upload: &str, parts: &[UploadedPart]) -> Result<Written, StoreError> {
+    async fn complete_multipart(
+        &self,
+        key: &str,
+        upload: &str,
+        parts: &[UploadedPart],
+        _: Option<Checksum>,
+    ) -> Result<Written, StoreError> {
         let (root, file, upload) = (self.root.clone(), self.file(key)?, upload.to_owned());
         let count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
         let failed = self.failed(format!("make {key:?} of its parts"));

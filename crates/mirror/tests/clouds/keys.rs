@@ -141,7 +141,7 @@ async fn attributes_are_kept_by_small_and_large_objects() {
         store.put("small", &attributes(), Payload::of(body.clone())).await.unwrap();
         let upload = store.create_multipart("large", &attributes()).await.unwrap();
         let part = store.put_part("large", &upload, 1, Payload::of(body.clone())).await.unwrap();
-        store.complete_multipart("large", &upload, &[part]).await.unwrap();
+        store.complete_multipart("large", &upload, &[part], None).await.unwrap();
         for key in ["small", "large"] {
             assert_eq!(store.head(key).await.unwrap().attributes, attributes(), "{key} {store:?}");
             assert_eq!(store.get(key, 0, None).await.unwrap().0.attributes, attributes(), "{key} {store:?}");

@@ -5,5 +5,6 @@ mod errors;
 mod keys;
 mod mirroring;
 mod reading;
+mod resuming;
 mod support;
 mod writing;

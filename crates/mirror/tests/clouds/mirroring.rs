@@ -14,19 +14,19 @@ use crate::keys::attributes;
 use crate::support::{Cloud, content, keys, put, quick, read};
 
 /// Opens buckets in one of the three.
-enum Place {
+pub(crate) enum Place {
     Garage { server: RunningObjectStore, _folder: TempDir },
     Cloud(Cloud),
 }
 
 impl Place {
-    async fn garage() -> Self {
+    pub(crate) async fn garage() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let running = Garage::on_loopback(folder.path().to_owned()).unwrap().start().await.unwrap();
         Self::Garage { server: running, _folder: folder }
     }
 
-    async fn bucket(&self, name: &str) -> Arc<dyn ObjectStore> {
+    pub(crate) async fn bucket(&self, name: &str) -> Arc<dyn ObjectStore> {
         let server = match self {
             Self::Cloud(cloud) => return cloud.bucket(name).await,
             Self::Garage { server, .. } => &server.store,
@@ -56,7 +56,7 @@ async fn fill(source: &dyn ObjectStore) {
         let part = Payload::checked_by(large.slice_ref(part), source.proof().algorithm());
         parts.push(source.put_part("large.bin", &upload, number, part).await.unwrap());
     }
-    source.complete_multipart("large.bin", &upload, &parts).await.unwrap();
+    source.complete_multipart("large.bin", &upload, &parts, None).await.unwrap();
     for key in SMALL {
         put(source, key, &key.to_owned().into()).await;
     }

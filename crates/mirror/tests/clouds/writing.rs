@@ -43,7 +43,7 @@ async fn parts_in_any_order_become_one_object() {
         let done = write_parts(&*store, &upload, &parts).await;
         assert_eq!(read(&*store, "large").await, b"the object before");
 
-        store.complete_multipart("large", &upload, &done).await.unwrap();
+        store.complete_multipart("large", &upload, &done, None).await.unwrap();
 
         assert!(read(&*store, "large").await == whole);
         assert_eq!(keys(&*store, "").await, ["large"]);
@@ -65,9 +65,9 @@ async fn of_an_aborted_upload_nothing_is_left() {
         assert!(keys(&*store, "").await.is_empty());
         // Azure has no way to remove blocks before they expire, so there the upload could still be completed.
         if !cloud.is_azure() {
-            store.complete_multipart("large", &upload, &done).await.unwrap_err();
+            store.complete_multipart("large", &upload, &done, None).await.unwrap_err();
         }
-        let unknown = store.complete_multipart("large", "no upload", &done).await.unwrap_err();
+        let unknown = store.complete_multipart("large", "no upload", &done, None).await.unwrap_err();
         assert_eq!(unknown.kind, StoreErrorKind::NotFound);
     }
 }
@@ -83,7 +83,7 @@ async fn a_block_that_is_not_there_makes_no_object() {
         if cloud.is_azure() {
             done[1].etag.replace_range(0..4, "AAAA");
         }
-        store.complete_multipart("large", &upload, &done).await.unwrap_err();
+        store.complete_multipart("large", &upload, &done, None).await.unwrap_err();
         assert_eq!(store.head("large").await.unwrap_err().kind, StoreErrorKind::NotFound);
     }
 }

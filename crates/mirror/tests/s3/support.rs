@@ -10,9 +10,9 @@ use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 use skyfleet_e2e::object_store::{ObjectStore as Garage, REGION, RunningObjectStore};
 use skyfleet_mirror::{
-    Attributes, Body, Capabilities, ConnectOptions, Credentials, DatasetName, ListPage, MirrorOptions, MirrorOutcome,
-    ObjectHead, ObjectStore, Payload, Place, Proof, Replica, RetryPolicy, S3Location, S3Store, StoreError,
-    StoreErrorKind, UploadedPart, Written, list, mirror,
+    Attributes, Body, Capabilities, Checksum, ConnectOptions, Credentials, DatasetName, ListPage, MirrorOptions,
+    MirrorOutcome, ObjectHead, ObjectStore, Payload, Place, Proof, Replica, RetryPolicy, S3Location, S3Store,
+    StoreError, StoreErrorKind, UploadedPart, Written, list, mirror,
 };
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -281,9 +281,15 @@ impl ObjectStore for Watched {
         self.inner.put_part(key, upload, number, payload).await
     }
 
-    async fn complete_multipart(&self, key: &str, upload: &str, parts: &[UploadedPart]) -> Result<Written, StoreError> {
+    async fn complete_multipart(
+        &self,
+        key: &str,
+        upload: &str,
+        parts: &[UploadedPart],
+        whole: Option<Checksum>,
+    ) -> Result<Written, StoreError> {
         self.write("complete", key, 0).await;
-        self.inner.complete_multipart(key, upload, parts).await
+        self.inner.complete_multipart(key, upload, parts, whole).await
     }
 
     async fn abort_multipart(&self, key: &str, upload: &str) -> Result<(), StoreError> {
