@@ -29,6 +29,7 @@ mod location;
 mod manifest;
 mod mirror;
 mod overlap;
+mod pace;
 mod part;
 mod plan;
 mod probe;
@@ -64,7 +65,7 @@ pub use mirror::{
 };
 pub use part::TransferLimits;
 pub use plan::{CopyPlan, ObjectCopy, TargetView, plan_copies};
-pub use retry::RetryPolicy;
+pub use retry::{InFlight, RetryPolicy};
 pub use s3::S3Store;
 pub use state::{State, StateEntry};
 pub use store::{

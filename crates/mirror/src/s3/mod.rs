@@ -17,7 +17,8 @@ mod signing;
 use std::fmt;
 
 use crate::http::Http;
-use crate::{ConnectOptions, Place, S3Location};
+use crate::retry::Requests;
+use crate::{Place, S3Location};
 use signing::Signer;
 
 /// A bucket, or the part of it below a prefix, in Amazon S3 or a store that speaks S3. Clones share their connections.
@@ -29,7 +30,7 @@ pub struct S3Store {
     bucket: String,
     location: S3Location,
     place: Place,
-    options: ConnectOptions,
+    options: Requests,
 }
 
 impl fmt::Debug for S3Store {

@@ -320,6 +320,7 @@ fn broken() -> StoreError {
         endpoint: "test".into(),
         bucket: "test".into(),
         detail: "the test broke it".into(),
+        retry_after: None,
     }
 }
 
