@@ -65,6 +65,7 @@ async fn copy_once(
         Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(SourceRead::Vanished),
         other => other?,
     };
+    reader.pace = transfer.pace.clone();
     let head = reader.head().clone();
     let copies = fan_out(&mut reader, head.size, &head.attributes, destinations, transfer, sent).await?;
     let copy = |Proven { sha256, etag, modified }: Proven| Copy {

@@ -11,6 +11,7 @@ mod types;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::egress::Spending;
 use crate::overlap::overlapping;
 use crate::publish::{StateFile, source_identity};
 use crate::{MirrorError, RESERVED_PREFIX, Replica, Sha256};
@@ -48,17 +49,23 @@ pub async fn sync(
         return Err(MirrorError::Overlap(one, other));
     }
     let mut sorted = vec![false; targets.len() + 1];
+    let mut spending = Spending::new(options.source_limits.egress);
     loop {
         let mut remembering = Vec::with_capacity(targets.len());
         for replica in targets {
             let file = StateFile::load(replica, memory_key(replica), source_identity(source), cancel).await;
             remembering.push(Target::new(replica.clone(), file));
         }
-        let round = Round::new(source.clone(), remembering, options, cancel.clone(), progress.clone());
+        let round = Round::new(source.clone(), remembering, options, &mut spending, cancel.clone(), progress.clone());
         match round.run(&sorted).await? {
             Ended::Whole(report) => return Ok(report),
             // What was copied by now is found settled; nothing was removed.
-            Ended::Unordered(side) => sorted[side] = true,
+            Ended::Unordered(side) => {
+                sorted[side] = true;
+                if options.dry_run {
+                    spending = Spending::new(options.source_limits.egress);
+                }
+            }
         }
     }
 }

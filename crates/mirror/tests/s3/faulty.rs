@@ -8,8 +8,8 @@ use std::time::Duration;
 use http::Method;
 use skyfleet_e2e::object_store::{Asked, Contents, Fault, SIMULATED_KEY, SimulatedBucket, SimulatedS3};
 use skyfleet_mirror::{
-    Attributes, ConnectOptions, Deletion, InFlight, MirrorError, MostDeleted, ObjectStore, Replica, RetryPolicy,
-    S3Location, S3Store, Sha256, SyncEvent, SyncOptions, SyncReport, TargetError, TransferLimits, sync,
+    Attributes, ConnectOptions, Deletion, MirrorError, MostDeleted, ObjectStore, Replica, RetryPolicy, S3Location,
+    S3Store, Sha256, SyncEvent, SyncOptions, SyncReport, TargetError, TransferLimits, sync,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -18,17 +18,13 @@ use crate::support::{content, credentials};
 const MIB: usize = 1 << 20;
 
 async fn open(server: &SimulatedS3, bucket: &str) -> Replica {
-    open_with(server, bucket, InFlight::default()).await
-}
-
-async fn open_with(server: &SimulatedS3, bucket: &str, in_flight: InFlight) -> Replica {
     let location = S3Location::new(Some(server.endpoint()), None, bucket.to_owned(), String::new());
     let retry = RetryPolicy {
         first_delay: Duration::from_millis(1),
         longest_delay: Duration::from_millis(20),
         budget: Duration::from_secs(2),
     };
-    let options = ConnectOptions { retry, in_flight, ..ConnectOptions::default() };
+    let options = ConnectOptions { retry, ..ConnectOptions::default() };
     let store = S3Store::connect(location, credentials(SIMULATED_KEY.0, SIMULATED_KEY.1), options).await.unwrap();
     Replica { store: Arc::new(store) as Arc<dyn ObjectStore>, prefix: String::new() }
 }
@@ -192,31 +188,4 @@ async fn a_listing_that_fails_on_any_page_removes_nothing() {
         let left = server.bucket("one").unwrap();
         assert_eq!(left.keys().filter(|key| key.starts_with("surplus/")).count(), 10, "{bucket} {page}");
     }
-}
-
-/// A pass against a server that takes only so many requests at once: how many it refused.
-async fn refusals(capacity: usize, in_flight: InFlight) -> u64 {
-    let server = SimulatedS3::start().await.unwrap();
-    let some = Contents::of(content(100, 1));
-    server.set_bucket("source", SimulatedBucket::default().with((0..400).map(|key| format!("data/{key:03}")), &some));
-    server.set_bucket("one", SimulatedBucket::default());
-    // Far enough away for requests to meet there.
-    server.set_latency(Duration::from_millis(5));
-    server.set_capacity(capacity);
-    let (source, target) = (open_with(&server, "source", in_flight).await, open_with(&server, "one", in_flight).await);
-    let (options, cancel) = (SyncOptions::default(), CancellationToken::new());
-    let report = sync(&source, &[target], &options, &cancel, Arc::new(|_| ())).await.unwrap();
-    assert!(report.is_complete() && report.targets[0].copied == 400, "{report:?}");
-    assert_same(&server, "one");
-    server.refusals()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_takes_few_requests_at_once_is_sent_few() {
-    // Source and target are two stores of one server, each with a gate of its own.
-    let adaptive = refusals(4, InFlight::default()).await;
-    let fixed = refusals(4, InFlight { least: 64, most: 64 }).await;
-    eprintln!("refused: {adaptive}, and {fixed} with a window that stays");
-    assert!(adaptive * 2 < fixed, "{adaptive} {fixed}");
-    assert_eq!(refusals(64, InFlight::default()).await, 0);
 }
