@@ -66,7 +66,9 @@ impl Failure {
 
     /// As an error of a store.
     pub(crate) fn at(self, place: &Place, action: &str) -> StoreError {
-        StoreError { retry_after: self.retry_after, ..place.error(self.kind, action, self.detail) }
+        let later = self.retry_after.map(|wait| format!("; it may be asked again in {} s", wait.as_secs()));
+        let detail = format!("{}{}", self.detail, later.unwrap_or_default());
+        StoreError { retry_after: self.retry_after, ..place.error(self.kind, action, detail) }
     }
 }
 

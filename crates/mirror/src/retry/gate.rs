@@ -168,6 +168,28 @@ mod tests {
         assert!(given_up.is_err() && waits.is_err() && last.is_ok());
     }
 
+    /// Attempts of any length and outcome, a third of them given up on the way: all end, and no slot is lost.
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_ever() {
+        let gate = gate(4, Some(100));
+        let attempt = async |number: u64| {
+            let (length, patience) =
+                (number * 37 % 101, if number.is_multiple_of(3) { number * 53 % 2000 } else { 1_000_000 });
+            let request = async {
+                sleep(Duration::from_millis(length)).await;
+                match number % 5 {
+                    0 => Err(error(StoreErrorKind::Throttled)),
+                    1 => Err(error(StoreErrorKind::Unavailable)),
+                    _ => Ok(()),
+                }
+            };
+            tokio::time::timeout(Duration::from_millis(patience), gate.pass(request)).await.is_ok()
+        };
+        let ended = join_all((0..500).map(attempt)).await;
+        assert!((0_u64..500).zip(ended).all(|(number, ended)| ended || number.is_multiple_of(3)));
+        assert_eq!(gate.0.window().in_flight(), 0);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn attempts_pass_in_the_order_they_came_and_at_the_rate() {
         let gate = gate(2, Some(10));

@@ -58,6 +58,11 @@ impl Window {
         self.in_flight < self.size
     }
 
+    #[cfg(test)]
+    pub(super) fn in_flight(&self) -> u32 {
+        self.in_flight
+    }
+
     /// A slot for one request, where there is room.
     pub(super) fn enter(&mut self) -> Option<Slot> {
         if !self.has_room() {

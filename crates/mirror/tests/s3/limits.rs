@@ -9,7 +9,7 @@ use std::time::Duration;
 use skyfleet_e2e::object_store::{Contents, Fault, SIMULATED_KEY, SimulatedBucket, SimulatedS3};
 use skyfleet_mirror::{
     ConnectOptions, Deletion, EgressBudget, InFlight, LocalStore, MirrorOptions, MostDeleted, ObjectStore, Replica,
-    RetryPolicy, S3Location, S3Store, SourceLimits, SyncOptions, SyncReport, mirror, sync,
+    RetryPolicy, S3Location, S3Store, SourceLimits, StoreErrorKind, SyncOptions, SyncReport, mirror, sync,
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -74,6 +74,24 @@ async fn a_server_that_takes_few_requests_at_once_is_sent_few() {
     let fixed = refusals(InFlight { least: 64, most: 64 }).await;
     eprintln!("refused: {adaptive}, and {fixed} with a window that stays");
     assert!(adaptive * 2 < fixed, "{adaptive} {fixed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_comes_earlier_than_the_server_asks_for() {
+    let server = server(1).await;
+    let retry = RetryPolicy { budget: Duration::from_secs(5), ..RetryPolicy::default() };
+    let connect = ConnectOptions { retry, ..ConnectOptions::default() };
+    let (asked, start) = (AtomicU64::new(0), Instant::now());
+    server.script(move |_| if asked.fetch_add(1, Ordering::SeqCst) == 0 { Fault::Later(2) } else { Fault::None });
+    let source = open(&server, "source", connect).await;
+    source.store.head("data/001").await.unwrap();
+    assert!(start.elapsed() >= Duration::from_secs(2));
+
+    // More than there is time for: nothing is waited for.
+    server.script(|_| Fault::Later(3600));
+    let error = source.store.list_page("", None).await.unwrap_err();
+    assert_eq!((&error.kind, error.retry_after), (&StoreErrorKind::Throttled, Some(Duration::from_hours(1))));
+    assert!(error.to_string().contains("it may be asked again in 3600 s"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -49,6 +49,8 @@ pub enum Fault {
     Late(Duration),
     /// It is refused with a status and a code of S3; nothing is done.
     Refused(u16, &'static str),
+    /// It is refused with `SlowDown` and asked for again in so many seconds; nothing is done.
+    Later(u64),
     /// The connection breaks without an answer; nothing is done.
     Broken,
     /// It is done, and the connection breaks without an answer.
@@ -189,6 +191,11 @@ async fn answer(state: &State, request: Request<Incoming>) -> Result<Response<s3
     match fault {
         Fault::Late(time) => tokio::time::sleep(time).await,
         Fault::Refused(status, code) => return Ok(refusal(status, code)),
+        Fault::Later(seconds) => {
+            let mut answer = refusal(503, "SlowDown");
+            answer.headers_mut().insert(http::header::RETRY_AFTER, seconds.into());
+            return Ok(answer);
+        }
         Fault::Broken => return Err(Break),
         Fault::None | Fault::Lost | Fault::CutOff(_) | Fault::Flipped => {}
     }
