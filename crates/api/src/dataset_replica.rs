@@ -247,8 +247,8 @@ pub struct DatasetReplicaStatus {
     /// What each target holds, in the order of the spec.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub targets: Vec<ReplicaStatus>,
-    /// When the last pass ended that is not to be tried again before the next time of `schedule.cron`: kept so that an
-    /// operator that was restarted knows. Absent with an interval.
+    /// When the last pass ended that is not to be tried again before its time: kept so that an operator that was restarted
+    /// knows. With an interval only of one that left objects for their cost.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_pass_time: Option<Time>,
 }

@@ -47,7 +47,12 @@ impl PassReport {
 
     /// Whether to try again soon is of no use: all is done, or the rest is for a later pass to pay.
     pub(super) fn rests(&self) -> bool {
-        self.complete() || self.source.as_ref().is_ok_and(|outcome| !outcome.left.is_nothing())
+        self.complete() || self.is_over_budget()
+    }
+
+    /// Whether objects were left for what they cost.
+    pub(super) fn is_over_budget(&self) -> bool {
+        self.source.as_ref().is_ok_and(|outcome| !outcome.left.is_nothing())
     }
 }
 

@@ -75,7 +75,7 @@ impl Passes {
     ) -> Look {
         let mut entries = self.lock();
         let Some(entry) = entries.get_mut(uid) else {
-            let next = known.filter(|_| schedule.is_cron()).and_then(|ended| schedule.wait(ended, 0, now));
+            let next = known.and_then(|ended| schedule.wait(ended, 0, now));
             return next.map_or(Look::Due(None), |next| Look::Resting { next });
         };
         let same = entry.fingerprint == fingerprint;
@@ -210,7 +210,8 @@ mod tests {
     }
 
     fn after_a_minute(passes: &Passes, fingerprint: &str, cron: Option<&str>) -> Option<Duration> {
-        let now = Timestamp::now() + Duration::from_mins(1);
+        let ended = passes.lock()["uid"].last.as_ref().expect("an end").at;
+        let now = ended + Duration::from_mins(1);
         match passes.look("uid", (fingerprint, &schedule(cron)), None, now) {
             Look::Ended { next, .. } => Some(next),
             Look::Due(_) => None,
@@ -222,7 +223,7 @@ mod tests {
     async fn what_is_left_for_its_cost_waits_for_the_regular_time_and_a_failure_does_not() {
         let left = Left { objects: 1, bytes: 1, ..Left::default() };
         let passes = ended(report(Some(left))).await;
-        assert!(after_a_minute(&passes, "job", None).is_some_and(|next| next > Duration::from_secs(200)));
+        assert_eq!(after_a_minute(&passes, "job", None), Some(Duration::from_mins(4)));
         assert_eq!(after_a_minute(&passes, "another", None), None, "another spec starts at once");
         let failed = ended(report(None)).await;
         assert_eq!(after_a_minute(&failed, "job", None), None);
@@ -230,7 +231,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_operator_that_was_restarted_keeps_to_the_clock() {
+    async fn an_operator_that_was_restarted_keeps_to_the_schedule() {
         let passes = Passes::new(1, mpsc::channel(1).0);
         let time = |text: &str| text.parse::<Timestamp>().expect("a time");
         let (last, hourly) = (Some(time("2026-11-25T12:10:00Z")), Some("0 * * * *"));
@@ -239,7 +240,9 @@ mod tests {
             (hourly, last, "2026-11-25T13:00:00Z", None),
             (hourly, last, "2026-11-29T07:30:00Z", None),
             (hourly, None, "2026-11-25T12:50:00Z", None),
-            (None, last, "2026-11-25T12:10:01Z", None),
+            // One that left objects for their cost.
+            (None, last, "2026-11-25T12:10:01Z", Some(299)),
+            (None, None, "2026-11-25T12:10:01Z", None),
         ] {
             let found = match passes.look("uid", ("job", &schedule(cron)), known, time(now)) {
                 Look::Resting { next } => Some(next.as_secs()),

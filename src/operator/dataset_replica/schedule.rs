@@ -11,7 +11,7 @@ use skyfleet_api::dataset_replica::Schedule as Wanted;
 /// Delay after the first pass that failed; it doubles with each, up to the next regular time.
 const FIRST_DELAY: Duration = Duration::from_secs(5);
 
-/// What stands for never: far beyond, and within what timers take.
+/// Timers take no years: what comes later is looked at again meanwhile.
 const LONGEST: Duration = Duration::from_hours(24);
 
 /// When passes start.

@@ -65,8 +65,9 @@ pub(super) fn of_look(
     let findings = findings(report, spec.targets.iter().map(|target| target.bucket_ref.name.as_str()));
     let generation = replica.metadata.generation;
     let conditions = conditions(&earlier.conditions, &findings, generation, now);
-    let rests = job.schedule.is_cron() && report.rests();
-    let last_pass_time = rests.then(|| Time(whole_seconds(*at)));
+    // With an interval a restart may look at once, but not spend a budget once more.
+    let is_kept = report.is_over_budget() || job.schedule.is_cron() && report.complete();
+    let last_pass_time = is_kept.then(|| Time(whole_seconds(*at)));
     DatasetReplicaStatus { observed_generation: generation, conditions, source: Some(source), targets, last_pass_time }
 }
 
