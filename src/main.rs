@@ -3,6 +3,7 @@
 mod buckets;
 mod cli;
 mod operator;
+mod quantity;
 
 use std::process::ExitCode;
 

@@ -64,7 +64,8 @@ pub(crate) enum Verb {
     /// Bring a verified dataset to a directory
     Fetch(FetchArgs),
     /// Make what is in a bucket the same in others, and prove each copy
-    Mirror(MirrorArgs),
+    // By far the largest.
+    Mirror(Box<MirrorArgs>),
     /// Why each replica of a model is where it is, why not elsewhere, and what would change it
     Explain(ExplainArgs),
     /// Decide with no cluster at all: where replicas would go, and what a failure or another number would change

@@ -40,8 +40,12 @@ fn says(command: Command, status: i32, out: &[&str]) -> (String, String) {
 async fn two_targets_are_kept_the_same_and_surplus_goes_when_asked_for() {
     let server = server(3).await;
     let all = ["s3://bucket/data", "s3://copy/data", "s3://other"];
-    let dry = mirror(&server, &[&all[..], &["--dry-run", "--price-per-gib", "0.09"]].concat());
-    let (_, stderr) = says(dry, 0, &["s3://copy/data/: 3 to copy (2.9 KiB, about $0.00 to leave the source)"]);
+    let dry = mirror(&server, &[&all[..], &["--dry-run", "--egress-price", "0.09"]].concat());
+    let (_, stderr) = says(
+        dry,
+        0,
+        &["s3://copy/data/: 3 to copy (2.9 KiB)", "the source: 2.9 KiB would leave it", "cost about 0.01"],
+    );
     assert!(stderr.contains("would copy \"00.bin\" (1000 B) to s3://other/"), "{stderr}");
 
     says(
@@ -73,6 +77,35 @@ async fn programs_read_json_lines() {
     assert_eq!((&lines[0]["key"], &lines[0]["bytes"]), (&"00.bin".into(), &1000.into()));
     assert_eq!((&lines[1]["event"], &lines[1]["complete"]), (&"report".into(), &true.into()));
     assert_eq!((lines.len(), &lines[1]["targets"][0]["copied"], stderr.as_str()), (2, &1.into(), ""));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_costs_too_much_waits_for_another_run() {
+    let server = server(3).await;
+    // A byte costs 0.001, the objects 1.000, 1.001 and 1.002.
+    let arguments = ["s3://bucket/data", "s3://copy", "--egress-price", "1000000", "--max-egress-cost", "2.5"];
+    let limits = ["--bandwidth", "10M", "--request-rate", "1000"];
+    let (_, stderr) = says(
+        mirror(&server, &[&arguments[..], &limits].concat()),
+        9,
+        &["s3://copy/: 2 copied (2.0 KiB), 0 as they should be, 1 left for later", "cost about 2.01"],
+    );
+    assert!(stderr.contains("1 objects (1002 bytes) are left for a later pass"), "{stderr}");
+    assert!(stderr.contains("they cost 1.01,") && stderr.contains("--max-egress-cost"), "{stderr}");
+    let (stdout, _) = says(mirror(&server, &[&arguments[..], &["--json", "--dry-run"]].concat()), 0, &[]);
+    let report: Value = serde_json::from_str(stdout.lines().last().unwrap()).unwrap();
+    assert_eq!((&report["sourceBytes"], &report["egressCost"]), (&1002.into(), &"1.002".into()));
+    says(mirror(&server, &arguments), 0, &["1 copied (1002 B), 2 as they should be"]);
+
+    let pair = ["s3://bucket/data", "s3://copy"];
+    for (wrong, says) in [
+        (["--bandwidth", "0"], "is no rate"),
+        (["--request-rate", "0"], "--request-rate"),
+        (["--egress-price", "0,09"], "is no amount"),
+        (["--max-egress-cost", "1"], "--egress-price"),
+    ] {
+        assert_fails(mirror(&server, &[&pair[..], &wrong].concat()), 2, says);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -91,6 +91,12 @@ pub struct BucketSpec {
     /// Ask as nobody: for a public bucket, which then can be a source only.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub anonymous: bool,
+    /// What a GB (10^9 bytes) that leaves the bucket's cloud costs, as a decimal number, in the currency of `egressCost`.
+    #[serde(rename = "egressPricePerGB", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    #[x_kube(validation = Rule::new(r"self.matches(r'^[0-9]+(\.[0-9]{1,9})?$')")
+        .message("must be a decimal number in quotes, such as \"0.09\""))]
+    pub egress_price_per_gb: Option<String>,
     /// What the bucket lies close to: pods there load from it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub near: Option<Near>,

@@ -143,7 +143,7 @@ pub struct Schedule {
     #[x_kube(validation = Rule::new("self.matches('^([5-9]|[1-9][0-9]{1,5})s$|^[1-9][0-9]{0,4}(m|h)$')")
         .message("must be a whole number of seconds, minutes or hours, such as 30s, 5m or 1h, and at least 5s"))]
     pub interval: String,
-    /// A cron expression of five fields, in UTC.
+    /// A cron expression of five fields, in UTC. The next look is at the next of its times after the last one ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 100))]
     #[x_kube(validation = Rule::new(r"self.matches(r'^\s*([^\s]+\s+){4}[^\s]+\s*$')")
@@ -200,12 +200,17 @@ pub enum Verification {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct TransferLimits {
-    /// Bytes a second over all targets.
+    /// Bytes a second that leave the source, all objects together. An object is read once, however many targets there are.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("isQuantity(string(self)) && quantity(string(self)).isGreaterThan(quantity('0'))")
         .message("must be a quantity above zero, such as 100M (bytes a second)"))]
     pub bandwidth: Option<Quantity>,
-    /// The most that one pass may cost for leaving the source's cloud, as a decimal number.
+    /// Requests a second to each store.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub requests_per_second: Option<i32>,
+    /// The most that one pass may cost for leaving the source's cloud, as a decimal number, by the `egressPricePerGB` of the
+    /// source's Bucket. Objects that would cost more are left for the next pass.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     #[x_kube(validation = Rule::new(r"self.matches(r'^[0-9]+(\.[0-9]{1,9})?$')")
@@ -242,6 +247,10 @@ pub struct DatasetReplicaStatus {
     /// What each target holds, in the order of the spec.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub targets: Vec<ReplicaStatus>,
+    /// When the last pass ended that is not to be tried again before its time: kept so that an operator that was restarted
+    /// knows. With an interval only of one that left objects for their cost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_pass_time: Option<Time>,
 }
 
 /// What one bucket holds of the dataset.
@@ -278,9 +287,7 @@ impl UnsupportedFields for DatasetReplicaSpec {
     fn unsupported_fields(&self) -> Vec<String> {
         let checks = [
             (self.mode != Mode::Mirror, "spec.mode other than Mirror"),
-            (self.schedule.cron.is_some(), "spec.schedule.cron"),
             (self.deletion_policy != DeletionPolicy::Retain, "spec.deletionPolicy other than Retain"),
-            (self.limits.is_some(), "spec.limits"),
             (self.execution == Execution::Job, "spec.execution Job"),
         ];
         checks.into_iter().filter(|(set, _)| *set).map(|(_, path)| path.to_owned()).collect()

@@ -1,6 +1,7 @@
+use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::RetryPolicy;
+use crate::{InFlight, RetryPolicy};
 
 /// How a store is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +14,10 @@ pub struct ConnectOptions {
     pub idle_timeout: Duration,
     /// How failed attempts are tried again.
     pub retry: RetryPolicy,
+    /// How many requests are in flight at once: fewer when the store asks to slow down, and step by step more again.
+    pub in_flight: InFlight,
+    /// How many requests are sent in a second; a part of an object is one (default: no limit).
+    pub requests_per_second: Option<NonZeroU32>,
 }
 
 impl Default for ConnectOptions {
@@ -22,6 +27,8 @@ impl Default for ConnectOptions {
             attempt_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_mins(1),
             retry: RetryPolicy::default(),
+            in_flight: InFlight::default(),
+            requests_per_second: None,
         }
     }
 }

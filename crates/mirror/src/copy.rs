@@ -168,6 +168,7 @@ async fn copy_from(
         Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(SourceRead::Vanished),
         other => other?,
     };
+    reader.pace = transfer.pace.clone();
     let head = reader.head().clone();
     let version = SourceVersion::of(source, &head);
     if start.journals.iter().flatten().any(|journal| Some(&journal.source) != version.as_ref()) {

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Whether it helps to ask again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +74,8 @@ pub struct StoreError {
     pub bucket: Arc<str>,
     /// What the store or the network said; may be empty.
     pub detail: String,
+    /// When the store may be asked again at the earliest, where it said so.
+    pub retry_after: Option<Duration>,
 }
 
 fn suffix(detail: &str) -> String {

@@ -1,6 +1,8 @@
 //! Reads once, writes to many, proves each copy.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::{join, join_all};
 use tokio::sync::mpsc::{self, Sender};
@@ -10,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::content::{Digests, Hashing, Wanted, Whole};
 use crate::http::Chunks;
 use crate::journal::{Journal, Journals, SourceVersion};
+use crate::pace::Pace;
 use crate::reader::{ChunkReader, Parts};
 use crate::verify::{Expected, prove_written};
 use crate::writer::{Sent, Writer};
@@ -48,6 +51,8 @@ pub(crate) struct Transfer {
     /// Whether the SHA-256 of every object is wanted.
     pub(crate) sha256: bool,
     pub(crate) cancel: CancellationToken,
+    /// Of what is read from the source.
+    pub(crate) pace: Option<Arc<Pace>>,
     memory: Arc<Semaphore>,
     large: Semaphore,
 }
@@ -55,16 +60,24 @@ pub(crate) struct Transfer {
 /// The memory budget is counted in blocks: a semaphore hands out at most `u32::MAX` permits at once.
 const BLOCK: u64 = 64 * 1024;
 
+/// What a source that gives its bytes in bursts may make up for.
+const SLACK: Duration = Duration::from_millis(100);
+
 impl Transfer {
     pub(crate) fn new(limits: TransferLimits, verification: Verification, cancel: CancellationToken) -> Self {
         let memory = Arc::new(Semaphore::new(blocks(limits.memory) as usize));
         let large = Semaphore::new(limits.large_objects.max(1));
-        Self { limits, verification, sha256: false, cancel, memory, large }
+        Self { limits, verification, sha256: false, cancel, pace: None, memory, large }
     }
 
     /// For those who name contents by their SHA-256.
     pub(crate) fn with_sha256(self) -> Self {
         Self { sha256: true, ..self }
+    }
+
+    /// With so many bytes a second from the source.
+    pub(crate) fn paced(self, bandwidth: Option<NonZeroU64>) -> Self {
+        Self { pace: bandwidth.map(|rate| Arc::new(Pace::new(rate, SLACK))), ..self }
     }
 
     /// Waits until an object of this size may begin; held until it has ended.

@@ -6,6 +6,7 @@ mod text;
 
 pub(crate) use body::Chunks;
 pub(crate) use credentials::{credential_context, unsigned};
+use text::retry_after;
 pub(crate) use text::{check_endpoint, encoded, encoded_path, header, http_date, query, said, whole_size};
 
 use std::fmt;
@@ -23,7 +24,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use crate::error::chain;
-use crate::{Body, ConnectOptions, Place, StoreErrorKind};
+use crate::{Body, ConnectOptions, Place, StoreError, StoreErrorKind};
 
 /// More than any page of a listing or error has.
 const LONGEST_ANSWER: usize = 64 * 1024 * 1024;
@@ -49,11 +50,25 @@ impl fmt::Debug for Http {
 pub(crate) struct Failure {
     pub(crate) kind: StoreErrorKind,
     pub(crate) detail: String,
+    /// When to ask again at the earliest, where the store said so.
+    pub(crate) retry_after: Option<Duration>,
 }
 
 impl Failure {
     pub(crate) fn new(kind: StoreErrorKind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into() }
+        Self { kind, detail: detail.into(), retry_after: None }
+    }
+
+    /// With what the answer's headers say of when to come back.
+    pub(crate) fn with(self, headers: &HeaderMap) -> Self {
+        Self { retry_after: retry_after(headers), ..self }
+    }
+
+    /// As an error of a store.
+    pub(crate) fn at(self, place: &Place, action: &str) -> StoreError {
+        let later = self.retry_after.map(|wait| format!("; it may be asked again in {} s", wait.as_secs()));
+        let detail = format!("{}{}", self.detail, later.unwrap_or_default());
+        StoreError { retry_after: self.retry_after, ..place.error(self.kind, action, detail) }
     }
 }
 

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cancel::cancellable;
 use crate::content::{Digests, Hashing, Wanted};
 use crate::http::Chunks;
+use crate::pace::Pace;
 use crate::{Body, Checksum, ObjectHead, ObjectStore, StoreError, StoreErrorKind};
 
 /// How often in a row a body may break without giving a byte before the object fails. Opening it again waits by itself.
@@ -41,6 +42,8 @@ pub(crate) struct ObjectReader {
     offset: u64,
     breaks: u32,
     cancel: CancellationToken,
+    /// What its bytes have to wait for.
+    pub(crate) pace: Option<Arc<Pace>>,
 }
 
 impl ObjectReader {
@@ -53,7 +56,7 @@ impl ObjectReader {
         cancel: CancellationToken,
     ) -> Result<Self, StoreError> {
         let (head, body) = cancellable(&cancel, store.place(), store.get(&key, offset, etag)).await?;
-        Ok(Self { store, key, head, body: Some(body), offset, breaks: 0, cancel })
+        Ok(Self { store, key, head, body: Some(body), offset, breaks: 0, cancel, pace: None })
     }
 
     /// What the store says about the version that is read.
@@ -63,6 +66,15 @@ impl ObjectReader {
 
     fn error(&self, kind: StoreErrorKind, detail: &str) -> StoreError {
         self.store.place().error(kind, format!("read {:?} to its end", self.key), detail)
+    }
+
+    async fn paced(&mut self, bytes: usize) -> Result<(), StoreError> {
+        let Some(pace) = &self.pace else { return Ok(()) };
+        let wait = async {
+            pace.take(bytes as u64).await;
+            Ok(())
+        };
+        cancellable(&self.cancel, self.store.place(), wait).await
     }
 
     async fn reopen(&mut self) -> Result<Body, StoreError> {
@@ -119,6 +131,7 @@ impl ChunkReader for ObjectReader {
                     if self.offset > self.head.size {
                         return Err(self.error(StoreErrorKind::Protocol, "more bytes than the store announced"));
                     }
+                    self.paced(chunk.len()).await?;
                     return Ok(Some(chunk));
                 }
                 Ok(None) if self.offset == self.head.size => return Ok(None),

@@ -1,13 +1,21 @@
+//! How requests are tried again, and how many at once.
+
+mod gate;
+mod window;
+
 use std::future::Future;
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
 
-use crate::{RetryClass, StoreError};
+use crate::{ConnectOptions, RetryClass, StoreError};
+use gate::Gate;
+pub use window::InFlight;
 
 /// How long a request that may work soon is tried again: exponential delays with jitter, inside a budget.
 ///
-/// It is the only retry.
+/// It is the only retry. Where a store says in `Retry-After` when to come back, nobody comes earlier; when that is beyond the
+/// budget, the request fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryPolicy {
     /// The first delay; each further one doubles, and jitter adds up to as much again.
@@ -29,8 +37,28 @@ impl Default for RetryPolicy {
     }
 }
 
-impl RetryPolicy {
-    pub(crate) async fn run<T, F, Fut>(&self, attempt: F) -> Result<T, StoreError>
+/// What all requests of a store share.
+#[derive(Debug, Clone)]
+pub(crate) struct Requests {
+    pub(crate) retry: Retry,
+}
+
+impl From<ConnectOptions> for Requests {
+    fn from(options: ConnectOptions) -> Self {
+        let gate = Gate::new(options.in_flight, options.requests_per_second);
+        Self { retry: Retry { policy: options.retry, gate } }
+    }
+}
+
+/// Makes attempts by a policy, each through the store's gate. Clones share the gate.
+#[derive(Debug, Clone)]
+pub(crate) struct Retry {
+    policy: RetryPolicy,
+    gate: Gate,
+}
+
+impl Retry {
+    pub(crate) async fn run<T, F, Fut>(&self, mut attempt: F) -> Result<T, StoreError>
     where
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<T, StoreError>>,
@@ -38,14 +66,88 @@ impl RetryPolicy {
         let delays = ExponentialBuilder::new()
             .with_jitter()
             .with_factor(2.0)
-            .with_min_delay(self.first_delay)
-            .with_max_delay(self.longest_delay)
-            .without_max_times()
-            .with_total_delay(Some(self.budget));
+            .with_min_delay(self.policy.first_delay)
+            .with_max_delay(self.policy.longest_delay)
+            .without_max_times();
+        let mut left = self.policy.budget;
+        let attempt = || self.gate.pass(attempt());
         attempt
             .retry(delays)
             .when(|error| error.retry() != RetryClass::Permanent)
+            .adjust(|error, planned| next_delay(&mut left, planned?, error.retry_after))
             .notify(|error, delay| tracing::debug!(%error, ?delay, "trying again"))
             .await
+    }
+
+    /// For an attempt of several requests: waits until the next of them may be sent.
+    pub(crate) async fn another_request(&self) {
+        self.gate.another().await;
+    }
+}
+
+/// The delay before the next attempt, taken off what is left of the budget; `None` when that is not enough.
+fn next_delay(left: &mut Duration, planned: Duration, asked_for: Option<Duration>) -> Option<Duration> {
+    let delay = planned.max(asked_for.unwrap_or_default());
+    *left = left.checked_sub(delay)?;
+    Some(delay)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::{Requests, next_delay};
+    use crate::{ConnectOptions, Place, RetryPolicy, StoreError, StoreErrorKind};
+
+    #[test]
+    fn what_the_store_asks_for_is_waited_for_within_the_budget() {
+        let seconds = Duration::from_secs;
+        for (left, planned, asked_for, delay) in [
+            (10, 1, None, Some(1)),
+            (10, 1, Some(3), Some(3)),
+            (10, 4, Some(3), Some(4)),
+            (10, 1, Some(10), Some(10)),
+            (10, 1, Some(11), None),
+            (0, 1, None, None),
+        ] {
+            let mut budget = seconds(left);
+            let found = next_delay(&mut budget, seconds(planned), asked_for.map(seconds));
+            assert_eq!(found, delay.map(seconds), "{left} {planned} {asked_for:?}");
+            assert_eq!(budget, seconds(left - delay.unwrap_or_default()));
+        }
+    }
+
+    fn throttled(retry_after: u64) -> StoreError {
+        let place = Place { endpoint: "e".into(), bucket: "b".into(), prefix: "".into() };
+        let error = place.error(StoreErrorKind::Throttled, "ask", "");
+        StoreError { retry_after: Some(Duration::from_secs(retry_after)), ..error }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_is_tried_again_until_the_budget_is_used_up() {
+        let retry = RetryPolicy { budget: Duration::from_secs(25), ..RetryPolicy::default() };
+        let requests = Requests::from(ConnectOptions { retry, ..ConnectOptions::default() });
+        let (start, mut attempts) = (Instant::now(), 0);
+        let outcome = requests.retry.run(|| {
+            attempts += 1;
+            async { Err::<(), _>(throttled(10)) }
+        });
+        assert_eq!(outcome.await, Err(throttled(10)));
+        assert_eq!((attempts, start.elapsed().as_secs()), (3, 20));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_to_try_again_keeps_nobody_from_asking() {
+        let in_flight = crate::InFlight { least: 1, most: 1 };
+        let requests = Requests::from(ConnectOptions { in_flight, ..ConnectOptions::default() });
+        let (start, mut first) = (Instant::now(), true);
+        let retried = requests.retry.run(|| {
+            let outcome = if std::mem::take(&mut first) { Err(throttled(10)) } else { Ok(start.elapsed().as_secs()) };
+            async { outcome }
+        });
+        let other = requests.retry.run(|| async { Ok(start.elapsed().as_secs()) });
+        assert_eq!(tokio::join!(retried, other), (Ok(10), Ok(0)));
     }
 }

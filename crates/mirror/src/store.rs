@@ -102,6 +102,7 @@ impl Place {
             endpoint: self.endpoint.clone(),
             bucket: self.bucket.clone(),
             detail: detail.into(),
+            retry_after: None,
         }
     }
 }

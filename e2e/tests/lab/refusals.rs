@@ -134,13 +134,14 @@ async fn refused_datasets_and_models(hub: &Hub) {
     for (name, field, value) in [
         ("shard", "spec.mode", json!({"mode": "Shard"})),
         ("delete", "spec.deletionPolicy", json!({"deletionPolicy": "Delete"})),
-        ("cron", "spec.schedule.cron", json!({"schedule": {"cron": "0 3 * * *"}})),
-        ("bandwidth", "spec.limits", json!({"limits": {"bandwidth": 1_000_000}})),
         ("job", "spec.execution", json!({"execution": "Job"})),
     ] {
         hub.create("DatasetReplica", name, with(&dataset, &value)).await;
         stalled(hub, "DatasetReplica", name, "UnsupportedField", field).await;
     }
+    let cron = json!({"schedule": {"cron": "0 25 * * *"}});
+    hub.create("DatasetReplica", "cron", with(&dataset, &cron)).await;
+    stalled(hub, "DatasetReplica", "cron", "InvalidSpec", "spec.schedule.cron").await;
 
     let model = json!({"model": {"name": "m", "image": {}}, "runtime": {"image": "i", "port": 80}});
     let from_bucket = json!({"model": {"name": "m", "bucket": {"name": "b"}}});

@@ -1,15 +1,21 @@
 //! Sizes and times as a person writes them.
 
+use std::num::NonZeroU64;
+
 use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
-use kube_quantity::ParsedQuantity;
+
+use crate::quantity;
 
 /// Bytes: `512`, `10Mi`, `1.5G`, as Kubernetes writes quantities.
 pub(super) fn bytes(text: &str) -> Result<u64, String> {
     let wrong = || format!("{text:?} is no size: give bytes, or a number with Ki, Mi, Gi, k, M or G");
-    let quantity = ParsedQuantity::try_from(text).map_err(|_| wrong())?;
-    let bytes = quantity.to_bytes_f64().ok_or_else(wrong)?;
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is checked to be in range")]
-    if (0.0..9e18).contains(&bytes) { Ok(bytes as u64) } else { Err(wrong()) }
+    quantity::whole(text).ok_or_else(wrong)
+}
+
+/// Bytes a second, at least one.
+pub(super) fn rate(text: &str) -> Result<NonZeroU64, String> {
+    let wrong = || format!("{text:?} is no rate: give bytes a second, such as 100M or 10Mi");
+    quantity::whole(text).and_then(NonZeroU64::new).ok_or_else(wrong)
 }
 
 /// A moment in seconds since the Unix epoch: `2026-11-25T08:00:00Z`, or an age such as `7d` or `12h`.
@@ -41,7 +47,7 @@ pub(super) fn readable(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{bytes, moment, readable};
+    use super::{bytes, moment, rate, readable};
 
     #[test]
     fn sizes_are_kubernetes_quantities() {
@@ -51,6 +57,8 @@ mod tests {
         for wrong in ["", "-1", "ten", "10MB"] {
             assert!(bytes(wrong).unwrap_err().contains("is no size"), "{wrong}");
         }
+        assert_eq!(rate("1.5M").map(u64::from), Ok(1_500_000));
+        assert!(rate("0").unwrap_err().contains("is no rate"));
     }
 
     #[test]

@@ -5,11 +5,12 @@ mod location;
 mod report;
 mod voice;
 
+use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 
 use skyfleet_mirror::{
-    Bounds, Deletion, Filter, MostDeleted, StoreError, SyncEvent, SyncOptions, SyncReport, SyncTarget, TargetError,
-    TransferLimits, Verification, sync,
+    Bounds, ConnectOptions, Cost, Deletion, EgressBudget, Filter, InFlight, MostDeleted, PricePerGb, SourceLimits,
+    StoreError, SyncEvent, SyncOptions, SyncReport, SyncTarget, TargetError, TransferLimits, Verification, sync,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -75,9 +76,18 @@ pub(crate) struct MirrorArgs {
     /// Say what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
-    /// What a GiB that leaves the source costs, in US dollars: for an estimate
-    #[arg(long, value_name = "DOLLARS")]
-    price_per_gib: Option<f64>,
+    /// Read no more bytes a second from the source, such as 100M or 10Mi, however many targets
+    #[arg(long, value_name = "BYTES", value_parser = amounts::rate)]
+    bandwidth: Option<NonZeroU64>,
+    /// Send no more requests a second to each store
+    #[arg(long, value_name = "REQUESTS")]
+    request_rate: Option<NonZeroU32>,
+    /// What a GB (10^9 bytes) that leaves the source costs, in any currency, such as 0.09
+    #[arg(long, value_name = "PRICE")]
+    egress_price: Option<PricePerGb>,
+    /// Leave objects for a later run when all that leaves the source would cost more, such as 12.50
+    #[arg(long, value_name = "COST", requires = "egress_price")]
+    max_egress_cost: Option<Cost>,
     /// Objects in flight at once
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
     transfers: u16,
@@ -95,7 +105,7 @@ pub(crate) struct MirrorArgs {
 impl MirrorArgs {
     pub(super) async fn run(self, cancel: &CancellationToken) -> Result<String, Failure> {
         let options = self.options()?;
-        let connect = super::connect_options(self.retry_seconds);
+        let connect = self.connect_options();
         let namespace = self.namespace.as_deref();
         let source = self.source.open(namespace, connect).await?;
         let mut targets = Vec::with_capacity(self.targets.len());
@@ -112,7 +122,7 @@ impl MirrorArgs {
         if let Some(error) = lost(&report) {
             return Err(Failure::Store(error));
         }
-        let frame = Frame { targets: names, dry_run: self.dry_run, price_per_gib: self.price_per_gib };
+        let frame = Frame { targets: names, dry_run: self.dry_run, price: self.egress_price };
         let answer = if self.json { frame.json(&report).to_string() } else { frame.words(&report) };
         match frame.left_out(&report) {
             None => Ok(answer),
@@ -123,12 +133,22 @@ impl MirrorArgs {
         }
     }
 
+    fn connect_options(&self) -> ConnectOptions {
+        // An object in parts has several requests in flight: the store shall be what bounds them, not the window.
+        let most = u32::from(self.transfers) * 2;
+        let in_flight = InFlight { most: InFlight::default().most.max(most), ..InFlight::default() };
+        let connect = super::connect_options(self.retry_seconds);
+        ConnectOptions { in_flight, requests_per_second: self.request_rate, ..connect }
+    }
+
     fn options(&self) -> Result<SyncOptions, Failure> {
         let filter = Filter::new(&self.include, &self.exclude).map_err(|error| Failure::Usage(error.to_string()))?;
         let deletion =
             if self.delete { Deletion::Surplus(MostDeleted::percent(self.max_delete)) } else { Deletion::Never };
         let limits =
             TransferLimits { objects: self.transfers.into(), memory: self.memory, ..TransferLimits::default() };
+        let egress = self.egress_price.zip(self.max_egress_cost);
+        let egress = egress.map(|(price, most)| EgressBudget { price, most });
         Ok(SyncOptions {
             filter,
             sizes: Bounds { least: self.min_size, most: self.max_size },
@@ -136,6 +156,7 @@ impl MirrorArgs {
             deletion,
             dry_run: self.dry_run,
             limits,
+            source_limits: SourceLimits { bandwidth: self.bandwidth, egress },
             verification: if self.read_back { Verification::ReadBack } else { Verification::Checksum },
         })
     }

@@ -1,31 +1,35 @@
 //! How a mirror ended, in words and as JSON: pure.
 
 use serde_json::{Value, json};
-use skyfleet_mirror::{SyncReport, SyncTarget};
+use skyfleet_mirror::{Left, PricePerGb, SyncReport, SyncTarget};
 
 use super::amounts::readable;
 
-/// What names each side, and what a GiB that leaves the source costs.
+/// What names each side, and what leaving the source costs.
 pub(super) struct Frame {
     pub(super) targets: Vec<String>,
     pub(super) dry_run: bool,
-    /// In US dollars.
-    pub(super) price_per_gib: Option<f64>,
+    pub(super) price: Option<PricePerGb>,
 }
 
-const GIB: f64 = 1_073_741_824.0;
-
 impl Frame {
-    /// One line a target.
+    /// One line a target, and one for the source where it is asked what leaves it.
     pub(super) fn words(&self, report: &SyncReport) -> String {
         let lines = self.targets.iter().zip(&report.targets).map(|(name, target)| self.line(name, report, target));
-        lines.collect::<Vec<_>>().join("\n")
+        lines.chain(self.source_line(report)).collect::<Vec<_>>().join("\n")
+    }
+
+    fn source_line(&self, report: &SyncReport) -> Option<String> {
+        let cost = self.price.map(|price| format!(" and cost about {:.2}", price.of(report.source_bytes)));
+        let verb = if self.dry_run { "would leave" } else { "left" };
+        let bytes = readable(report.source_bytes);
+        (self.dry_run || cost.is_some())
+            .then(|| format!("the source: {bytes} {verb} it, once for all targets{}", cost.unwrap_or_default()))
     }
 
     fn line(&self, name: &str, report: &SyncReport, target: &SyncTarget) -> String {
-        let SyncTarget { settled, copied, copied_bytes, attributes_lost, failed, surplus, removed, .. } = target;
+        let SyncTarget { settled, copied, copied_bytes, attributes_lost, failed, left, surplus, removed, .. } = target;
         let [copied_word, removed_word] = if self.dry_run { ["to copy", "to remove"] } else { ["copied", "removed"] };
-        let price = self.price(*copied_bytes).map(|price| format!(", about ${price:.2} to leave the source"));
         let failures = failed + report.source_failures;
         let failed = if failures > 0 { format!(", {failures} failed") } else { String::new() };
         let surplus = if *surplus > 0 {
@@ -38,13 +42,9 @@ impl Frame {
         } else {
             String::new()
         };
-        let bytes = format!("{}{}", readable(*copied_bytes), price.unwrap_or_default());
-        format!("{name}: {copied} {copied_word} ({bytes}), {settled} as they should be{failed}{surplus}{lost}")
-    }
-
-    #[allow(clippy::cast_precision_loss, reason = "an estimate")]
-    fn price(&self, bytes: u64) -> Option<f64> {
-        self.price_per_gib.map(|price| price * bytes as f64 / GIB)
+        let left = if left.is_nothing() { String::new() } else { format!(", {} left for later", left.objects) };
+        let bytes = readable(*copied_bytes);
+        format!("{name}: {copied} {copied_word} ({bytes}), {settled} as they should be{failed}{left}{surplus}{lost}")
     }
 
     /// The last line for programs. The names of its fields stay.
@@ -53,14 +53,16 @@ impl Frame {
             json!({
                 "target": name, "settled": target.settled, "copied": target.copied,
                 "copiedBytes": target.copied_bytes, "attributesLost": target.attributes_lost, "failed": target.failed, "surplus": target.surplus,
-                "removed": target.removed, "price": self.price(target.copied_bytes),
+                "removed": target.removed, "left": left(&target.left),
                 "error": target.error.as_ref().map(ToString::to_string),
             })
         };
         let targets: Vec<Value> = self.targets.iter().zip(&report.targets).map(target).collect();
         json!({
             "event": "report", "complete": report.is_complete(), "dryRun": self.dry_run,
-            "compared": report.compared, "sourceFailures": report.source_failures, "targets": targets,
+            "compared": report.compared, "sourceFailures": report.source_failures, "sourceBytes": report.source_bytes,
+            "egressCost": self.price.map(|price| price.of(report.source_bytes).to_string()), "left": left(&report.left),
+            "targets": targets,
         })
     }
 
@@ -71,38 +73,45 @@ impl Frame {
         }
         let errors = self.targets.iter().zip(&report.targets);
         let errors = errors.filter_map(|(name, target)| Some(format!("{name}: {}", target.error.as_ref()?)));
-        let errors: Vec<_> = errors.collect();
         let failed = report.source_failures + report.targets.iter().map(|target| target.failed).sum::<u64>();
         let counted = format!("{failed} objects failed; run it again to try them once more");
-        Some(match (errors.is_empty(), failed) {
-            (true, _) => counted,
-            (false, 0) => errors.join("\n"),
-            (false, _) => format!("{counted}\n{}", errors.join("\n")),
-        })
+        let left = format!("{}: run it again, or allow more by --max-egress-cost", report.left);
+        let failed = (failed > 0).then_some(counted);
+        let left = (!report.left.is_nothing()).then_some(left);
+        Some(failed.into_iter().chain(left).chain(errors).collect::<Vec<_>>().join("\n"))
     }
+}
+
+/// Costs are decimal numbers in quotes: no number of JSON holds them.
+fn left(left: &Left) -> Value {
+    json!({"objects": left.objects, "bytes": left.bytes, "cost": left.cost.to_string()})
 }
 
 #[cfg(test)]
 mod tests {
     use super::Frame;
-    use skyfleet_mirror::{SyncReport, SyncTarget, TargetError};
+    use skyfleet_mirror::{Left, SyncReport, SyncTarget, TargetError};
 
     fn report() -> SyncReport {
         let fine = SyncTarget { settled: 3, copied: 2, copied_bytes: 3 << 29, ..SyncTarget::default() };
         let error = Some(TargetError::TooManyDeletions { surplus: 4, held: 9 });
         let refused = SyncTarget { settled: 5, surplus: 4, failed: 1, error, ..SyncTarget::default() };
-        SyncReport { compared: 5, source_failures: 0, targets: vec![fine, refused] }
+        SyncReport { compared: 5, source_bytes: 3 << 29, targets: vec![fine, refused], ..SyncReport::default() }
+    }
+
+    fn frame(dry_run: bool, price: Option<&str>) -> Frame {
+        let targets = vec!["s3://a/".to_owned(), "s3://b/".to_owned()];
+        Frame { targets, dry_run, price: price.map(|price| price.parse().unwrap()) }
     }
 
     #[test]
     fn each_target_has_its_line() {
-        let targets = vec!["s3://a/".to_owned(), "s3://b/".to_owned()];
-        let frame = Frame { targets, dry_run: false, price_per_gib: Some(0.09) };
+        let frame = frame(false, Some("0.09"));
         assert_eq!(
             frame.words(&report()),
-            "s3://a/: 2 copied (1.5 GiB, about $0.14 to leave the source), 3 as they should be\n\
-             s3://b/: 0 copied (0 B, about $0.00 to leave the source), 5 as they should be, 1 failed; 4 are not at the \
-             source, 0 removed"
+            "s3://a/: 2 copied (1.5 GiB), 3 as they should be\n\
+             s3://b/: 0 copied (0 B), 5 as they should be, 1 failed; 4 are not at the source, 0 removed\n\
+             the source: 1.5 GiB left it, once for all targets and cost about 0.15"
         );
         let left_out = frame.left_out(&report()).unwrap();
         assert!(
@@ -110,5 +119,30 @@ mod tests {
             "{left_out}"
         );
         assert_eq!(frame.json(&report())["targets"][1]["surplus"], 4);
+    }
+
+    #[test]
+    fn an_estimate_is_exact_for_programs() {
+        let (dry, unpriced) = (frame(true, Some("0.09")), frame(true, None));
+        assert!(dry.words(&report()).ends_with("1.5 GiB would leave it, once for all targets and cost about 0.15"));
+        assert!(unpriced.words(&report()).ends_with("1.5 GiB would leave it, once for all targets"));
+        assert!(!frame(false, None).words(&report()).contains("the source:"));
+        let json = dry.json(&report());
+        assert_eq!((&json["sourceBytes"], &json["egressCost"]), (&1_610_612_736_u64.into(), &"0.14495514624".into()));
+        assert!(unpriced.json(&report())["egressCost"].is_null());
+    }
+
+    #[test]
+    fn what_was_left_for_its_cost_is_said_with_its_price() {
+        let left = Left { objects: 2, bytes: 3000, cost: "0.27".parse().unwrap() };
+        let behind = SyncTarget { copied: 1, left, ..SyncTarget::default() };
+        let report = SyncReport { left, targets: vec![behind], ..SyncReport::default() };
+        let frame = Frame { targets: vec!["s3://a/".to_owned()], ..frame(false, None) };
+        assert_eq!(frame.words(&report), "s3://a/: 1 copied (0 B), 0 as they should be, 2 left for later");
+        let left_out = frame.left_out(&report).unwrap();
+        assert!(left_out.starts_with("2 objects (3000 bytes) are left for a later pass"), "{left_out}");
+        assert!(left_out.contains("they cost 0.27") && left_out.contains("--max-egress-cost"), "{left_out}");
+        let json = frame.json(&report);
+        assert_eq!((&json["complete"], &json["left"]["cost"]), (&false.into(), &"0.27".into()));
     }
 }

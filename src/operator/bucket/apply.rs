@@ -36,7 +36,7 @@ pub(super) async fn look(access: Access, bucket: &Bucket) -> Result<Look, Refusa
 }
 
 /// A connection with the bucket's store.
-pub(crate) async fn connect(access: Access) -> Result<Arc<dyn ObjectStore>, StoreError> {
+async fn connect(access: Access) -> Result<Arc<dyn ObjectStore>, StoreError> {
     access.store.connect(ConnectOptions::default()).await
 }
 

@@ -5,7 +5,6 @@ mod dereference;
 mod status;
 mod validate;
 
-pub(crate) use apply::connect;
 pub(crate) use dereference::secret;
 pub(crate) use validate::{Access, access};
 

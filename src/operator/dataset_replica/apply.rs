@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use jiff::Timestamp;
 use skyfleet_mirror::{
-    MirrorError, MirrorEvent, MirrorOptions, MirrorOutcome, ProgressSink, Replica, RetryClass, StoreError,
-    TargetOutcome, mirror,
+    ConnectOptions, MirrorError, MirrorEvent, MirrorOptions, MirrorOutcome, ProgressSink, Replica, RetryClass,
+    StoreError, TargetOutcome, mirror,
 };
 use tokio_util::sync::CancellationToken;
 
 use super::passes::Counters;
 use super::validate::{Job, Place};
-use crate::operator::bucket;
 use crate::operator::context::Context;
 
 /// How a pass ended.
@@ -21,6 +21,13 @@ pub(super) struct PassReport {
     pub(super) source: Result<MirrorOutcome, PassError>,
     /// One for each target of the job, in its order: how it is, or why it was left out.
     pub(super) targets: Vec<Result<TargetOutcome, String>>,
+}
+
+/// A pass that ended then.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) report: PassReport,
+    pub(super) at: Timestamp,
 }
 
 /// Why nothing could be done, and whether that passes by itself.
@@ -36,6 +43,16 @@ impl PassReport {
         let Ok(source) = &self.source else { return false };
         source.manifest.is_some()
             && self.targets.iter().all(|target| target.as_ref().is_ok_and(|target| target.manifest == source.manifest))
+    }
+
+    /// Whether to try again soon is of no use: all is done, or the rest is for a later pass to pay.
+    pub(super) fn rests(&self) -> bool {
+        self.complete() || self.is_over_budget()
+    }
+
+    /// Whether objects were left for what they cost.
+    pub(super) fn is_over_budget(&self) -> bool {
+        self.source.as_ref().is_ok_and(|outcome| !outcome.left.is_nothing())
     }
 }
 
@@ -57,10 +74,11 @@ pub(super) fn pass(
 }
 
 async fn run(job: Job, cancel: CancellationToken, progress: ProgressSink) -> PassReport {
+    let connect_options = ConnectOptions { requests_per_second: job.requests_per_second, ..ConnectOptions::default() };
     let mut targets = Vec::with_capacity(job.targets.len());
     let mut connected = Vec::new();
     for target in job.targets {
-        match connect(target).await {
+        match connect(target, connect_options).await {
             Ok(replica) => {
                 connected.push(replica);
                 targets.push(None);
@@ -68,12 +86,13 @@ async fn run(job: Job, cancel: CancellationToken, progress: ProgressSink) -> Pas
             Err(why) => targets.push(Some(Err(why))),
         }
     }
-    let source = match open(job.source).await {
+    let source = match open(job.source, connect_options).await {
         Ok(source) => source,
         Err(error) => return failed(error.to_string(), error.retry() != RetryClass::Permanent, targets),
     };
     let options = MirrorOptions {
         filter: job.filter,
+        source_limits: job.source_limits,
         verification: job.verification,
         publish_to_source: job.publish_to_source,
         ..MirrorOptions::default()
@@ -97,11 +116,11 @@ fn failed(message: String, passing: bool, targets: Vec<Option<Result<TargetOutco
     PassReport { source: Err(PassError { message, passing }), targets }
 }
 
-async fn connect(target: Result<Place, String>) -> Result<Replica, String> {
-    open(target?).await.map_err(|error| error.to_string())
+async fn connect(target: Result<Place, String>, options: ConnectOptions) -> Result<Replica, String> {
+    open(target?, options).await.map_err(|error| error.to_string())
 }
 
-async fn open(place: Place) -> Result<Replica, StoreError> {
-    let store = bucket::connect(place.access).await?;
+async fn open(place: Place, options: ConnectOptions) -> Result<Replica, StoreError> {
+    let store = place.access.store.connect(options).await?;
     Ok(Replica { store, prefix: place.prefix })
 }

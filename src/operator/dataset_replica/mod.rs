@@ -4,6 +4,7 @@
 mod apply;
 mod dereference;
 mod passes;
+mod schedule;
 mod status;
 mod validate;
 
@@ -77,14 +78,13 @@ pub(super) async fn reconcile(
     }
     let buckets = dereference::buckets(&context.hub, &namespace, &replica.spec).await?;
     let now = jiff::Timestamp::now();
-    let (status, action) = match validate::validate(&replica, &buckets) {
+    let (status, action) = match validate::validate(&replica, &buckets, now) {
         Verdict::Refused(findings) => {
             passes.cancel(&uid);
             (status::without_pass(&replica, &findings, now), Action::await_change())
         }
         Verdict::Copy(job) => {
-            let interval = Duration::from_secs(replica.spec.schedule.interval_seconds().unwrap_or(300));
-            let look = passes.look(&uid, &job.fingerprint, interval);
+            let look = passes.look(&uid, (&job.fingerprint, &job.schedule), status::known_end(&replica), now);
             if let Look::Due(earlier) = &look {
                 let work = apply::pass(*job.clone(), &context, passes.counters(&uid));
                 passes.start(
@@ -111,6 +111,7 @@ fn look_on(
 ) -> (skyfleet_api::DatasetReplicaStatus, Action) {
     match look {
         Look::Running { progress } => (status::running(replica, progress, now), Action::requeue(PROGRESS_INTERVAL)),
+        Look::Resting { next } => (replica.status.clone().unwrap_or_default(), Action::requeue(next)),
         Look::Ended { report, next } => (status::of_look(replica, job, Some(&report), now), Action::requeue(next)),
         Look::Due(report) => {
             (status::of_look(replica, job, report.as_deref(), now), Action::requeue(PROGRESS_INTERVAL))

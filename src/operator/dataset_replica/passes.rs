@@ -3,18 +3,17 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use jiff::Timestamp;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::ObjectRef;
 use skyfleet_api::DatasetReplica;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::apply::PassReport;
-
-/// Delay after the first pass that failed; it doubles with each up to the schedule's interval.
-const FIRST_DELAY: Duration = Duration::from_secs(5);
+use super::apply::{Ended, PassReport};
+use super::schedule::Schedule;
 
 type Reference = ObjectRef<DeserializeGuard<DatasetReplica>>;
 
@@ -45,7 +44,7 @@ struct Entry {
     counters: Arc<Counters>,
     running: bool,
     failures: u32,
-    last: Option<(Arc<PassReport>, Instant)>,
+    last: Option<Arc<Ended>>,
 }
 
 /// How it stands with a DatasetReplica's pass.
@@ -53,9 +52,11 @@ pub(super) enum Look {
     /// It runs and has copied so many objects and bytes.
     Running { progress: (u64, u64) },
     /// It ended so, and the next is due in `next`.
-    Ended { report: Arc<PassReport>, next: Duration },
+    Ended { report: Arc<Ended>, next: Duration },
+    /// It ended before this operator began, and the next is due in `next`.
+    Resting { next: Duration },
     /// One is due; the last one, if it was of the same job, ended so.
-    Due(Option<Arc<PassReport>>),
+    Due(Option<Arc<Ended>>),
 }
 
 impl Passes {
@@ -63,10 +64,20 @@ impl Passes {
         Self { slots: Arc::new(Semaphore::new(usize::from(at_once))), ended, entries: Mutex::default() }
     }
 
-    /// How it stands. A pass of another job (another spec, bucket or key) is stopped; until it has ended none is due.
-    pub(super) fn look(&self, uid: &str, fingerprint: &str, interval: Duration) -> Look {
+    /// How it stands. A pass of another job (another spec, bucket or key) is stopped; until it has ended none is due. `known` is
+    /// the end of a pass that an earlier operator made.
+    pub(super) fn look(
+        &self,
+        uid: &str,
+        (fingerprint, schedule): (&str, &Schedule),
+        known: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Look {
         let mut entries = self.lock();
-        let Some(entry) = entries.get_mut(uid) else { return Look::Due(None) };
+        let Some(entry) = entries.get_mut(uid) else {
+            let next = known.and_then(|ended| schedule.wait(ended, 0, now));
+            return next.map_or(Look::Due(None), |next| Look::Resting { next });
+        };
         let same = entry.fingerprint == fingerprint;
         if entry.running {
             if !same {
@@ -74,11 +85,10 @@ impl Passes {
             }
             return Look::Running { progress: entry.counters.read() };
         }
-        let Some((report, at)) = entry.last.clone().filter(|_| same) else { return Look::Due(None) };
-        let wait = if entry.failures == 0 { interval } else { delay(entry.failures).min(interval) };
-        match wait.checked_sub(at.elapsed()) {
-            Some(next) if !next.is_zero() => Look::Ended { report, next },
-            _ => Look::Due(Some(report)),
+        let Some(report) = entry.last.clone().filter(|_| same) else { return Look::Due(None) };
+        match schedule.wait(report.at, entry.failures, now) {
+            Some(next) => Look::Ended { report, next },
+            None => Look::Due(Some(report)),
         }
     }
 
@@ -153,8 +163,9 @@ impl Passes {
     fn end(&self, uid: &str, report: PassReport) {
         if let Some(entry) = self.lock().get_mut(uid) {
             entry.running = false;
-            entry.failures = if report.complete() { 0 } else { entry.failures.saturating_add(1) };
-            entry.last = (!entry.cancel.is_cancelled()).then(|| (Arc::new(report), Instant::now()));
+            entry.failures = if report.rests() { 0 } else { entry.failures.saturating_add(1) };
+            let ended = Ended { report, at: Timestamp::now() };
+            entry.last = (!entry.cancel.is_cancelled()).then(|| Arc::new(ended));
         }
     }
 
@@ -164,6 +175,81 @@ impl Passes {
     }
 }
 
-fn delay(failures: u32) -> Duration {
-    FIRST_DELAY.saturating_mul(1 << (failures - 1).min(16))
+#[cfg(test)]
+mod tests {
+    use skyfleet_mirror::{Left, MirrorOutcome, SourcePublication};
+
+    use super::*;
+    use crate::operator::dataset_replica::apply::PassError;
+
+    fn schedule(cron: Option<&str>) -> Schedule {
+        let wanted = skyfleet_api::dataset_replica::Schedule { cron: cron.map(str::to_owned), ..Default::default() };
+        Schedule::of(&wanted, Timestamp::UNIX_EPOCH).expect("a schedule")
+    }
+
+    fn report(left: Option<Left>) -> PassReport {
+        let outcome = left.map(|left| MirrorOutcome {
+            objects: 1,
+            bytes: None,
+            manifest: None,
+            source_publication: SourcePublication::Skipped,
+            source_failures: Vec::new(),
+            left,
+            targets: Vec::new(),
+        });
+        let source = outcome.ok_or_else(|| PassError { message: "it failed".to_owned(), passing: true });
+        PassReport { source, targets: Vec::new() }
+    }
+
+    async fn ended(report: PassReport) -> Arc<Passes> {
+        let (ends, mut ended) = mpsc::channel(1);
+        let passes = Arc::new(Passes::new(1, ends));
+        passes.start("uid", Reference::new("name"), "job", async { report });
+        ended.recv().await.expect("an end");
+        passes
+    }
+
+    fn after_a_minute(passes: &Passes, fingerprint: &str, cron: Option<&str>) -> Option<Duration> {
+        let ended = passes.lock()["uid"].last.as_ref().expect("an end").at;
+        let now = ended + Duration::from_mins(1);
+        match passes.look("uid", (fingerprint, &schedule(cron)), None, now) {
+            Look::Ended { next, .. } => Some(next),
+            Look::Due(_) => None,
+            Look::Running { .. } | Look::Resting { .. } => panic!("it has ended here"),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_left_for_its_cost_waits_for_the_regular_time_and_a_failure_does_not() {
+        let left = Left { objects: 1, bytes: 1, ..Left::default() };
+        let passes = ended(report(Some(left))).await;
+        assert_eq!(after_a_minute(&passes, "job", None), Some(Duration::from_mins(4)));
+        assert_eq!(after_a_minute(&passes, "another", None), None, "another spec starts at once");
+        let failed = ended(report(None)).await;
+        assert_eq!(after_a_minute(&failed, "job", None), None);
+        assert_eq!(after_a_minute(&failed, "job", Some("0 0 1 1 *")), None);
+    }
+
+    #[tokio::test]
+    async fn an_operator_that_was_restarted_keeps_to_the_schedule() {
+        let passes = Passes::new(1, mpsc::channel(1).0);
+        let time = |text: &str| text.parse::<Timestamp>().expect("a time");
+        let (last, hourly) = (Some(time("2026-11-25T12:10:00Z")), Some("0 * * * *"));
+        for (cron, known, now, rests) in [
+            (hourly, last, "2026-11-25T12:50:00Z", Some(10 * 60)),
+            (hourly, last, "2026-11-25T13:00:00Z", None),
+            (hourly, last, "2026-11-29T07:30:00Z", None),
+            (hourly, None, "2026-11-25T12:50:00Z", None),
+            // One that left objects for their cost.
+            (None, last, "2026-11-25T12:10:01Z", Some(299)),
+            (None, None, "2026-11-25T12:10:01Z", None),
+        ] {
+            let found = match passes.look("uid", ("job", &schedule(cron)), known, time(now)) {
+                Look::Resting { next } => Some(next.as_secs()),
+                Look::Due(None) => None,
+                _ => panic!("nothing was made here"),
+            };
+            assert_eq!(found, rests, "{cron:?} {known:?} {now}");
+        }
+    }
 }

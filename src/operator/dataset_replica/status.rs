@@ -7,15 +7,23 @@ use skyfleet_api::dataset_replica::ReplicaStatus;
 use skyfleet_api::{DatasetReplica, DatasetReplicaStatus};
 use skyfleet_mirror::{MirrorOutcome, SourcePublication, TargetOutcome};
 
-use super::apply::PassReport;
+use super::apply::{Ended, PassReport};
 use super::validate::Job;
+
+/// When a pass ended that another operator made of this very spec, and that is not to be tried again before its time.
+pub(super) fn known_end(replica: &DatasetReplica) -> Option<Timestamp> {
+    let status = replica.status.as_ref()?;
+    let current = status.observed_generation == replica.metadata.generation;
+    status.last_pass_time.as_ref().filter(|_| current).map(|time| time.0)
+}
 
 /// The status of a DatasetReplica that is not being worked on.
 pub(super) fn without_pass(replica: &DatasetReplica, findings: &[Finding], now: Timestamp) -> DatasetReplicaStatus {
     let earlier = replica.status.clone().unwrap_or_default();
     let generation = replica.metadata.generation;
     let conditions = conditions(&earlier.conditions, findings, generation, now);
-    DatasetReplicaStatus { observed_generation: generation, conditions, ..earlier }
+    // A pass that is cut off shall be made anew.
+    DatasetReplicaStatus { observed_generation: generation, conditions, last_pass_time: None, ..earlier }
 }
 
 /// The status while a pass runs. One that has copied nothing so far only looks, and looking is not news.
@@ -40,10 +48,10 @@ pub(super) fn running(replica: &DatasetReplica, progress: (u64, u64), now: Times
 pub(super) fn of_look(
     replica: &DatasetReplica,
     job: &Job,
-    report: Option<&PassReport>,
+    ended: Option<&Ended>,
     now: Timestamp,
 ) -> DatasetReplicaStatus {
-    let Some(report) = report else { return running(replica, (0, 0), now) };
+    let Some(Ended { report, at }) = ended else { return running(replica, (0, 0), now) };
     debug_assert_eq!(report.targets.len(), job.targets.len());
     let earlier = replica.status.clone().unwrap_or_default();
     let spec = &replica.spec;
@@ -57,7 +65,10 @@ pub(super) fn of_look(
     let findings = findings(report, spec.targets.iter().map(|target| target.bucket_ref.name.as_str()));
     let generation = replica.metadata.generation;
     let conditions = conditions(&earlier.conditions, &findings, generation, now);
-    DatasetReplicaStatus { observed_generation: generation, conditions, source: Some(source), targets }
+    // With an interval a restart may look at once, but not spend a budget once more.
+    let is_kept = report.is_over_budget() || job.schedule.is_cron() && report.complete();
+    let last_pass_time = is_kept.then(|| Time(whole_seconds(*at)));
+    DatasetReplicaStatus { observed_generation: generation, conditions, source: Some(source), targets, last_pass_time }
 }
 
 fn source(
@@ -133,7 +144,9 @@ fn verified(
 
 fn failure(outcome: &TargetOutcome) -> String {
     let first = outcome.failures.first().map(ToString::to_string);
-    let why = outcome.error.as_ref().map(ToString::to_string).or(first).unwrap_or_else(|| "it is behind".to_owned());
+    let left = (!outcome.left.is_nothing()).then(|| outcome.left.to_string());
+    let why = outcome.error.as_ref().map(ToString::to_string).or(first).or(left);
+    let why = why.unwrap_or_else(|| "it is behind".to_owned());
     if outcome.failed_objects > 1 {
         format!("{} objects failed, the first: {why}", outcome.failed_objects)
     } else {
@@ -163,5 +176,53 @@ fn findings<'a>(report: &PassReport, targets: impl Iterator<Item = &'a str>) -> 
         .collect();
     let unread = outcome.source_failures.first().map(|failure| format!("the source: {failure}"));
     let message = behind.into_iter().chain(unread).collect::<Vec<_>>().join("; ");
-    Finding::reconciling(Reason::CopyFailed, message)
+    // Failures are tried again with the next pass, too.
+    let reason = if outcome.left.is_nothing() { Reason::CopyFailed } else { Reason::BudgetSpent };
+    Finding::reconciling(reason, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use skyfleet_api::conditions::ConditionType;
+    use skyfleet_mirror::Left;
+
+    use super::*;
+    use crate::operator::dataset_replica::validate::tests::{buckets, copied, replica};
+
+    #[test]
+    fn what_is_left_for_its_cost_is_said_with_its_price() {
+        let replica = replica(&json!({"schedule": {"cron": "0 3 * * *"}}));
+        let job = copied(&replica, &buckets(true, &["SHA256"]));
+        let left = Left { objects: 2, bytes: 3_000_000_000, cost: "0.27".parse().expect("a cost") };
+        let behind = TargetOutcome { left, ..TargetOutcome::default() };
+        let outcome = MirrorOutcome {
+            objects: 5,
+            bytes: None,
+            manifest: None,
+            source_publication: SourcePublication::Skipped,
+            source_failures: Vec::new(),
+            left,
+            targets: vec![behind.clone(), behind.clone()],
+        };
+        let report = PassReport { source: Ok(outcome), targets: vec![Ok(behind.clone()), Ok(behind)] };
+        let at = "2026-11-25T12:00:00.5Z".parse().expect("a time");
+        let status = of_look(&replica, &job, Some(&Ended { report, at }), at);
+        for target in &status.targets {
+            let error = target.error.as_deref().expect("an error");
+            assert!(error.contains("2 objects (3000000000 bytes) are left") && error.contains("cost 0.27"), "{error}");
+        }
+        let is = |kind, reason: Reason| {
+            let of = |condition: &&k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition| condition.type_ == kind;
+            status.conditions.iter().find(of).is_some_and(|condition| condition.reason == reason.to_string())
+        };
+        assert!(is(ConditionType::Ready.to_string(), Reason::BudgetSpent), "{:?}", status.conditions);
+
+        // A new leader knows when it ended; not so when the spec is another one, or a pass has begun since.
+        let mut replica = DatasetReplica { status: Some(status), ..replica };
+        assert_eq!(known_end(&replica), Some(whole_seconds(at)));
+        assert_eq!(running(&replica, (1, 1), at).last_pass_time, None);
+        replica.metadata.generation = Some(2);
+        assert_eq!(known_end(&replica), None);
+    }
 }

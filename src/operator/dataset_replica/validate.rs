@@ -1,13 +1,18 @@
 //! Checks a DatasetReplica and makes of it the job of one pass.
 
+use std::num::{NonZeroU32, NonZeroU64};
+
+use jiff::Timestamp;
 use skyfleet_api::conditions::{ConditionType, Finding, Reason, is_true};
 use skyfleet_api::dataset_replica::Verification as WantedVerification;
 use skyfleet_api::{Bucket, DatasetReplica, DatasetReplicaSpec, UnsupportedFields};
-use skyfleet_mirror::{DatasetName, Filter, Sha256, Verification};
+use skyfleet_mirror::{DatasetName, EgressBudget, Filter, Sha256, SourceLimits, Verification};
 
 use super::dereference::{BucketWithSecret, Buckets};
+use super::schedule::Schedule;
 use crate::operator::bucket::{Access, access};
 use crate::operator::report::unsupported;
+use crate::quantity;
 
 /// What is to be done.
 pub(super) enum Verdict {
@@ -27,6 +32,9 @@ pub(super) struct Job {
     pub(super) targets: Vec<TargetPlace>,
     pub(super) filter: Filter,
     pub(super) verification: Verification,
+    pub(super) source_limits: SourceLimits,
+    pub(super) requests_per_second: Option<NonZeroU32>,
+    pub(super) schedule: Schedule,
     /// Tells this job from one with another spec, bucket or key.
     pub(super) fingerprint: String,
 }
@@ -42,11 +50,11 @@ pub(super) struct Place {
 pub(super) type TargetPlace = Result<Place, String>;
 
 /// Checks a DatasetReplica.
-pub(super) fn validate(replica: &DatasetReplica, buckets: &Buckets) -> Verdict {
-    job(replica, buckets).map_or_else(Verdict::Refused, |job| Verdict::Copy(Box::new(job)))
+pub(super) fn validate(replica: &DatasetReplica, buckets: &Buckets, now: Timestamp) -> Verdict {
+    job(replica, buckets, now).map_or_else(Verdict::Refused, |job| Verdict::Copy(Box::new(job)))
 }
 
-fn job(replica: &DatasetReplica, buckets: &Buckets) -> Result<Job, Vec<Finding>> {
+fn job(replica: &DatasetReplica, buckets: &Buckets, now: Timestamp) -> Result<Job, Vec<Finding>> {
     let spec = &replica.spec;
     let fields = spec.unsupported_fields();
     if !fields.is_empty() {
@@ -57,6 +65,7 @@ fn job(replica: &DatasetReplica, buckets: &Buckets) -> Result<Job, Vec<Finding>>
         return Err(vec![Finding::new(ConditionType::Ready, false, Reason::Suspended, message)]);
     }
     let invalid = |message: String| Finding::stalled(Reason::InvalidSpec, message);
+    let schedule = Schedule::of(&spec.schedule, now).map_err(invalid)?;
     let filters = &spec.source.filters;
     let filter = Filter::new(&filters.include, &filters.exclude)
         .map_err(|error| invalid(format!("spec.source.filters: {error}")))?;
@@ -66,6 +75,8 @@ fn job(replica: &DatasetReplica, buckets: &Buckets) -> Result<Job, Vec<Finding>>
     let source_bucket = &spec.source.bucket_ref.name;
     let source = place(buckets, source_bucket, &spec.source.prefix, false)
         .map_err(|(reason, message)| Finding::reconciling(reason, message))?;
+    let source_limits = source_limits(spec, buckets).map_err(invalid)?;
+    let requests_per_second = spec.limits.as_ref().and_then(|limits| limits.requests_per_second);
     let targets = spec
         .targets
         .iter()
@@ -78,8 +89,31 @@ fn job(replica: &DatasetReplica, buckets: &Buckets) -> Result<Job, Vec<Finding>>
         targets,
         filter,
         verification: verification(spec, buckets),
+        source_limits,
+        requests_per_second: requests_per_second.and_then(|rate| NonZeroU32::new(u32::try_from(rate).ok()?)),
+        schedule,
         fingerprint: fingerprint(spec, buckets),
     })
+}
+
+/// What may leave the source; the error says what is wrong with it.
+fn source_limits(spec: &DatasetReplicaSpec, buckets: &Buckets) -> Result<SourceLimits, String> {
+    let Some(limits) = &spec.limits else { return Ok(SourceLimits::default()) };
+    let bandwidth = limits.bandwidth.as_ref().map(|quantity| {
+        let rate = quantity::whole(&quantity.0).and_then(NonZeroU64::new);
+        rate.ok_or_else(|| format!("spec.limits.bandwidth: {:?} is beyond what can be counted", quantity.0))
+    });
+    let egress = limits.egress_cost.as_ref().map(|most| {
+        let name = &spec.source.bucket_ref.name;
+        let price = buckets.get(name).and_then(|with| with.bucket.spec.egress_price_per_gb.as_ref());
+        let price = price.ok_or_else(|| {
+            format!("spec.limits.egressCost needs a price: set spec.egressPricePerGB of the source's Bucket {name:?}")
+        })?;
+        let price = price.parse().map_err(|error| format!("spec.egressPricePerGB of the Bucket {name:?}: {error}"))?;
+        let most = most.parse().map_err(|error| format!("spec.limits.egressCost: {error}"))?;
+        Ok::<_, String>(EgressBudget { price, most })
+    });
+    Ok(SourceLimits { bandwidth: bandwidth.transpose()?, egress: egress.transpose()? })
 }
 
 fn place(buckets: &Buckets, name: &str, prefix: &str, writes: bool) -> Result<Place, (Reason, String)> {
@@ -135,12 +169,12 @@ fn ready(bucket: &Bucket) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use serde_json::{Value, json};
 
     use super::*;
 
-    fn replica(extra: &Value) -> DatasetReplica {
+    pub(in super::super) fn replica(extra: &Value) -> DatasetReplica {
         let mut spec = json!({
             "source": {"bucketRef": {"name": "a"}, "prefix": "w/"},
             "targets": [{"bucketRef": {"name": "b"}, "prefix": "w/"}, {"bucketRef": {"name": "c"}, "prefix": "w/"}],
@@ -153,7 +187,7 @@ mod tests {
         .expect("a DatasetReplica")
     }
 
-    fn buckets(writable: bool, checksums: &[&str]) -> Buckets {
+    pub(in super::super) fn buckets(writable: bool, checksums: &[&str]) -> Buckets {
         ["a", "b", "c"]
             .into_iter()
             .map(|name| {
@@ -179,14 +213,14 @@ mod tests {
     }
 
     fn refused(replica: &DatasetReplica, buckets: &Buckets) -> Reason {
-        match validate(replica, buckets) {
+        match validate(replica, buckets, Timestamp::UNIX_EPOCH) {
             Verdict::Refused(findings) => findings[0].reason,
             Verdict::Copy(_) => panic!("it was taken"),
         }
     }
 
-    fn copied(replica: &DatasetReplica, buckets: &Buckets) -> Job {
-        match validate(replica, buckets) {
+    pub(in super::super) fn copied(replica: &DatasetReplica, buckets: &Buckets) -> Job {
+        match validate(replica, buckets, Timestamp::UNIX_EPOCH) {
             Verdict::Copy(job) => *job,
             Verdict::Refused(findings) => panic!("refused: {findings:?}"),
         }
@@ -201,9 +235,29 @@ mod tests {
             (json!({"suspend": true}), Reason::Suspended),
             (json!({"source": {"bucketRef": {"name": "a"}, "filters": {"include": ["["]}}}), Reason::InvalidSpec),
             (json!({"source": {"bucketRef": {"name": "nowhere"}}}), Reason::ReferenceNotFound),
+            (json!({"schedule": {"cron": "0 25 * * *"}}), Reason::InvalidSpec),
+            (json!({"limits": {"bandwidth": "16Ei"}}), Reason::InvalidSpec),
+            (json!({"limits": {"egressCost": "12.50"}}), Reason::InvalidSpec),
         ] {
             assert_eq!(refused(&replica(&extra), &all), reason, "{extra}");
         }
+    }
+
+    #[test]
+    fn limits_are_exact_and_the_price_is_the_source_s() {
+        let mut all = buckets(true, &["SHA256"]);
+        for (name, price) in [("a", "0.09"), ("b", "7")] {
+            all.get_mut(name).expect("a Bucket").bucket.spec.egress_price_per_gb = Some(price.to_owned());
+        }
+        let limits = json!({"bandwidth": "1.5M", "requestsPerSecond": 20, "egressCost": "12.50"});
+        let job = copied(&replica(&json!({"limits": limits, "schedule": {"cron": "0 3 * * *"}})), &all);
+        let egress = EgressBudget { price: "0.09".parse().expect("a price"), most: "12.5".parse().expect("a cost") };
+        let wanted = SourceLimits { bandwidth: NonZeroU64::new(1_500_000), egress: Some(egress) };
+        assert_eq!((job.source_limits, job.requests_per_second), (wanted, NonZeroU32::new(20)));
+        assert!(job.schedule.is_cron());
+        let job = copied(&replica(&json!({"limits": {"bandwidth": 1_000_000}})), &all);
+        assert_eq!(job.source_limits, SourceLimits { bandwidth: NonZeroU64::new(1_000_000), egress: None });
+        assert!(!job.schedule.is_cron());
     }
 
     #[test]

@@ -24,7 +24,7 @@ impl AzureStore {
         let given = !matches!(credentials, AzureCredentials::Default);
         let signer = signer(&http, &location.account, credentials);
         let container = format!("{endpoint}/{}", location.container);
-        let store = Self { http, signer, given, container, location, place, options };
+        let store = Self { http, signer, given, container, location, place, options: options.into() };
         if !given {
             store.find_credentials().await?;
         }

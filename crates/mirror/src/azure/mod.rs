@@ -15,7 +15,8 @@ use reqsign_azure_storage::Credential;
 use reqsign_core::Signer;
 
 use crate::http::Http;
-use crate::{AzureLocation, ConnectOptions, Place};
+use crate::retry::Requests;
+use crate::{AzureLocation, Place};
 
 /// A container, or the part of it below a prefix, in Azure Blob Storage. Clones share their connections.
 ///
@@ -33,7 +34,7 @@ pub struct AzureStore {
     container: String,
     location: AzureLocation,
     place: Place,
-    options: ConnectOptions,
+    options: Requests,
 }
 
 impl fmt::Debug for AzureStore {

@@ -50,7 +50,7 @@ impl AzureStore {
     }
 
     pub(super) fn failed(&self, action: &str) -> impl Fn(Failure) -> StoreError {
-        move |failure| self.place.error(failure.kind, action, failure.detail)
+        move |failure| failure.at(&self.place, action)
     }
 
     async fn signed(&self, request: Builder, body: Chunks) -> Result<Request<Chunks>, Failure> {
@@ -69,5 +69,5 @@ impl AzureStore {
 }
 
 fn failure(answer: &Answer) -> Failure {
-    classify(answer.status, &answer.headers, &answer.body)
+    classify(answer.status, &answer.headers, &answer.body).with(&answer.headers)
 }

@@ -24,7 +24,7 @@ impl GcsStore {
         let from_environment = matches!(credentials, GcsCredentials::Default);
         let invalid = |detail| place.error(StoreErrorKind::MissingCredentials, "use the bucket", detail);
         let signer = signer(&http, credentials).map_err(invalid)?;
-        let store = Self { http, signer, given: !from_environment, endpoint, location, place, options };
+        let store = Self { http, signer, given: !from_environment, endpoint, location, place, options: options.into() };
         if from_environment {
             store.find_credentials().await?;
         }

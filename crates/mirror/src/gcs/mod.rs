@@ -16,7 +16,8 @@ use reqsign_core::Signer;
 use reqsign_google::Credential;
 
 use crate::http::Http;
-use crate::{ConnectOptions, GcsLocation, Place};
+use crate::retry::Requests;
+use crate::{GcsLocation, Place};
 
 /// A bucket, or the part of it below a prefix, in Google Cloud Storage. Clones share their connections.
 ///
@@ -34,7 +35,7 @@ pub struct GcsStore {
     endpoint: String,
     location: GcsLocation,
     place: Place,
-    options: ConnectOptions,
+    options: Requests,
 }
 
 impl fmt::Debug for GcsStore {

@@ -66,6 +66,7 @@ impl ObjectStore for GcsStore {
             let resource = self.look(&action, key, pinned).await;
             let resource = if pinned.is_some() { resource.map_err(gone) } else { resource }?;
             let head = resource.head().map_err(|detail| self.protocol(&action, detail))?;
+            self.options.retry.another_request().await;
             let body = self.media(&action, key, &head.etag, offset).await.map_err(gone)?;
             Ok((head, body))
         };

@@ -99,7 +99,7 @@ impl GcsStore {
     }
 
     pub(super) fn failed(&self, action: &str) -> impl Fn(Failure) -> StoreError {
-        move |failure| self.place.error(failure.kind, action, failure.detail)
+        move |failure| failure.at(&self.place, action)
     }
 
     pub(super) fn protocol(&self, action: &str, detail: impl Into<String>) -> StoreError {
@@ -134,7 +134,7 @@ impl<'a> Insert<'a> {
 }
 
 fn failure(answer: &Answer) -> Failure {
-    classify(answer.status, &answer.body)
+    classify(answer.status, &answer.body).with(&answer.headers)
 }
 
 /// A request that names no object finds no bucket when it finds nothing.

@@ -1,5 +1,7 @@
 //! How text travels in URLs and headers: pure.
 
+use std::time::Duration;
+
 use http::{HeaderMap, Uri};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
@@ -64,6 +66,14 @@ pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
     headers.get(name)?.to_str().ok()
 }
 
+/// How long `Retry-After` asks to wait: in seconds, or until a time, counted from that of the answer.
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = header(headers, "retry-after")?.trim();
+    let until = || http_date(text)?.checked_sub(header(headers, "date").and_then(http_date)?);
+    let seconds = text.parse().ok().or_else(|| u64::try_from(until()?.max(0)).ok());
+    seconds.map(Duration::from_secs)
+}
+
 /// Seconds since the Unix epoch of a date as headers have it.
 pub(crate) fn http_date(text: &str) -> Option<i64> {
     DateTimeParser::new().parse_timestamp(text).ok().map(Timestamp::as_second)
@@ -71,7 +81,30 @@ pub(crate) fn http_date(text: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{check_endpoint, encoded, encoded_path, http_date, query};
+    use http::HeaderName;
+
+    use super::{check_endpoint, encoded, encoded_path, http_date, query, retry_after};
+
+    #[test]
+    fn when_to_come_back_is_told_in_seconds_or_by_a_time() {
+        let after = |text: &str, date: &str| {
+            let headers = [("retry-after", text), ("date", date)].into_iter().filter(|(_, text)| !text.is_empty());
+            let parse = |(name, text): (&'static str, &str)| (HeaderName::from_static(name), text.parse().unwrap());
+            retry_after(&headers.map(parse).collect()).map(|wait| wait.as_secs())
+        };
+        let (noon, later) = ("Wed, 25 Nov 2026 12:00:00 GMT", "Wed, 25 Nov 2026 12:01:30 GMT");
+        for (text, date, wait) in [
+            ("", noon, None),
+            ("7", "", Some(7)),
+            (later, noon, Some(90)),
+            (noon, later, Some(0)),
+            (later, "", None),
+            ("soon", noon, None),
+            ("-1", noon, None),
+        ] {
+            assert_eq!(after(text, date), wait, "{text} {date}");
+        }
+    }
 
     #[test]
     fn only_unreserved_characters_stay() {

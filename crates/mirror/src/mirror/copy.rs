@@ -9,16 +9,18 @@ use tokio_util::sync::CancellationToken;
 use super::types::{MirrorEvent, MirrorOptions, ObjectFailure, ProgressSink, Replica, TargetOutcome};
 use crate::checkpoint::Unsaved;
 use crate::copy::{Copy, SourceRead, copy_object};
+use crate::egress::Spending;
 use crate::fan_out::{Destination, Transfer};
 use crate::journal::Journals;
 use crate::publish::StateFile;
-use crate::{ObjectCopy, Sha256, State, StateEntry, StoreError};
+use crate::{Cost, Left, ObjectCopy, Sha256, SourceLimits, State, StateEntry, StoreError};
 
 /// What all tasks of a pass share.
 pub(super) struct Pass {
     pub(super) source: Replica,
     pub(super) transfer: Transfer,
     pub(super) publish_to_source: bool,
+    limits: SourceLimits,
     progress: ProgressSink,
 }
 
@@ -29,8 +31,10 @@ impl Pass {
         cancel: CancellationToken,
         progress: ProgressSink,
     ) -> Self {
+        let limits = options.source_limits;
         let transfer = Transfer::new(options.limits, options.verification, cancel).with_sha256();
-        Self { source, transfer, publish_to_source: options.publish_to_source, progress }
+        let transfer = transfer.paced(limits.bandwidth);
+        Self { source, transfer, publish_to_source: options.publish_to_source, limits, progress }
     }
 }
 
@@ -86,6 +90,7 @@ pub(super) struct Copied {
     /// Objects that left the source meanwhile.
     pub(super) vanished: HashSet<String>,
     pub(super) source_failures: Vec<ObjectFailure>,
+    pub(super) left: Left,
     /// Every further read would meet the same error.
     source_is_lost: bool,
 }
@@ -106,16 +111,23 @@ pub(super) async fn run(pass: &Arc<Pass>, targets: Vec<Target>, copies: Vec<Obje
         contents: HashMap::new(),
         vanished: HashSet::new(),
         source_failures: Vec::new(),
+        left: Left::default(),
         source_is_lost: false,
     };
     let (mut copies, mut running) = (copies.into_iter(), JoinSet::new());
+    let mut spending = Spending::new(pass.limits.egress);
     loop {
         while running.len() < pass.transfer.limits.objects.max(1)
             && !so_far.must_stop(pass)
             && let Some(copy) = copies.next()
         {
             let destinations = so_far.destinations(&copy);
-            if !destinations.is_empty() {
+            if destinations.is_empty() {
+                continue;
+            }
+            if let Err(cost) = spending.reserve(copy.object.size) {
+                so_far.leave(copy.object.size, cost, &destinations);
+            } else {
                 running.spawn(attempt(pass.clone(), copy.object.key, copy.object.size, destinations));
             }
         }
@@ -150,6 +162,13 @@ impl Copied {
                 (*index, Destination { store: replica.store.clone(), key, journals: journals.clone() })
             })
             .collect()
+    }
+
+    fn leave(&mut self, bytes: u64, cost: Cost, destinations: &[(usize, Destination)]) {
+        self.left.add(bytes, cost);
+        for (index, _) in destinations {
+            self.targets[*index].outcome.left.add(bytes, cost);
+        }
     }
 
     fn source_failed(&mut self, key: String, error: StoreError) {

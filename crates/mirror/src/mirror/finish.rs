@@ -17,7 +17,7 @@ pub(super) async fn finish(
     mut keys: Vec<String>,
     copied: Copied,
 ) -> Result<MirrorOutcome, MirrorError> {
-    let Copied { mut targets, contents, vanished, source_failures, .. } = copied;
+    let Copied { mut targets, contents, vanished, source_failures, left, .. } = copied;
     keys.retain(|key| !vanished.contains(key));
     let manifest = manifest_of(&keys, contents, &targets);
     if let Some(manifest) = &manifest {
@@ -36,6 +36,7 @@ pub(super) async fn finish(
         manifest: manifest.as_ref().map(Manifest::digest),
         source_publication,
         source_failures,
+        left,
         targets: outcomes,
     })
 }

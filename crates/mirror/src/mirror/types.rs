@@ -2,7 +2,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::{
-    Filter, ManifestDigest, ObjectStore, RetryClass, StoreError, StoreErrorKind, TransferLimits, Verification,
+    Filter, Left, ManifestDigest, ObjectStore, RetryClass, SourceLimits, StoreError, StoreErrorKind, TransferLimits,
+    Verification,
 };
 
 /// One copy of a dataset: the objects of a store whose key starts with `prefix` (byte for byte; relative to the store's).
@@ -27,6 +28,8 @@ pub struct MirrorOptions {
     pub filter: Filter,
     /// What copying may use.
     pub limits: TransferLimits,
+    /// What may leave the source.
+    pub source_limits: SourceLimits,
     /// How copies are proven. [`Verification::ReadBack`] is for a target whose store keeps no SHA-256 it checked itself
     /// (see [`crate::Capabilities::checksums`]) or who wants it so.
     pub verification: Verification,
@@ -89,6 +92,8 @@ pub struct MirrorOutcome {
     pub source_publication: SourcePublication,
     /// What could not be read from the source, at most [`ObjectFailure::KEPT`].
     pub source_failures: Vec<ObjectFailure>,
+    /// What the budget did not suffice for, each object once.
+    pub left: Left,
     /// For each target, in the order they were given.
     pub targets: Vec<TargetOutcome>,
 }
@@ -122,6 +127,8 @@ pub struct TargetOutcome {
     pub failed_objects: u64,
     /// The first of them, at most [`ObjectFailure::KEPT`].
     pub failures: Vec<ObjectFailure>,
+    /// Objects that this pass left for a later one.
+    pub left: Left,
     /// Why the target as a whole was given up in this pass.
     pub error: Option<StoreError>,
 }

@@ -19,7 +19,8 @@ fn answer(status: u16, code: &str, message: &str, region: Option<&str>) -> Failu
         ("NoSuchBucket", _) => StoreErrorKind::MissingBucket,
         ("NoSuchKey" | "NoSuchUpload" | "NotFound", _) => StoreErrorKind::NotFound,
         ("PreconditionFailed", _) | (_, 412) => StoreErrorKind::Changed,
-        ("SlowDown" | "Throttling" | "ThrottlingException" | "RequestLimitExceeded", _) | (_, 429) => {
+        // The answer to HEAD names no code; of what 503 may mean, asking less is right for all.
+        ("SlowDown" | "Throttling" | "ThrottlingException" | "RequestLimitExceeded", _) | (_, 429) | ("", 503) => {
             StoreErrorKind::Throttled
         }
         ("AuthorizationHeaderMalformed" | "PermanentRedirect" | "IllegalLocationConstraintException", _)
@@ -81,6 +82,7 @@ mod tests {
             (404, "", NotFound),
             (412, "", Changed),
             (503, "SlowDown", Throttled),
+            (503, "", Throttled),
             (429, "", Throttled),
             (503, "ServiceUnavailable", Unavailable),
             (500, "InternalError", Unavailable),

@@ -44,7 +44,7 @@ impl S3Store {
         // Asked now, so that credentials that are not there are missed now.
         signer.credentials().await.map_err(|failure| place.error(failure.kind, "use the bucket", failure.detail))?;
         let http = Http::new(options).map_err(rejected)?;
-        Ok(Self { http, signer, bucket, location, place, options, keeps_crc64nvme: Arc::default() })
+        Ok(Self { http, signer, bucket, location, place, options: options.into(), keeps_crc64nvme: Arc::default() })
     }
 }
 

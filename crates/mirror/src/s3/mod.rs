@@ -21,7 +21,8 @@ use std::sync::Arc;
 use tokio::sync::OnceCell;
 
 use crate::http::Http;
-use crate::{ConnectOptions, Place, S3Location};
+use crate::retry::Requests;
+use crate::{Place, S3Location};
 use signing::Signer;
 
 /// A bucket, or the part of it below a prefix, in Amazon S3 or a store that speaks S3. Clones share their connections.
@@ -33,7 +34,7 @@ pub struct S3Store {
     bucket: String,
     location: S3Location,
     place: Place,
-    options: ConnectOptions,
+    options: Requests,
     /// Whether it checks and tells that checksum, once that is known.
     keeps_crc64nvme: Arc<OnceCell<bool>>,
 }

@@ -65,7 +65,7 @@ impl S3Store {
     }
 
     pub(super) fn failed(&self, action: &str) -> impl Fn(Failure) -> StoreError {
-        move |failure| self.place.error(failure.kind, action, failure.detail)
+        move |failure| failure.at(&self.place, action)
     }
 
     pub(super) fn protocol(&self, action: &str, detail: impl Into<String>) -> StoreError {
@@ -88,5 +88,5 @@ impl S3Store {
 }
 
 fn failure(answer: &Answer) -> Failure {
-    classify(answer.status, &answer.headers, &answer.body)
+    classify(answer.status, &answer.headers, &answer.body).with(&answer.headers)
 }

@@ -11,6 +11,7 @@ mod types;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::egress::Spending;
 use crate::overlap::overlapping;
 use crate::{MirrorError, Replica};
 
@@ -47,16 +48,22 @@ pub async fn sync(
         return Err(MirrorError::Overlap(one, other));
     }
     let mut sorted = vec![false; targets.len() + 1];
+    let mut spending = Spending::new(options.source_limits.egress);
     loop {
         let mut looked_at = Vec::with_capacity(targets.len());
         for replica in targets {
             looked_at.push(Target::look(replica.clone(), source, cancel).await);
         }
-        let round = Round::new(source.clone(), looked_at, options, cancel.clone(), progress.clone());
+        let round = Round::new(source.clone(), looked_at, options, &mut spending, cancel.clone(), progress.clone());
         match round.run(&sorted).await? {
             Ended::Whole(report) => return Ok(report),
             // What was copied by now is found settled; nothing was removed.
-            Ended::Unordered(side) => sorted[side] = true,
+            Ended::Unordered(side) => {
+                sorted[side] = true;
+                if options.dry_run {
+                    spending = Spending::new(options.source_limits.egress);
+                }
+            }
         }
     }
 }

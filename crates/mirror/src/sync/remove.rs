@@ -16,7 +16,7 @@ pub(super) async fn remove_surplus(round: &mut Round<'_>) {
     for (index, target) in round.targets.iter_mut().enumerate() {
         target.report.surplus = target.surplus.count();
         let Deletion::Surplus(most) = round.options.deletion else { continue };
-        if incomplete || target.is_given_up() {
+        if incomplete || target.is_given_up() || !target.report.left.is_nothing() {
             continue;
         }
         let objects = match std::mem::take(&mut target.surplus).removal(most) {

@@ -11,6 +11,7 @@ use super::rows::{Held, Row, Rows, Stopped};
 use super::target::Target;
 use super::types::{Deletion, SyncEvent, SyncOptions, SyncProgress, SyncReport, TargetError};
 use crate::copy::{Copy, SourceRead, copy_object};
+use crate::egress::Spending;
 use crate::fan_out::{Destination, Transfer};
 use crate::{MirrorError, ObjectFailure, ObjectSummary, Replica, StoreError};
 
@@ -29,6 +30,7 @@ pub(super) struct Round<'a> {
     pub(super) options: &'a SyncOptions,
     pub(super) targets: Vec<Target>,
     pub(super) report: SyncReport,
+    spending: &'a mut Spending,
     running: JoinSet<Attempted>,
     /// Every further read would meet the same error.
     source_is_lost: Option<StoreError>,
@@ -52,15 +54,18 @@ impl<'a> Round<'a> {
         source: Replica,
         targets: Vec<Target>,
         options: &'a SyncOptions,
+        spending: &'a mut Spending,
         cancel: CancellationToken,
         progress: SyncProgress,
     ) -> Self {
-        let transfer = Transfer::new(options.limits, options.verification, cancel);
+        let bandwidth = options.source_limits.bandwidth;
+        let transfer = Transfer::new(options.limits, options.verification, cancel).paced(bandwidth);
         Self {
             shared: Arc::new(Shared { source, transfer, progress }),
             options,
             targets,
             report: SyncReport::default(),
+            spending,
             running: JoinSet::new(),
             source_is_lost: None,
         }
@@ -159,6 +164,11 @@ impl<'a> Round<'a> {
     }
 
     fn copy(&mut self, object: ObjectSummary, indices: Vec<usize>) {
+        if let Err(cost) = self.spending.reserve(object.size) {
+            self.report.left.add(object.size, cost);
+            return indices.into_iter().for_each(|index| self.targets[index].report.left.add(object.size, cost));
+        }
+        self.report.source_bytes += object.size;
         for target in &indices {
             let (key, bytes) = (object.key.clone(), object.size);
             (self.shared.progress)(SyncEvent::Differs { target: *target, key, bytes });

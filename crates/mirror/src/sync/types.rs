@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::deletion::MostDeleted;
-use crate::{Filter, ObjectFailure, StoreError, TransferLimits, Verification};
+use crate::{Filter, Left, ObjectFailure, SourceLimits, StoreError, TransferLimits, Verification};
 
 /// What a pass does and may use.
 #[derive(Debug, Clone, Default)]
@@ -19,6 +19,8 @@ pub struct SyncOptions {
     pub dry_run: bool,
     /// What copying may use.
     pub limits: TransferLimits,
+    /// What may leave the source.
+    pub source_limits: SourceLimits,
     /// How copies are proven.
     pub verification: Verification,
 }
@@ -104,6 +106,10 @@ pub struct SyncReport {
     pub compared: u64,
     /// Objects that could not be read from the source.
     pub source_failures: u64,
+    /// Bytes of the objects that were copied, or tried to be: what left the source, each object once.
+    pub source_bytes: u64,
+    /// What the budget did not suffice for, each object once.
+    pub left: Left,
     /// For each target, in the order they were given.
     pub targets: Vec<SyncTarget>,
 }
@@ -121,6 +127,8 @@ pub struct SyncTarget {
     pub attributes_lost: u64,
     /// Objects that could not be copied or removed.
     pub failed: u64,
+    /// Objects that were left for a later pass. Then nothing is removed either.
+    pub left: Left,
     /// Objects that the source does not have.
     pub surplus: u64,
     /// Objects of them that were removed.
@@ -158,6 +166,7 @@ impl SyncReport {
     /// Whether every target holds what the source has, and nothing that was to be removed.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.source_failures == 0 && self.targets.iter().all(|target| target.failed == 0 && target.error.is_none())
+        let is_whole = self.source_failures == 0 && self.left.is_nothing();
+        is_whole && self.targets.iter().all(|target| target.failed == 0 && target.error.is_none())
     }
 }

@@ -6,6 +6,7 @@ mod faults;
 mod faulty;
 mod fetching;
 mod keys;
+mod limits;
 mod mirroring;
 mod support;
 mod syncing;

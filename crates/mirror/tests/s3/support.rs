@@ -318,6 +318,7 @@ fn broken() -> StoreError {
         endpoint: "test".into(),
         bucket: "test".into(),
         detail: "the test broke it".into(),
+        retry_after: None,
     }
 }
 

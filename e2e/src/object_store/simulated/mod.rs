@@ -6,6 +6,7 @@ mod operations;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -50,6 +51,8 @@ pub enum Fault {
     Late(Duration),
     /// It is refused with a status and a code of S3; nothing is done.
     Refused(u16, &'static str),
+    /// It is refused with `SlowDown` and asked for again in so many seconds; nothing is done.
+    Later(u64),
     /// The connection breaks without an answer; nothing is done.
     Broken,
     /// It is done, and the connection breaks without an answer.
@@ -74,6 +77,10 @@ struct State {
     service: S3Service,
     script: Mutex<Option<Script>>,
     latency: Mutex<Duration>,
+    /// More than so many requests at once are refused.
+    capacity: AtomicUsize,
+    in_flight: AtomicUsize,
+    refusals: AtomicU64,
 }
 
 impl SimulatedS3 {
@@ -88,7 +95,15 @@ impl SimulatedS3 {
         let mut service = S3ServiceBuilder::new(Memory::new(buckets.clone()));
         service.set_auth(SimpleAuth::from_single(SIMULATED_KEY.0, SIMULATED_KEY.1));
         let service = service.build();
-        let state = Arc::new(State { buckets, service, script: Mutex::default(), latency: Mutex::default() });
+        let state = Arc::new(State {
+            buckets,
+            service,
+            script: Mutex::default(),
+            latency: Mutex::default(),
+            capacity: AtomicUsize::new(usize::MAX),
+            in_flight: AtomicUsize::default(),
+            refusals: AtomicU64::default(),
+        });
         let mut server = JoinSet::new();
         server.spawn(serve(listener, state.clone()));
         Ok(Self { address, state, _server: server })
@@ -114,6 +129,17 @@ impl SimulatedS3 {
     /// Every answer comes so much later: a server that is far away.
     pub fn set_latency(&self, latency: Duration) {
         *locked(&self.state.latency) = latency;
+    }
+
+    /// What comes while so many requests are being served is refused with `SlowDown`.
+    pub fn set_capacity(&self, requests: usize) {
+        self.state.capacity.store(requests, Ordering::SeqCst);
+    }
+
+    /// Requests that were refused because there were too many at once.
+    #[must_use]
+    pub fn refusals(&self) -> u64 {
+        self.state.refusals.load(Ordering::SeqCst)
     }
 
     /// Asks what shall become of each request from now on.
@@ -156,13 +182,23 @@ async fn answer(state: &State, request: Request<Incoming>) -> Result<Response<s3
     let range = request.headers().get(http::header::RANGE).and_then(|range| range.to_str().ok()).map(str::to_owned);
     let asked = Asked { method: request.method().clone(), target, range };
     let fault = script.map_or(Fault::None, |script| script(&asked));
+    let serving = Serving::begin(state);
     let latency = *locked(&state.latency);
     if !latency.is_zero() {
         tokio::time::sleep(latency).await;
     }
+    if serving.is_too_many {
+        state.refusals.fetch_add(1, Ordering::SeqCst);
+        return Ok(refusal(503, "SlowDown"));
+    }
     match fault {
         Fault::Late(time) => tokio::time::sleep(time).await,
         Fault::Refused(status, code) => return Ok(refusal(status, code)),
+        Fault::Later(seconds) => {
+            let mut answer = refusal(503, "SlowDown");
+            answer.headers_mut().insert(http::header::RETRY_AFTER, seconds.into());
+            return Ok(answer);
+        }
         Fault::Broken => return Err(Break),
         Fault::None | Fault::Lost | Fault::CutOff(_) | Fault::Flipped => {}
     }
@@ -172,6 +208,31 @@ async fn answer(state: &State, request: Request<Incoming>) -> Result<Response<s3
         Fault::CutOff(bytes) => cut_off(answer, bytes).await,
         Fault::Flipped => with_wrong_bit(answer).await,
         _ => Ok(answer),
+    }
+}
+
+/// A request in flight; one that is refused is none.
+struct Serving<'a> {
+    state: &'a State,
+    is_too_many: bool,
+}
+
+impl<'a> Serving<'a> {
+    fn begin(state: &'a State) -> Self {
+        let before = state.in_flight.fetch_add(1, Ordering::SeqCst);
+        let is_too_many = before >= state.capacity.load(Ordering::SeqCst);
+        if is_too_many {
+            state.in_flight.fetch_sub(1, Ordering::SeqCst);
+        }
+        Self { state, is_too_many }
+    }
+}
+
+impl Drop for Serving<'_> {
+    fn drop(&mut self) {
+        if !self.is_too_many {
+            self.state.in_flight.fetch_sub(1, Ordering::SeqCst);
+        }
     }
 }
 
