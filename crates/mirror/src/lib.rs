@@ -16,6 +16,7 @@ mod checkpoint;
 mod connect_options;
 mod content;
 mod copy;
+mod credentials;
 mod digest;
 mod error;
 mod fan_out;
@@ -48,6 +49,10 @@ pub use access::StoreAccess;
 pub use attributes::Attributes;
 pub use azure::AzureStore;
 pub use connect_options::ConnectOptions;
+pub use credentials::{
+    AwsFederation, AwsRole, AzureApp, AzureFederation, GoogleFederation, GooglePool, GoogleTokenServices, TokenError,
+    TokenSource,
+};
 pub use digest::{InvalidDigest, ManifestDigest, Sha256};
 pub use error::{RetryClass, StoreError, StoreErrorKind};
 pub use fan_out::Verification;

@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 
 use super::S3Store;
 use super::classify::classify;
+use crate::credentials::exchange;
 use crate::http::{Answer, Chunks, Failure, encoded_path, query};
 use crate::{Sha256, StoreError, StoreErrorKind};
 
@@ -46,9 +47,12 @@ impl S3Store {
         body: Option<(Bytes, Sha256)>,
     ) -> Result<Answer, StoreError> {
         let attempt = async {
-            let request = self.signed(request, body).await?;
-            let answer = self.http.ask_within(more, request).await?;
-            if answer.status.is_success() { Ok(answer) } else { Err(failure(&answer)) }
+            let (request, sha256) = ready(request, body)?;
+            exchange(&self.signer, request, sha256, async |request| {
+                let answer = self.http.ask_within(more, request).await?;
+                if answer.status.is_success() { Ok(answer) } else { Err(failure(&answer)) }
+            })
+            .await
         };
         attempt.await.map_err(self.failed(action))
     }
@@ -56,11 +60,15 @@ impl S3Store {
     /// One attempt of a request whose answer is read as it comes.
     pub(super) async fn open(&self, action: &str, request: Builder) -> Result<Response<Incoming>, StoreError> {
         let attempt = async {
-            let response = self.http.open(self.signed(request, None).await?).await?;
-            if response.status().is_success() {
-                return Ok(response);
-            }
-            Err(failure(&self.http.finish(response).await?))
+            let (request, sha256) = ready(request, None)?;
+            exchange(&self.signer, request, sha256, async |request| {
+                let response = self.http.open(request).await?;
+                if response.status().is_success() {
+                    return Ok(response);
+                }
+                Err(failure(&self.http.finish(response).await?))
+            })
+            .await
         };
         attempt.await.map_err(self.failed(action))
     }
@@ -72,20 +80,20 @@ impl S3Store {
     pub(super) fn protocol(&self, action: &str, detail: impl Into<String>) -> StoreError {
         self.place.error(StoreErrorKind::Protocol, action, detail)
     }
+}
 
-    async fn signed(&self, request: Builder, body: Option<(Bytes, Sha256)>) -> Result<Request<Chunks>, Failure> {
-        let rejected = |error: http::Error| Failure::new(StoreErrorKind::Rejected, error.to_string());
-        let (body, sha256) = body.unzip();
-        let body = Chunks::from(body.unwrap_or_default());
-        let length = body.len();
-        let mut request = request.body(body).map_err(rejected)?;
-        // An empty body would go without one.
-        if matches!(*request.method(), Method::PUT | Method::POST) {
-            request.headers_mut().insert(CONTENT_LENGTH, length.into());
-        }
-        self.signer.sign(&mut request, sha256).await?;
-        Ok(request)
+/// The request and the digest of its body, ready to be signed.
+fn ready(request: Builder, body: Option<(Bytes, Sha256)>) -> Result<(Request<Chunks>, Option<Sha256>), Failure> {
+    let rejected = |error: http::Error| Failure::new(StoreErrorKind::Rejected, error.to_string());
+    let (body, sha256) = body.unzip();
+    let body = Chunks::from(body.unwrap_or_default());
+    let length = body.len();
+    let mut request = request.body(body).map_err(rejected)?;
+    // An empty body would go without one.
+    if matches!(*request.method(), Method::PUT | Method::POST) {
+        request.headers_mut().insert(CONTENT_LENGTH, length.into());
     }
+    Ok((request, sha256))
 }
 
 fn failure(answer: &Answer) -> Failure {
