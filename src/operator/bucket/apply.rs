@@ -51,7 +51,10 @@ fn still_known(bucket: &Bucket, credentials_version: Option<&str>) -> Option<Cap
 fn refusal(error: &StoreError) -> Refusal {
     let reason = match error.kind {
         StoreErrorKind::MissingBucket => Reason::BucketNotFound,
-        StoreErrorKind::CredentialsRefused => Reason::CredentialsRefused,
+        StoreErrorKind::CredentialsRefused
+        | StoreErrorKind::CredentialsExpired
+        | StoreErrorKind::IdentityRefused
+        | StoreErrorKind::IdentityUnavailable => Reason::CredentialsRefused,
         StoreErrorKind::MissingCredentials => Reason::InvalidCredentials,
         StoreErrorKind::WrongRegion { .. } => Reason::InvalidSpec,
         _ => Reason::StoreUnreachable,

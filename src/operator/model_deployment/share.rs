@@ -36,7 +36,9 @@ pub(super) async fn apply(
     verified: Option<&VerifiedModel>,
 ) -> Result<(Deployment, Service), MemberError> {
     let objects = Objects {
-        secret: verified.map(|verified| sealed(share.credentials(verified.credentials.clone()))),
+        secret: verified
+            .filter(|verified| verified.source.identity.is_none())
+            .map(|verified| sealed(share.credentials(verified.credentials.clone()))),
         service: sealed(share.service()),
         deployment: sealed(share.deployment()?),
     };
