@@ -1,6 +1,6 @@
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::body::{Body, to_bytes};
 use axum::extract::State;
@@ -37,7 +37,8 @@ pub struct Gate {
     _server: JoinSet<()>,
 }
 
-#[derive(Debug)]
+type Script = Box<dyn Fn() + Send + Sync>;
+
 struct Keeper {
     cloud: Cloud,
     upstream: String,
@@ -46,6 +47,7 @@ struct Keeper {
     /// Azurite wants its key.
     signer: Option<Signer<Credential>>,
     expired: AtomicUsize,
+    script: Mutex<Option<Script>>,
 }
 
 impl Gate {
@@ -65,6 +67,7 @@ impl Gate {
             client: Client::builder(TokioExecutor::new()).build_http(),
             signer: (cloud == Cloud::Azure).then(|| Signer::new(Context::new(), key(), RequestSigner::new())),
             expired: AtomicUsize::new(0),
+            script: Mutex::default(),
         });
         let routes = Router::new().fallback(pass).with_state(keeper.clone());
         let mut server = JoinSet::new();
@@ -81,6 +84,11 @@ impl Gate {
         format!("http://{}", self.address)
     }
 
+    /// Does this before each request is looked at, from now on.
+    pub fn script(&self, script: impl Fn() + Send + Sync + 'static) {
+        *self.keeper.script() = Some(Box::new(script));
+    }
+
     /// Requests with a token that had ended.
     #[must_use]
     pub fn expired(&self) -> usize {
@@ -89,6 +97,9 @@ impl Gate {
 }
 
 async fn pass(State(keeper): State<Arc<Keeper>>, request: Request<Body>) -> Response<Body> {
+    if let Some(script) = &*keeper.script() {
+        script();
+    }
     let bearer = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = bearer.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
     if !keeper.grants.is_good(token) {
@@ -103,7 +114,18 @@ async fn pass(State(keeper): State<Arc<Keeper>>, request: Request<Body>) -> Resp
     }
 }
 
+impl std::fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keeper").field("upstream", &self.upstream).finish_non_exhaustive()
+    }
+}
+
 impl Keeper {
+    // What a panic left behind is still what it was.
+    fn script(&self) -> MutexGuard<'_, Option<Script>> {
+        self.script.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn refusal(&self) -> Response<Body> {
         match self.cloud {
             Cloud::Azure => (

@@ -11,9 +11,13 @@ use crate::http::Http;
 pub(crate) struct TokenService(Http);
 
 impl TokenService {
+    pub(crate) fn new(http: &Http) -> Self {
+        Self(http.clone())
+    }
+
     /// For the crates that speak to token services. No file is read, and no program is run, for what somebody else named.
     pub(crate) fn context(http: &Http) -> Context {
-        Context::new().with_env(OsEnv).with_http_send(Self(http.clone()))
+        Context::new().with_env(OsEnv).with_http_send(Self::new(http))
     }
 
     /// A token to exchange.

@@ -2,8 +2,9 @@ use std::time::SystemTime;
 
 use reqsign_core::{Context, ProvideCredential};
 use reqsign_google::{
-    Credential, DefaultCredentialProvider, ExternalAccountConfig, ExternalAccountCredentialProvider, RequestSigner,
-    ServiceAccountTokenCredentialProvider, StaticCredentialProvider,
+    Credential, DefaultCredentialProvider, EnvCredentialProvider, ExternalAccountConfig,
+    ExternalAccountCredentialProvider, RequestSigner, ServiceAccountTokenCredentialProvider, StaticCredentialProvider,
+    VmMetadataCredentialProvider, WellKnownCredentialProvider,
 };
 use serde_json::{Map, Value};
 
@@ -13,6 +14,9 @@ use crate::{GcsCredentials, GooglePool};
 
 /// Enough for objects, and no more of the project.
 const SCOPE: &str = "https://www.googleapis.com/auth/devstorage.read_write";
+
+/// The variable that names a file with credentials.
+const FILE: &str = "GOOGLE_APPLICATION_CREDENTIALS";
 
 /// What the token of a ServiceAccount is, by RFC 8693.
 const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
@@ -45,8 +49,16 @@ pub(super) fn signer(http: &Http, credentials: GcsCredentials) -> Result<Option<
             let key = service_account_key(&json)?;
             KeptSigner::new(context, Origin::Given, Tokens(StaticCredentialProvider::new(key)), signer)
         }
+        // A file that is named has to do, as for Google's own libraries: what is wrong with it is said.
+        GcsCredentials::Default if context.env_var(FILE).is_some_and(|path| !path.is_empty()) => {
+            let file = Tokens(EnvCredentialProvider::new().with_scope(SCOPE));
+            KeptSigner::new(context.with_http_send(TokenService::new(http)), Origin::Environment, file, signer)
+        }
         GcsCredentials::Default => {
-            KeptSigner::new(context, Origin::Environment, Tokens(DefaultCredentialProvider::new()), signer)
+            let chain = DefaultCredentialProvider::builder()
+                .well_known(WellKnownCredentialProvider::new().with_scope(SCOPE))
+                .vm_metadata(VmMetadataCredentialProvider::new().with_scope(SCOPE));
+            KeptSigner::new(context, Origin::Environment, Tokens(chain.build()), signer)
         }
         GcsCredentials::Federated(federation) => {
             let (context, kept) = (TokenService::context(http), federation.kept.clone());
