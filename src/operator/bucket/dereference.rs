@@ -1,6 +1,7 @@
 //! Reads what a Bucket refers to: the Secret with its credentials, or the ServiceAccount whose identity it uses.
 
 use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
+use kube::Client;
 use kube::api::Api;
 use skyfleet_api::BucketSpec;
 use skyfleet_api::bucket::WorkloadIdentity;
@@ -54,31 +55,41 @@ pub(super) fn secret_name(spec: &BucketSpec) -> Option<&str> {
 
 /// Reads who asks the store of a Bucket in this namespace.
 pub(crate) async fn asker(context: &Context, namespace: &str, spec: &BucketSpec) -> Result<Asker, ReconcileError> {
+    find(&context.hub, &context.identities, namespace, spec).await
+}
+
+pub(super) async fn find(
+    hub: &Client,
+    identities: &Identities,
+    namespace: &str,
+    spec: &BucketSpec,
+) -> Result<Asker, ReconcileError> {
     if let Some(WorkloadIdentity { service_account_name }) = &spec.workload_identity {
         let name = service_account_name.as_deref();
-        return identity(context, namespace, spec, name).await.map(|found| Asker::Identity(Box::new(found)));
+        return identity(hub, identities, namespace, spec, name).await.map(|found| Asker::Identity(Box::new(found)));
     }
     let Some(name) = secret_name(spec) else { return Ok(Asker::Anonymous) };
-    let secrets = Api::<Secret>::namespaced(context.hub.clone(), namespace);
+    let secrets = Api::<Secret>::namespaced(hub.clone(), namespace);
     let secret = secrets.get_opt(name).await.map_err(ReconcileError::hub("read the Secret of a Bucket"))?;
     Ok(Asker::Secret(secret.map(Box::new)))
 }
 
 async fn identity(
-    context: &Context,
+    hub: &Client,
+    identities: &Identities,
     namespace: &str,
     spec: &BucketSpec,
     name: Option<&str>,
 ) -> Result<Result<Identity, Refusal>, ReconcileError> {
-    let Some(name) = name else { return Ok(own(context.identities.own)) };
-    let accounts = Api::<ServiceAccount>::namespaced(context.hub.clone(), namespace);
+    let Some(name) = name else { return Ok(own(identities.own)) };
+    let accounts = Api::<ServiceAccount>::namespaced(hub.clone(), namespace);
     let found = match accounts.get_opt(name).await {
         Err(kube::Error::Api(status)) if status.code == 403 => {
             Err(Refusal::lasting(Reason::PermissionDenied, FORBIDDEN))
         }
         found => Ok(found.map_err(ReconcileError::hub("read the ServiceAccount of a Bucket"))?),
     };
-    Ok(found.and_then(|account| federated(&context.identities, namespace, spec, name, account)))
+    Ok(found.and_then(|account| federated(identities, namespace, spec, name, account)))
 }
 
 fn federated(

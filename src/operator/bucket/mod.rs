@@ -3,6 +3,8 @@
 mod apply;
 mod dereference;
 mod identities;
+#[cfg(test)]
+mod identity_tests;
 mod status;
 mod trust;
 mod validate;
