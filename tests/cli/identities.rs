@@ -2,6 +2,7 @@
 
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use serde_json::json;
 use skyfleet_e2e::object_store::{
@@ -96,6 +97,33 @@ async fn a_token_of_entra_is_had_for_the_token_in_the_pod() {
     command.env("AZURE_FEDERATED_TOKEN_FILE", pod.path("token")).env("AZURE_AUTHORITY_HOST", pod.tokens.endpoint());
     copies_all(command);
     assert!(gate.expired() >= 2, "{}", gate.expired());
+}
+
+/// Azurite itself: it looks when a token ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn azurite_s_own_refusal_of_tokens_that_have_ended_is_understood() {
+    let pod = Pod::new().await;
+    let azurite = Azurite::start_with_tokens(&pod.folder.path().join("azurite")).await.unwrap();
+    azurite.create_bucket("copy").await.unwrap();
+    // Whole seconds: each is good for one to two of them, and said to be for an hour.
+    pod.tokens.set_lifetime(Duration::from_secs(2), Duration::from_hours(1));
+    let target = format!("az://{AZURITE_ACCOUNT}/copy?endpoint={}", azurite.endpoint());
+    let mirror = || {
+        let mut command = bare(&["mirror", &pod.path("objects"), &target, "--transfers", "1", "--json"]);
+        command.env("AZURE_TENANT_ID", TENANT).env("AZURE_CLIENT_ID", CLIENT).env("RUST_LOG", "off");
+        command.env("AZURE_FEDERATED_TOKEN_FILE", pod.path("token"));
+        command.env("AZURE_AUTHORITY_HOST", pod.tokens.endpoint()).env("SSL_CERT_FILE", azurite.certificate().unwrap());
+        command
+    };
+    for number in OBJECTS..OBJECTS * 4 {
+        std::fs::write(pod.path(&format!("objects/{number:04}")), number.to_string()).unwrap();
+    }
+    let started = std::time::Instant::now();
+    let (code, stdout, stderr) = run(mirror());
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    assert_eq!(stdout.lines().filter(|line| line.contains(r#""event":"copied""#)).count(), OBJECTS * 4);
+    let (given, took) = (pod.tokens.grants().given(), started.elapsed());
+    assert!(given >= 2, "{given} given in {took:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
