@@ -1,4 +1,4 @@
-use http::Request;
+use http::{Method, Request};
 
 use super::Version;
 use crate::http::{Chunks, Failure};
@@ -52,12 +52,21 @@ where
     let again = request.clone();
     let (ready, version) = signer.signed(request, body).await?;
     match (send(ready).await, version) {
-        (Err(failure), Some(version)) if failure.kind == StoreErrorKind::CredentialsExpired => {
+        (Err(failure), Some(version)) if may_be_expired(&again, &failure) => {
             tracing::debug!(said = failure.detail, "the credentials have expired: trying once more with new ones");
             signer.replace(version).await?;
             let (ready, _) = signer.signed(again, body).await?;
             send(ready).await
         }
         (outcome, _) => outcome,
+    }
+}
+
+/// An answer to HEAD has no body: S3's, when credentials have expired, is a bare 400.
+fn may_be_expired(request: &Request<Chunks>, failure: &Failure) -> bool {
+    match failure.kind {
+        StoreErrorKind::CredentialsExpired => true,
+        StoreErrorKind::Rejected => request.method() == Method::HEAD,
+        _ => false,
     }
 }

@@ -88,6 +88,16 @@ async fn a_sync_goes_on_when_its_credentials_are_taken_back_again_and_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_answer_without_a_body_is_understood_too() {
+    let (server, tokens) = servers().await;
+    server.set_bucket("source", SimulatedBucket::default().with(["key".to_owned()], &Contents::of("content".into())));
+    let store = open(&server, "source", trusted(&tokens)).await.unwrap();
+    tokens.grants().revoke();
+    assert_eq!(store.head("key").await.unwrap().size, 7);
+    assert_eq!((server.expired(), tokens.grants().given()), (1, 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn credentials_are_renewed_before_their_end() {
     let (server, tokens) = servers().await;
     tokens.set_lifetime(Duration::from_secs(2), Duration::from_secs(2));
