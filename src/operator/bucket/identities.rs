@@ -121,6 +121,8 @@ fn failure(what: &str, error: &kube::Error) -> TokenError {
         kube::Error::Api(status) if (400..500).contains(&status.code) && status.code != 429 => {
             TokenError::Refused(format!("{what}: {}", status.message))
         }
+        // What it cannot read may be a token.
+        kube::Error::SerdeError(_) => TokenError::Unavailable(format!("{what}: its answer cannot be read")),
         other => TokenError::Unavailable(format!("{what}: {other}")),
     }
 }

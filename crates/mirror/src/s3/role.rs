@@ -5,12 +5,13 @@ use std::time::SystemTime;
 use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::Credentials;
 use aws_sdk_sts::Client;
-use aws_sdk_sts::error::{DisplayErrorContext, ProvideErrorMetadata as _, SdkError};
+use aws_sdk_sts::error::{ProvideErrorMetadata as _, SdkError};
 use aws_sdk_sts::operation::assume_role_with_web_identity::AssumeRoleWithWebIdentityError;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
 use crate::credentials::{AwsFederation, TokenError};
+use crate::error::chain;
 use crate::http::Failure;
 use crate::{AwsRole, StoreErrorKind};
 
@@ -64,7 +65,8 @@ fn refusal(role: &str, error: &SdkError<AssumeRoleWithWebIdentityError>) -> Fail
     let said = match error.as_service_error().and_then(|error| Some((error.code()?, error.message()))) {
         Some((code, Some(message))) => format!("{code}: {message}"),
         Some((code, None)) => code.to_owned(),
-        None => DisplayErrorContext(error).to_string(),
+        // Not what it shows in full: that has the answer, with whatever is in it.
+        None => chain(error),
     };
     let kind = if passes(error) { StoreErrorKind::IdentityUnavailable } else { StoreErrorKind::IdentityRefused };
     Failure::new(kind, format!("AWS STS does not give the role {role:?}: {said}"))

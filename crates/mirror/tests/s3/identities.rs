@@ -140,6 +140,16 @@ async fn an_identity_that_nobody_trusts_is_refused_with_what_was_said() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_token_service_that_does_not_answer_may_answer_soon() {
+    let (server, tokens) = servers().await;
+    let federation = role(&tokens, Ok(SUBJECT.to_owned()));
+    drop(tokens);
+    let error = open(&server, "source", Credentials::Federated(federation)).await.unwrap_err();
+    assert_eq!((&error.kind, error.retry()), (&StoreErrorKind::IdentityUnavailable, RetryClass::Transient));
+    assert!(error.detail.contains(ROLE) && !format!("{error:?}").contains("hunter2"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn temporary_credentials_of_a_person_end_with_a_message() {
     let (server, _tokens) = servers().await;
     server.set_bucket("source", SimulatedBucket::default());
