@@ -6,7 +6,8 @@ use k8s_openapi::ByteString;
 use skyfleet_api::BucketSpec;
 use skyfleet_api::bucket::StoreProvider;
 use skyfleet_mirror::{
-    AzureCredentials, AzureLocation, Credentials, GcsCredentials, GcsLocation, S3Location, StoreAccess,
+    AwsFederation, AzureCredentials, AzureFederation, AzureLocation, Credentials, GcsCredentials, GcsLocation,
+    GoogleFederation, S3Location, StoreAccess,
 };
 
 /// Why a `Bucket` cannot be spoken to. No message shows what a Secret holds.
@@ -30,6 +31,28 @@ pub(crate) enum BucketError {
         /// The key.
         key: &'static str,
     },
+    /// An identity of one cloud for the store of another: nobody else's is used in its place.
+    #[error("the identity is another cloud's than the store")]
+    OtherCloud,
+    /// A store that would be sent a token which is good for the cloud.
+    #[error(
+        "the endpoint {endpoint:?} is not {cloud}'s: an identity of the cloud is proven by a token that whoever has it can use, so \
+         it is sent to https hosts of the cloud only; leave the endpoint out, or use a Secret"
+    )]
+    ForeignEndpoint {
+        /// Where the token would be sent.
+        endpoint: String,
+        /// Whose it should be.
+        cloud: &'static str,
+    },
+}
+
+/// An identity in a cloud, for tokens of a ServiceAccount.
+#[derive(Clone, Debug)]
+pub(crate) enum Federation {
+    Aws(AwsFederation),
+    Azure(AzureFederation),
+    Google(GoogleFederation),
 }
 
 /// Who asks a Bucket's store.
@@ -41,6 +64,37 @@ pub(crate) enum Identity<'a> {
     Anonymous,
     /// Whoever runs this program.
     Own,
+    /// A ServiceAccount.
+    Federated(&'a Federation),
+}
+
+impl Identity<'_> {
+    /// Whether it is proven by a token; that of AWS proves itself by signatures, which are good for one request.
+    fn is_bearer(&self) -> bool {
+        matches!(self, Self::Own | Self::Federated(_))
+    }
+}
+
+/// Hosts of Azure Blob Storage in its clouds.
+const AZURE_HOSTS: [&str; 4] = [
+    ".blob.core.windows.net",
+    ".blob.core.usgovcloudapi.net",
+    ".blob.core.chinacloudapi.cn",
+    ".blob.storage.azure.net",
+];
+/// Hosts of Google Cloud Storage, also of one region or for private access.
+const GOOGLE_HOSTS: [&str; 1] = [".googleapis.com"];
+
+/// Refuses an endpoint that a token must not be sent to.
+fn check_hosts(endpoint: Option<&String>, cloud: &'static str, hosts: &[&str]) -> Result<(), BucketError> {
+    let Some(endpoint) = endpoint else { return Ok(()) };
+    let host = endpoint.strip_prefix("https://").map(|rest| rest.split(['/', ':']).next().unwrap_or_default());
+    let is_of_cloud = host.is_some_and(|host| {
+        let is_plain = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte));
+        is_plain && hosts.iter().any(|end| host.to_ascii_lowercase().ends_with(end))
+    });
+    let foreign = || BucketError::ForeignEndpoint { endpoint: endpoint.clone(), cloud };
+    if is_of_cloud { Ok(()) } else { Err(foreign()) }
 }
 
 /// The store of a Bucket, and who asks it.
@@ -51,11 +105,19 @@ pub(crate) fn access(spec: &BucketSpec, identity: Identity<'_>) -> Result<StoreA
             StoreAccess::S3(S3Location::new(endpoint, spec.region.clone(), name, prefix), aws(identity)?)
         }
         StoreProvider::AzureBlob => {
+            if identity.is_bearer() {
+                check_hosts(endpoint.as_ref(), "Azure", &AZURE_HOSTS)?;
+            }
             // The API server has seen to it that there is one.
             let account = spec.account.clone().unwrap_or_default();
             StoreAccess::Azure(AzureLocation { endpoint, account, container: name, prefix }, azure(identity)?)
         }
-        StoreProvider::Gcs => StoreAccess::Gcs(GcsLocation { endpoint, bucket: name, prefix }, google(identity)?),
+        StoreProvider::Gcs => {
+            if identity.is_bearer() {
+                check_hosts(endpoint.as_ref(), "Google", &GOOGLE_HOSTS)?;
+            }
+            StoreAccess::Gcs(GcsLocation { endpoint, bucket: name, prefix }, google(identity)?)
+        }
     })
 }
 
@@ -63,6 +125,8 @@ fn aws(identity: Identity<'_>) -> Result<Credentials, BucketError> {
     let keys = match identity {
         Identity::Secret(secret, data) => Keys { secret, data },
         Identity::Anonymous => return Ok(Credentials::Anonymous),
+        Identity::Federated(Federation::Aws(federation)) => return Ok(Credentials::Federated(federation.clone())),
+        Identity::Federated(_) => return Err(BucketError::OtherCloud),
         Identity::Own => return Ok(Credentials::DefaultChain),
     };
     Ok(Credentials::Static {
@@ -76,6 +140,10 @@ fn azure(identity: Identity<'_>) -> Result<AzureCredentials, BucketError> {
     let keys = match identity {
         Identity::Secret(secret, data) => Keys { secret, data },
         Identity::Anonymous => return Ok(AzureCredentials::Anonymous),
+        Identity::Federated(Federation::Azure(federation)) => {
+            return Ok(AzureCredentials::Federated(federation.clone()));
+        }
+        Identity::Federated(_) => return Err(BucketError::OtherCloud),
         Identity::Own => return Ok(AzureCredentials::Default),
     };
     if let Some(token) = keys.read("sasToken", "AZURE_STORAGE_SAS_TOKEN")? {
@@ -89,6 +157,10 @@ fn google(identity: Identity<'_>) -> Result<GcsCredentials, BucketError> {
     let keys = match identity {
         Identity::Secret(secret, data) => Keys { secret, data },
         Identity::Anonymous => return Ok(GcsCredentials::Anonymous),
+        Identity::Federated(Federation::Google(federation)) => {
+            return Ok(GcsCredentials::Federated(federation.clone()));
+        }
+        Identity::Federated(_) => return Err(BucketError::OtherCloud),
         Identity::Own => return Ok(GcsCredentials::Default),
     };
     keys.required("serviceAccountKey", "GOOGLE_CREDENTIALS").map(GcsCredentials::ServiceAccountKey)
@@ -158,6 +230,31 @@ mod tests {
         assert!(matches!(azure, StoreAccess::Azure(_, AzureCredentials::SasToken(_))));
         let google = with("gcs", &[("serviceAccountKey", b"{}")]).unwrap();
         assert!(matches!(google, StoreAccess::Gcs(_, GcsCredentials::ServiceAccountKey(_))));
+    }
+
+    #[test]
+    fn a_token_is_sent_to_hosts_of_its_cloud_only() {
+        let with_endpoint = |provider: &str, endpoint: &str, identity: Identity<'_>| {
+            let spec = json!({"provider": provider, "name": "models", "account": "acme", "endpoint": endpoint});
+            access(&serde_json::from_value(spec).unwrap(), identity)
+        };
+        for (provider, endpoint, is_sent) in [
+            ("azureBlob", "https://acme.blob.core.windows.net", true),
+            ("azureBlob", "https://acme.blob.core.usgovcloudapi.net:443/", true),
+            ("azureBlob", "http://acme.blob.core.windows.net", false),
+            ("azureBlob", "https://acme.blob.core.windows.net.example.com", false),
+            ("azureBlob", "https://example.com/.blob.core.windows.net", false),
+            ("azureBlob", "https://example.com\\.blob.core.windows.net", false),
+            ("gcs", "https://storage.googleapis.com", true),
+            ("gcs", "https://storage.europe-west3.rep.googleapis.com", true),
+            ("gcs", "https://googleapis.com.example.com", false),
+            ("gcs", "http://127.0.0.1:4443", false),
+            ("s3", "http://minio:9000", true),
+        ] {
+            let found = with_endpoint(provider, endpoint, Identity::Own);
+            assert_eq!(found.is_ok(), is_sent, "{endpoint}: {found:?}");
+            assert!(with_endpoint(provider, endpoint, Identity::Anonymous).is_ok(), "nobody has a token");
+        }
     }
 
     #[test]

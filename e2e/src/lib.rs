@@ -29,6 +29,7 @@ mod spec;
 mod state;
 mod status;
 mod teardown;
+pub mod token_server;
 pub mod tools;
 
 pub use backend::Backend;

@@ -115,8 +115,8 @@ impl Failure {
 
 fn of_store(kind: &StoreErrorKind) -> u8 {
     match kind {
-        StoreErrorKind::MissingCredentials => 4,
-        StoreErrorKind::CredentialsRefused => 5,
+        StoreErrorKind::MissingCredentials | StoreErrorKind::IdentityRefused => 4,
+        StoreErrorKind::CredentialsRefused | StoreErrorKind::CredentialsExpired => 5,
         StoreErrorKind::MissingBucket => 6,
         StoreErrorKind::Unreachable => 7,
         StoreErrorKind::Corrupt => 8,

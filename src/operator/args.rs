@@ -38,6 +38,10 @@ pub(crate) struct OperatorArgs {
     /// nothing because of it.
     #[arg(long, env = "SKYFLEET_MAX_LOST_PERCENT", default_value_t = 50, value_parser = clap::value_parser!(u8).range(1..=100))]
     pub(crate) max_lost_percent: u8,
+    /// Use this operator's own identity in its cloud for Buckets with workloadIdentity that name no ServiceAccount. Whoever may
+    /// write Buckets, in any namespace, then reads and writes what this operator may.
+    #[arg(long, env = "SKYFLEET_OWN_IDENTITY")]
+    pub(crate) own_identity: bool,
 }
 
 /// Form of the log.

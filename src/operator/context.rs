@@ -7,6 +7,7 @@ use skyfleet_api::{Cluster, ModelDeployment};
 use skyfleet_plan::workload::Loader;
 
 use super::books::Books;
+use super::bucket::Identities;
 use super::events::Events;
 use super::fleet::Fleet;
 use super::metrics::Metrics;
@@ -35,6 +36,8 @@ pub(crate) struct Context {
     pub(crate) books: Books,
     /// The share of the fleet that may vanish at once before the hub suspects itself, 0 to 1.
     pub(crate) max_lost_share: f64,
+    /// The identities that Buckets name.
+    pub(crate) identities: Identities,
     /// What loads models in members.
     pub(crate) loader: Loader,
     /// Takes events.

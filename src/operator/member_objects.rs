@@ -130,6 +130,14 @@ fn is_of<K: Resource>(object: &K, owner: &Owner) -> bool {
 pub(super) async fn remove(member: &Member, owner: &Owner) -> Result<(), MemberError> {
     remove_kind::<Deployment>(member, &member.objects.deployments, owner).await?;
     remove_kind::<Service>(member, &member.objects.services, owner).await?;
+    remove_secrets(member, owner).await
+}
+
+/// Removes the Secrets of an owner from a member.
+///
+/// # Errors
+/// As [`remove`].
+pub(super) async fn remove_secrets(member: &Member, owner: &Owner) -> Result<(), MemberError> {
     remove_kind::<Secret>(member, &member.objects.secrets, owner).await
 }
 

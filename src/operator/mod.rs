@@ -37,6 +37,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use books::Books;
+use bucket::Identities;
 use context::Context;
 use controller::{run, triggers};
 use dataset_replica::Passes;
@@ -161,6 +162,7 @@ async fn work(
         books: Books::open(&hub).await.map_err(OperatorError::Books)?,
         max_lost_share: f64::from(args.max_lost_percent) / 100.0,
         namespace: args.namespace.clone(),
+        identities: Identities::new(hub.clone(), args.own_identity),
         loader: Loader { image: args.image.clone(), image_pull_policy: args.image_pull_policy.clone() },
         events,
         hub: hub.clone(),

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod hub;
+mod identities;
 mod mirror;
 mod plugin;
 mod simulate;

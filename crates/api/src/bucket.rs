@@ -6,7 +6,6 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::UnsupportedFields;
 use crate::references::LocalReference;
 use crate::rules::{label_value, not_reserved, object_name};
 
@@ -85,7 +84,7 @@ pub struct BucketSpec {
     /// `azureBlob` with `accountKey` or `sasToken`; for `gcs` with `serviceAccountKey`, the key's JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credentials_secret_ref: Option<LocalReference>,
-    /// Use the identity the pod runs with instead of a Secret.
+    /// Ask with an identity of the cloud, and no Secret.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workload_identity: Option<WorkloadIdentity>,
     /// Ask as nobody: for a public bucket, which then can be a source only.
@@ -120,11 +119,15 @@ pub enum StoreProvider {
     Gcs,
 }
 
-/// The identity of the pods that use the bucket (IRSA, Azure Workload Identity, GKE Workload Identity).
+/// An identity of the cloud that a ServiceAccount has (IRSA, Azure Workload Identity, Workload Identity Federation of Google).
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkloadIdentity {
-    /// The ServiceAccount, in the namespace of the pods in the member cluster, that may use the bucket.
+    /// The ServiceAccount that may use the bucket. On the hub it is in the Bucket's namespace, and its annotations name the identity:
+    /// `eks.amazonaws.com/role-arn` for `s3`; `azure.workload.identity/client-id` and `azure.workload.identity/tenant-id` for
+    /// `azureBlob`; `skyfleet.dev/gcp-workload-identity-provider` and, to act as a service account, `iam.gke.io/gcp-service-account`
+    /// for `gcs`. In a member, pods that load from the bucket run under the ServiceAccount of this name in their namespace. Without a
+    /// name the operator uses its own identity, where its chart allows that, and pods that of the environment they run in.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = object_name())]
@@ -170,7 +173,7 @@ pub struct BucketStatus {
     /// What the store was found to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub capabilities: Option<Capabilities>,
-    /// The resourceVersion of the Secret that this was found with: another one is a reason to look anew.
+    /// The resourceVersion of the Secret or ServiceAccount that this was found with: another one is a reason to look anew.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credentials_version: Option<String>,
 }
@@ -189,14 +192,4 @@ pub struct Capabilities {
     /// The bucket keeps old versions; absent when the credentials may not ask.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub versioning: Option<bool>,
-}
-
-impl UnsupportedFields for BucketSpec {
-    fn unsupported_fields(&self) -> Vec<String> {
-        let mut fields = Vec::new();
-        if self.workload_identity.is_some() {
-            fields.push("spec.workloadIdentity".to_owned());
-        }
-        fields
-    }
 }

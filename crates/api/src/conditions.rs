@@ -36,7 +36,7 @@ pub enum Reason {
     InvalidSpec,
     /// An object that the spec names does not exist.
     ReferenceNotFound,
-    /// A Secret lacks a key, or its content is refused.
+    /// A Secret lacks a key or a ServiceAccount an annotation, or its content is refused.
     InvalidCredentials,
     /// The other side refuses the credentials.
     CredentialsRefused,

@@ -22,6 +22,17 @@ pub enum StoreErrorKind {
     /// The store does not accept the credentials for this.
     #[error("the store refused the credentials: check the key, its secret, and that it may read and write this bucket")]
     CredentialsRefused,
+    /// The credentials are no longer good.
+    #[error(
+        "the store says that the credentials have expired: give new ones, and check that this machine's clock is right"
+    )]
+    CredentialsExpired,
+    /// The hub or a cloud's token service gives no credentials for the identity.
+    #[error("no credentials are given for the identity: check that the cloud trusts it, and what it is allowed")]
+    IdentityRefused,
+    /// The hub or a cloud's token service gives no credentials for the identity now.
+    #[error("the credentials of the identity cannot be had now")]
+    IdentityUnavailable,
     /// There is no such bucket.
     #[error("the bucket does not exist: create it, or correct its name")]
     MissingBucket,
@@ -88,9 +99,10 @@ impl StoreError {
     pub fn retry(&self) -> RetryClass {
         match self.kind {
             StoreErrorKind::Throttled => RetryClass::Throttled,
-            StoreErrorKind::Unreachable | StoreErrorKind::Unavailable | StoreErrorKind::Corrupt => {
-                RetryClass::Transient
-            }
+            StoreErrorKind::Unreachable
+            | StoreErrorKind::Unavailable
+            | StoreErrorKind::Corrupt
+            | StoreErrorKind::IdentityUnavailable => RetryClass::Transient,
             _ => RetryClass::Permanent,
         }
     }
@@ -102,6 +114,9 @@ impl StoreError {
             self.kind,
             StoreErrorKind::MissingCredentials
                 | StoreErrorKind::CredentialsRefused
+                | StoreErrorKind::CredentialsExpired
+                | StoreErrorKind::IdentityRefused
+                | StoreErrorKind::IdentityUnavailable
                 | StoreErrorKind::MissingBucket
                 | StoreErrorKind::WrongRegion { .. }
                 | StoreErrorKind::Unreachable

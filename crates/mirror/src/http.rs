@@ -5,7 +5,7 @@ mod credentials;
 mod text;
 
 pub(crate) use body::Chunks;
-pub(crate) use credentials::{credential_context, unsigned};
+pub(crate) use credentials::credential_context;
 use text::retry_after;
 pub(crate) use text::{check_endpoint, encoded, encoded_path, header, http_date, query, said, whole_size};
 
@@ -46,7 +46,7 @@ impl fmt::Debug for Http {
 }
 
 /// Why there is no answer that can be used. What is done with it is the same for every store.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Failure {
     pub(crate) kind: StoreErrorKind,
     pub(crate) detail: String,

@@ -17,6 +17,7 @@ mod checksum;
 mod connect_options;
 mod content;
 mod copy;
+mod credentials;
 mod digest;
 mod egress;
 mod error;
@@ -57,6 +58,10 @@ pub use attributes::Attributes;
 pub use azure::AzureStore;
 pub use checksum::{Checksum, ChecksumAlgorithm, StoredChecksum};
 pub use connect_options::ConnectOptions;
+pub use credentials::{
+    AwsFederation, AwsRole, AzureApp, AzureFederation, GoogleFederation, GooglePool, GoogleTokenServices, TokenError,
+    TokenSource,
+};
 pub use digest::{InvalidDigest, ManifestDigest, Sha256};
 pub use egress::{Cost, EgressBudget, InvalidAmount, Left, PricePerGb};
 pub use error::{RetryClass, StoreError, StoreErrorKind};

@@ -1,5 +1,7 @@
 use std::fmt;
 
+use crate::{AwsFederation, AzureFederation, GoogleFederation};
+
 /// Where a bucket is, and which part of it is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct S3Location {
@@ -51,6 +53,8 @@ pub enum Credentials {
     DefaultChain,
     /// The same with this profile of the AWS configuration files.
     Profile(String),
+    /// A role, for tokens of somebody else.
+    Federated(AwsFederation),
 }
 
 impl fmt::Debug for Credentials {
@@ -60,6 +64,7 @@ impl fmt::Debug for Credentials {
             Self::Anonymous => f.write_str("Anonymous"),
             Self::DefaultChain => f.write_str("DefaultChain"),
             Self::Profile(name) => write!(f, "Profile({name:?})"),
+            Self::Federated(federation) => write!(f, "Federated({federation:?})"),
         }
     }
 }
@@ -89,16 +94,19 @@ pub enum AzureCredentials {
     Anonymous,
     /// What the environment offers: variables, a client secret, workload identity (AKS), managed identity.
     Default,
+    /// An application, for tokens of somebody else.
+    Federated(AzureFederation),
 }
 
 impl fmt::Debug for AzureCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::AccountKey(_) => "AccountKey(redacted)",
-            Self::SasToken(_) => "SasToken(redacted)",
-            Self::Anonymous => "Anonymous",
-            Self::Default => "Default",
-        })
+        match self {
+            Self::AccountKey(_) => f.write_str("AccountKey(redacted)"),
+            Self::SasToken(_) => f.write_str("SasToken(redacted)"),
+            Self::Anonymous => f.write_str("Anonymous"),
+            Self::Default => f.write_str("Default"),
+            Self::Federated(federation) => write!(f, "Federated({federation:?})"),
+        }
     }
 }
 
@@ -123,15 +131,18 @@ pub enum GcsCredentials {
     /// What the environment offers: `GOOGLE_APPLICATION_CREDENTIALS` (a key, or workload identity federation), the
     /// well-known file, the metadata server (workload identity of GKE).
     Default,
+    /// What a workload identity pool gives, for tokens of somebody else.
+    Federated(GoogleFederation),
 }
 
 impl fmt::Debug for GcsCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::ServiceAccountKey(_) => "ServiceAccountKey(redacted)",
-            Self::Anonymous => "Anonymous",
-            Self::Default => "Default",
-        })
+        match self {
+            Self::ServiceAccountKey(_) => f.write_str("ServiceAccountKey(redacted)"),
+            Self::Anonymous => f.write_str("Anonymous"),
+            Self::Default => f.write_str("Default"),
+            Self::Federated(federation) => write!(f, "Federated({federation:?})"),
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use http::Request;
+use rcgen::{CertificateParams, KeyPair};
 use reqsign_azure_storage::{RequestSigner, StaticCredentialProvider};
 use reqsign_core::{Context, Signer};
 use tokio::process::Command;
@@ -11,6 +12,7 @@ use tokio::process::Command;
 use super::ObjectStoreError;
 use super::emulator::{Emulator, free_address};
 use crate::error::LabError;
+use crate::state::write_atomically;
 use crate::tools::{built, run};
 
 /// The version of the server, from npm: the last one that runs on Node.js 20.
@@ -38,10 +40,26 @@ pub fn azurite_script() -> Result<PathBuf, LabError> {
     Ok(folder.join("node_modules/azurite/dist/src/blob/main.js"))
 }
 
+fn command(address: SocketAddr) -> Result<Command, LabError> {
+    let mut command = Command::new("node");
+    command.arg(azurite_script()?).args(["--inMemoryPersistence", "--disableTelemetry", "--silent"]);
+    command.arg("--blobHost").arg(address.ip().to_string()).arg("--blobPort").arg(address.port().to_string());
+    command.args(["--extentMemoryLimit", "1024"]);
+    Ok(command)
+}
+
 /// A server that runs; it ends when this is dropped.
 #[derive(Debug)]
 pub struct Azurite {
     emulator: Emulator,
+    /// The certificate that it is known by, where it speaks TLS.
+    certificate: Option<Certificate>,
+}
+
+#[derive(Debug)]
+struct Certificate {
+    der: Vec<u8>,
+    file: PathBuf,
 }
 
 impl Azurite {
@@ -50,18 +68,40 @@ impl Azurite {
     /// # Errors
     /// When it cannot be installed or run, or does not answer in time.
     pub async fn start(folder: &Path) -> Result<Self, LabError> {
-        let address: SocketAddr = free_address()?;
-        let mut command = Command::new("node");
-        command.arg(azurite_script()?).args(["--inMemoryPersistence", "--disableTelemetry", "--silent"]);
-        command.arg("--blobHost").arg(address.ip().to_string()).arg("--blobPort").arg(address.port().to_string());
-        command.args(["--extentMemoryLimit", "1024"]);
-        Ok(Self { emulator: Emulator::start(command, folder, "azurite", address).await? })
+        let address = free_address()?;
+        let emulator = Emulator::start(command(address)?, folder, "azurite", address).await?;
+        Ok(Self { emulator, certificate: None })
+    }
+
+    /// The same over TLS, and with tokens of Entra too: it looks at whom they are for and when they end, not at signatures.
+    ///
+    /// # Errors
+    /// As [`Azurite::start`], and when the certificate cannot be made or written.
+    pub async fn start_with_tokens(folder: &Path) -> Result<Self, LabError> {
+        let address = free_address()?;
+        let key = KeyPair::generate()?;
+        let made = CertificateParams::new([address.ip().to_string()])?.self_signed(&key)?;
+        let file = folder.join("azurite.crt");
+        std::fs::create_dir_all(folder).map_err(LabError::file("make", folder))?;
+        write_atomically(&file, made.pem().as_bytes())?;
+        write_atomically(&folder.join("azurite.key"), key.serialize_pem().as_bytes())?;
+        let mut command = command(address)?;
+        command.args(["--oauth", "basic", "--cert"]).arg(&file).arg("--key").arg(folder.join("azurite.key"));
+        let emulator = Emulator::start(command, folder, "azurite", address).await?;
+        Ok(Self { emulator, certificate: Some(Certificate { der: made.der().to_vec(), file }) })
+    }
+
+    /// The file of the certificate that it is known by (PEM), where it speaks TLS.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&Path> {
+        self.certificate.as_ref().map(|certificate| certificate.file.as_path())
     }
 
     /// The URL of its blob service.
     #[must_use]
     pub fn endpoint(&self) -> String {
-        format!("http://{}/{AZURITE_ACCOUNT}", self.emulator.address)
+        let scheme = if self.certificate.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}/{AZURITE_ACCOUNT}", self.emulator.address)
     }
 
     /// Makes a container.
@@ -79,7 +119,17 @@ impl Azurite {
         let key = StaticCredentialProvider::new_shared_key(AZURITE_ACCOUNT, AZURITE_KEY);
         let signer = Signer::new(Context::new(), key, RequestSigner::new());
         signer.sign(&mut head, None).await.map_err(|error| invalid(&error))?;
-        self.emulator.tell(Request::from_parts(head, String::new())).await
+        let Some(certificate) = &self.certificate else {
+            return self.emulator.tell(Request::from_parts(head, String::new())).await;
+        };
+        // A client that can be told whom to trust: what is asked is nothing of Kubernetes.
+        let url = format!("https://{}", self.emulator.address)
+            .parse()
+            .map_err(|error: http::uri::InvalidUri| invalid(&error))?;
+        let mut config = kube::Config::new(url);
+        config.root_cert = Some(vec![certificate.der.clone()]);
+        let client = kube::Client::try_from(config).map_err(|error| invalid(&error))?;
+        client.request_text(Request::from_parts(head, Vec::new())).await.map(drop).map_err(|error| invalid(&error))
     }
 
     /// Ends the server at once.

@@ -137,6 +137,28 @@ fn secrets_are_read_everywhere_or_only_where_named() {
 }
 
 #[test]
+fn tokens_of_service_accounts_and_the_operator_s_own_identity_are_off_until_asked_for() {
+    let givers = |values: &Value| -> Vec<Option<String>> {
+        let objects = render(OPERATOR, values);
+        let roles = ["ClusterRole", "Role"].into_iter().flat_map(|kind| of_kind(&objects, kind));
+        let gives = |role: &&Value| role["rules"].to_string().contains("serviceaccounts/token");
+        let namespace = |role: &Value| role["metadata"]["namespace"].as_str().map(str::to_owned);
+        roles.filter(gives).map(namespace).collect()
+    };
+    let tokens = |values: Value| json!({ "rbac": { "serviceAccountTokens": values } });
+    assert!(givers(&json!({})).is_empty());
+    assert_eq!(givers(&tokens(json!({ "enabled": true }))), [None]);
+    assert!(givers(&tokens(json!({ "namespaces": ["team-a"] }))).is_empty());
+    let narrowed = tokens(json!({ "enabled": true, "namespaces": ["team-a"] }));
+    assert_eq!(givers(&narrowed), [Some("team-a".to_owned())]);
+    for own in [false, true] {
+        let objects = render(OPERATOR, &json!({ "buckets": { "ownIdentity": own } }));
+        let container = operator_container(&objects);
+        assert_eq!(container["args"].as_array().unwrap().iter().any(|word| word == "--own-identity"), own);
+    }
+}
+
+#[test]
 fn optional_objects_are_there_only_when_asked_for() {
     let kinds = |values: Value| -> Vec<String> {
         render(OPERATOR, &values).iter().map(|object| object["kind"].as_str().unwrap().to_owned()).collect()

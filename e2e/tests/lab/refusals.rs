@@ -118,7 +118,7 @@ async fn refused_buckets(hub: &Hub) {
     }
     let identity = json!({"provider": "s3", "name": "models", "workloadIdentity": {}});
     hub.create("Bucket", "identity", identity).await;
-    stalled(hub, "Bucket", "identity", "UnsupportedField", "spec.workloadIdentity").await;
+    stalled(hub, "Bucket", "identity", "PermissionDenied", "buckets.ownIdentity=true").await;
 
     // Nobody listens there: it may pass, so it is not stalled, and the key is not told.
     let key = json!({"accessKeyId": SECRET, "secretAccessKey": format!("secret-{SECRET}")});

@@ -36,7 +36,7 @@ pub(super) async fn look(access: Access, bucket: &Bucket) -> Result<Look, Refusa
 }
 
 /// A connection with the bucket's store.
-async fn connect(access: Access) -> Result<Arc<dyn ObjectStore>, StoreError> {
+pub(super) async fn connect(access: Access) -> Result<Arc<dyn ObjectStore>, StoreError> {
     access.store.connect(ConnectOptions::default()).await
 }
 
@@ -51,7 +51,10 @@ fn still_known(bucket: &Bucket, credentials_version: Option<&str>) -> Option<Cap
 fn refusal(error: &StoreError) -> Refusal {
     let reason = match error.kind {
         StoreErrorKind::MissingBucket => Reason::BucketNotFound,
-        StoreErrorKind::CredentialsRefused => Reason::CredentialsRefused,
+        StoreErrorKind::CredentialsRefused
+        | StoreErrorKind::CredentialsExpired
+        | StoreErrorKind::IdentityRefused
+        | StoreErrorKind::IdentityUnavailable => Reason::CredentialsRefused,
         StoreErrorKind::MissingCredentials => Reason::InvalidCredentials,
         StoreErrorKind::WrongRegion { .. } => Reason::InvalidSpec,
         _ => Reason::StoreUnreachable,

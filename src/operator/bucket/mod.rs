@@ -2,10 +2,15 @@
 
 mod apply;
 mod dereference;
+mod identities;
+#[cfg(test)]
+mod identity_tests;
 mod status;
+mod trust;
 mod validate;
 
-pub(crate) use dereference::secret;
+pub(crate) use dereference::{Asker, asker};
+pub(crate) use identities::Identities;
 pub(crate) use validate::{Access, access};
 
 use std::sync::Arc;
@@ -65,8 +70,8 @@ pub(super) async fn reconcile(
         return Ok(Action::await_change());
     }
     let namespace = bucket.namespace().unwrap_or_default();
-    let secret = dereference::secret(&context.hub, &namespace, &bucket.spec).await?;
-    let look = match validate::access(&bucket.spec, secret.as_ref()) {
+    let asker = asker(&context, &namespace, &bucket.spec).await?;
+    let look = match validate::access(&bucket.spec, &asker) {
         Ok(access) => apply::look(access, &bucket).await,
         Err(refusal) => Err(refusal),
     };

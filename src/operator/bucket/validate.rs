@@ -1,20 +1,18 @@
-//! Checks a Bucket: only fields that are acted on, and whole credentials.
+//! Checks a Bucket: whole credentials, and an identity that may be used.
 
-use k8s_openapi::api::core::v1::Secret;
+use skyfleet_api::BucketSpec;
 use skyfleet_api::bucket::StoreProvider;
 use skyfleet_api::conditions::Reason;
-use skyfleet_api::{BucketSpec, UnsupportedFields};
 use skyfleet_mirror::StoreAccess;
 
-use super::dereference::secret_name;
-use crate::buckets::{self, BucketError, Identity};
-use crate::operator::report::unsupported;
+use super::dereference::{Asker, Identity, secret_name};
+use crate::buckets::{self, BucketError};
 
 /// What is needed to speak to a bucket's store.
 #[derive(Clone, Debug)]
 pub(crate) struct Access {
     pub(crate) store: StoreAccess,
-    /// Which state of the Secret the credentials are from, where there is one.
+    /// Which state of the Secret or ServiceAccount the credentials are from, where there is one.
     pub(crate) credentials_version: Option<String>,
 }
 
@@ -33,26 +31,37 @@ impl Refusal {
     }
 }
 
-/// The access that a Bucket and its Secret give.
-pub(crate) fn access(spec: &BucketSpec, secret: Option<&Secret>) -> Result<Access, Refusal> {
-    let fields = spec.unsupported_fields();
-    if !fields.is_empty() {
-        return Err(Refusal::lasting(Reason::UnsupportedField, unsupported(&fields)));
-    }
-    let invalid = |error: BucketError| Refusal::lasting(Reason::InvalidCredentials, error.to_string());
-    if spec.anonymous {
-        let store = buckets::access(spec, Identity::Anonymous).map_err(invalid)?;
-        return Ok(Access { store, credentials_version: None });
-    }
-    let name = secret_name(spec).unwrap_or_default();
-    let Some(secret) = secret else {
-        let keys = keys_of(spec.provider);
-        let message = format!("there is no Secret {name:?} in the Bucket's namespace: make it with {keys}");
-        return Err(Refusal::lasting(Reason::ReferenceNotFound, message));
+/// The access that a Bucket and who asks for it give.
+pub(crate) fn access(spec: &BucketSpec, asker: &Asker) -> Result<Access, Refusal> {
+    let data;
+    let identity = match asker {
+        Asker::Anonymous => buckets::Identity::Anonymous,
+        Asker::Secret(secret) => {
+            let name = secret_name(spec).unwrap_or_default();
+            data = secret.as_ref().ok_or_else(|| no_secret(spec, name))?.data.clone().unwrap_or_default();
+            buckets::Identity::Secret(name, &data)
+        }
+        Asker::Identity(identity) => match identity.as_ref().as_ref().map_err(Clone::clone)? {
+            Identity::Own => buckets::Identity::Own,
+            Identity::Federated { federation, .. } => buckets::Identity::Federated(federation),
+        },
     };
-    let data = secret.data.clone().unwrap_or_default();
-    let store = buckets::access(spec, Identity::Secret(name, &data)).map_err(invalid)?;
-    Ok(Access { store, credentials_version: secret.metadata.resource_version.clone() })
+    let store = buckets::access(spec, identity).map_err(|error| invalid(&error))?;
+    Ok(Access { store, credentials_version: asker.version().map(str::to_owned) })
+}
+
+fn no_secret(spec: &BucketSpec, name: &str) -> Refusal {
+    let keys = keys_of(spec.provider);
+    let message = format!("there is no Secret {name:?} in the Bucket's namespace: make it with {keys}");
+    Refusal::lasting(Reason::ReferenceNotFound, message)
+}
+
+fn invalid(error: &BucketError) -> Refusal {
+    let reason = match error {
+        BucketError::ForeignEndpoint { .. } | BucketError::OtherCloud => Reason::InvalidSpec,
+        BucketError::MissingKey { .. } | BucketError::NotText { .. } => Reason::InvalidCredentials,
+    };
+    Refusal::lasting(reason, error.to_string())
 }
 
 /// What a Secret for a store has.
@@ -76,24 +85,40 @@ mod tests {
         serde_json::from_value(spec).expect("a spec")
     }
 
-    fn secret(keys: &[&str]) -> Secret {
+    fn secret(keys: &[&str]) -> Asker {
         let data: serde_json::Map<_, _> = keys.iter().map(|key| ((*key).to_owned(), json!("aQ=="))).collect();
-        serde_json::from_value(json!({"metadata": {"name": "key"}, "data": data})).expect("a Secret")
+        let secret = json!({"metadata": {"name": "key", "resourceVersion": "7"}, "data": data});
+        Asker::Secret(Some(serde_json::from_value(secret).expect("a Secret")))
+    }
+
+    fn with_identity(spec: &serde_json::Value, identity: Result<Identity, Refusal>) -> Result<Access, Refusal> {
+        let mut whole = json!({"name": "models", "workloadIdentity": {}});
+        whole.as_object_mut().expect("an object").extend(spec.as_object().expect("an object").clone());
+        access(&serde_json::from_value(whole).expect("a spec"), &Asker::Identity(Box::new(identity)))
     }
 
     #[test]
     fn each_way_to_be_wrong_has_its_reason() {
-        for (spec, secret, reason) in [
-            (spec(&json!({"workloadIdentity": {}})), None, Reason::UnsupportedField),
-            (spec(&json!({"provider": "gcs"})), Some(secret(&["accountKey"])), Reason::InvalidCredentials),
-            (spec(&json!({})), None, Reason::ReferenceNotFound),
-            (spec(&json!({})), Some(secret(&["accessKeyId"])), Reason::InvalidCredentials),
+        for (spec, asker, reason) in [
+            (spec(&json!({"provider": "gcs"})), secret(&["accountKey"]), Reason::InvalidCredentials),
+            (spec(&json!({})), Asker::Secret(None), Reason::ReferenceNotFound),
+            (spec(&json!({})), secret(&["accessKeyId"]), Reason::InvalidCredentials),
         ] {
-            assert_eq!(access(&spec, secret.as_ref()).expect_err("it is wrong").reason, reason);
+            assert_eq!(access(&spec, &asker).expect_err("it is wrong").reason, reason);
         }
-        assert!(access(&spec(&json!({"provider": "gcs"})), Some(&secret(&["serviceAccountKey"]))).is_ok());
+        assert!(access(&spec(&json!({"provider": "gcs"})), &secret(&["serviceAccountKey"])).is_ok());
         let public = serde_json::from_value(json!({"provider": "gcs", "name": "models", "anonymous": true}));
-        assert!(access(&public.expect("a spec"), None).is_ok());
-        assert!(access(&spec(&json!({})), Some(&secret(&["accessKeyId", "secretAccessKey"]))).is_ok());
+        assert!(access(&public.expect("a spec"), &Asker::Anonymous).is_ok());
+        let found = access(&spec(&json!({})), &secret(&["accessKeyId", "secretAccessKey"])).expect("an access");
+        assert_eq!(found.credentials_version.as_deref(), Some("7"));
+    }
+
+    #[test]
+    fn an_identity_is_used_or_refused_as_it_was_found() {
+        let refusal = Refusal::lasting(Reason::PermissionDenied, "no");
+        assert_eq!(with_identity(&json!({"provider": "s3"}), Err(refusal.clone())).err(), Some(refusal));
+        assert!(with_identity(&json!({"provider": "s3", "endpoint": "http://store:9000"}), Ok(Identity::Own)).is_ok());
+        let elsewhere = json!({"provider": "gcs", "endpoint": "https://store.example.com"});
+        assert_eq!(with_identity(&elsewhere, Ok(Identity::Own)).err().map(|it| it.reason), Some(Reason::InvalidSpec));
     }
 }

@@ -1,24 +1,23 @@
-//! Reads what a DatasetReplica refers to: its Buckets and their Secrets.
+//! Reads what a DatasetReplica refers to: its Buckets and who asks for each.
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::Secret;
-use kube::Client;
 use kube::api::Api;
 use skyfleet_api::{Bucket, DatasetReplicaSpec};
 
-use crate::operator::bucket;
+use crate::operator::bucket::{Asker, asker};
+use crate::operator::context::Context;
 use crate::operator::error::ReconcileError;
 
-/// A Bucket with its Secret.
+/// A Bucket and who asks for it.
 #[derive(Clone, Debug)]
-pub(crate) struct BucketWithSecret {
+pub(crate) struct BucketWithAsker {
     pub(crate) bucket: Bucket,
-    pub(crate) secret: Option<Secret>,
+    pub(crate) asker: Asker,
 }
 
 /// Buckets by name; one that does not exist is not there.
-pub(crate) type Buckets = BTreeMap<String, BucketWithSecret>;
+pub(crate) type Buckets = BTreeMap<String, BucketWithAsker>;
 
 /// The names of all Buckets that a DatasetReplica names, the source's first.
 pub(crate) fn bucket_names(spec: &DatasetReplicaSpec) -> impl Iterator<Item = &str> {
@@ -28,19 +27,19 @@ pub(crate) fn bucket_names(spec: &DatasetReplicaSpec) -> impl Iterator<Item = &s
 
 /// The Buckets that a DatasetReplica names.
 pub(crate) async fn buckets(
-    hub: &Client,
+    context: &Context,
     namespace: &str,
     spec: &DatasetReplicaSpec,
 ) -> Result<Buckets, ReconcileError> {
-    let api = Api::<Bucket>::namespaced(hub.clone(), namespace);
+    let api = Api::<Bucket>::namespaced(context.hub.clone(), namespace);
     let mut buckets = Buckets::new();
     for name in bucket_names(spec) {
         if buckets.contains_key(name) {
             continue;
         }
         let Some(bucket) = api.get_opt(name).await.map_err(ReconcileError::hub("read a Bucket"))? else { continue };
-        let secret = bucket::secret(hub, namespace, &bucket.spec).await?;
-        buckets.insert(name.to_owned(), BucketWithSecret { bucket, secret });
+        let asker = asker(context, namespace, &bucket.spec).await?;
+        buckets.insert(name.to_owned(), BucketWithAsker { bucket, asker });
     }
     Ok(buckets)
 }

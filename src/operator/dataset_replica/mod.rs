@@ -76,7 +76,7 @@ pub(super) async fn reconcile(
         passes.cancel(&uid);
         return Ok(Action::await_change());
     }
-    let buckets = dereference::buckets(&context.hub, &namespace, &replica.spec).await?;
+    let buckets = dereference::buckets(&context, &namespace, &replica.spec).await?;
     let now = jiff::Timestamp::now();
     let (status, action) = match validate::validate(&replica, &buckets, now) {
         Verdict::Refused(findings) => {

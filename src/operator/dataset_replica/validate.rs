@@ -8,7 +8,7 @@ use skyfleet_api::dataset_replica::Verification as WantedVerification;
 use skyfleet_api::{Bucket, DatasetReplica, DatasetReplicaSpec, UnsupportedFields};
 use skyfleet_mirror::{DatasetName, EgressBudget, Filter, Sha256, SourceLimits, Verification};
 
-use super::dereference::{BucketWithSecret, Buckets};
+use super::dereference::{BucketWithAsker, Buckets};
 use super::schedule::Schedule;
 use crate::operator::bucket::{Access, access};
 use crate::operator::report::unsupported;
@@ -117,10 +117,10 @@ fn source_limits(spec: &DatasetReplicaSpec, buckets: &Buckets) -> Result<SourceL
 }
 
 fn place(buckets: &Buckets, name: &str, prefix: &str, writes: bool) -> Result<Place, (Reason, String)> {
-    let Some(BucketWithSecret { bucket, secret }) = buckets.get(name) else {
+    let Some(BucketWithAsker { bucket, asker }) = buckets.get(name) else {
         return Err((Reason::ReferenceNotFound, format!("there is no Bucket {name:?} in this namespace")));
     };
-    let access = access(&bucket.spec, secret.as_ref())
+    let access = access(&bucket.spec, asker)
         .map_err(|refusal| (refusal.reason, format!("Bucket {name:?}: {}", refusal.message)))?;
     let status = bucket.status.as_ref();
     let current = status.is_some_and(|status| status.observed_generation == bucket.metadata.generation);
@@ -159,9 +159,8 @@ fn fingerprint(spec: &DatasetReplicaSpec, buckets: &Buckets) -> String {
     Sha256::of(text.as_bytes()).to_string()
 }
 
-fn version(with: &BucketWithSecret) -> (Option<&str>, bool) {
-    let secret = with.secret.as_ref().and_then(|secret| secret.metadata.resource_version.as_deref());
-    (secret, ready(&with.bucket))
+fn version(with: &BucketWithAsker) -> (Option<&str>, bool) {
+    (with.asker.version(), ready(&with.bucket))
 }
 
 fn ready(bucket: &Bucket) -> bool {
@@ -173,6 +172,7 @@ pub(super) mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::operator::bucket::Asker;
 
     pub(in super::super) fn replica(extra: &Value) -> DatasetReplica {
         let mut spec = json!({
@@ -207,7 +207,7 @@ pub(super) mod tests {
                     "metadata": {"name": "key"}, "data": {"accessKeyId": "aQ==", "secretAccessKey": "aQ=="},
                 }))
                 .expect("a Secret");
-                (name.to_owned(), BucketWithSecret { bucket, secret: Some(secret) })
+                (name.to_owned(), BucketWithAsker { bucket, asker: Asker::Secret(Some(secret)) })
             })
             .collect()
     }
@@ -282,7 +282,7 @@ pub(super) mod tests {
     fn another_key_is_another_job() {
         let before = buckets(true, &["SHA256"]);
         let mut after = before.clone();
-        if let Some(secret) = after.get_mut("c").and_then(|with| with.secret.as_mut()) {
+        if let Some(Asker::Secret(Some(secret))) = after.get_mut("c").map(|with| &mut with.asker) {
             secret.metadata.resource_version = Some("2".to_owned());
         }
         let fingerprint = |buckets: &Buckets| copied(&replica(&json!({})), buckets).fingerprint;

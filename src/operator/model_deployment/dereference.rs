@@ -107,7 +107,7 @@ async fn dataset(context: &Context, namespace: &str, name: &str) -> Result<Datas
     let replicas = Api::<DatasetReplica>::namespaced(context.hub.clone(), namespace);
     let replica = replicas.get_opt(name).await.map_err(ReconcileError::hub("read a DatasetReplica"))?;
     let buckets = match &replica {
-        Some(replica) => buckets(&context.hub, namespace, &replica.spec).await?,
+        Some(replica) => buckets(context, namespace, &replica.spec).await?,
         None => Buckets::new(),
     };
     Ok(Dataset { replica, buckets })

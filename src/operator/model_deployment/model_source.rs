@@ -5,17 +5,18 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
 use kube::ResourceExt;
-use skyfleet_api::bucket::StoreProvider;
+use skyfleet_api::bucket::{StoreProvider, WorkloadIdentity};
 use skyfleet_api::dataset_replica::ReplicaStatus;
 use skyfleet_api::model_deployment::DataLocality;
 use skyfleet_api::{BucketSpec, Cluster, DatasetReplica, ModelDeployment};
 use skyfleet_mirror::{AzureCredentials, Credentials, GcsCredentials, StoreAccess};
 use skyfleet_plan::placement::Data;
 use skyfleet_plan::revision::Revision;
-use skyfleet_plan::workload::ModelSource;
+use skyfleet_plan::workload::{ModelSource, PodIdentity};
 
 use super::dereference::Dataset;
 use crate::buckets::{self, Identity};
+use crate::operator::bucket::Asker;
 
 /// The model near one cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,8 +143,16 @@ fn verified(
     let Some(with) = dataset.buckets.get(place.bucket) else { return ModelState::Waiting(waiting(place)) };
     let bucket = &with.bucket.spec;
     let secret = bucket.credentials_secret_ref.as_ref().map_or("", |reference| reference.name.as_str());
-    let data = with.secret.as_ref().and_then(|secret| secret.data.clone()).unwrap_or_default();
-    let identity = if bucket.anonymous { Identity::Anonymous } else { Identity::Secret(secret, &data) };
+    let data;
+    let identity = match &with.asker {
+        Asker::Anonymous => Identity::Anonymous,
+        Asker::Secret(secret_found) => {
+            data = secret_found.as_ref().and_then(|secret| secret.data.clone()).unwrap_or_default();
+            Identity::Secret(secret, &data)
+        }
+        // Whoever the pod is: the hub's identity stays on the hub.
+        Asker::Identity(_) => Identity::Own,
+    };
     let access = match buckets::access(bucket, identity) {
         Ok(access) => access,
         Err(error) => return ModelState::Waiting(format!("the Bucket {:?}: {error}", place.bucket)),
@@ -157,8 +166,16 @@ fn verified(
         dataset: format!("{}.{}", replica.namespace().unwrap_or_default(), replica.name_any()),
         digest,
         path: model.spec.model.dataset_replica.as_ref().map(|wanted| wanted.path.clone()).unwrap_or_default(),
+        identity: pod_identity(bucket),
     };
     ModelState::Verified(Box::new(VerifiedModel { source, credentials: environment(&access) }))
+}
+
+/// The identity by which pods load; none where they are given credentials, or need none.
+fn pod_identity(bucket: &BucketSpec) -> Option<PodIdentity> {
+    let WorkloadIdentity { service_account_name } = bucket.workload_identity.as_ref()?;
+    let is_azure = bucket.provider == StoreProvider::AzureBlob;
+    Some(PodIdentity { service_account: service_account_name.clone(), is_azure })
 }
 
 /// How the loader is told of a bucket: one of S3 by its name.
@@ -203,8 +220,9 @@ mod tests {
     use k8s_openapi::ByteString;
     use serde_json::{Value, json};
     use skyfleet_api::BucketSpec;
+    use skyfleet_plan::workload::PodIdentity;
 
-    use super::{argument, environment};
+    use super::{argument, environment, pod_identity};
     use crate::buckets::{self, Identity};
 
     fn spec(provider: &str, more: &[(&str, Value)]) -> BucketSpec {
@@ -227,6 +245,24 @@ mod tests {
         ] {
             assert_eq!(argument(&spec), wanted);
         }
+    }
+
+    #[test]
+    fn pods_have_the_identity_that_the_bucket_names_and_no_credentials() {
+        let account = ("account", json!("acme"));
+        for (provider, identity, wanted) in [
+            (
+                "s3",
+                json!({"serviceAccountName": "models"}),
+                PodIdentity { service_account: Some("models".into()), is_azure: false },
+            ),
+            ("azureBlob", json!({}), PodIdentity { service_account: None, is_azure: true }),
+        ] {
+            let spec = spec(provider, &[account.clone(), ("workloadIdentity", identity)]);
+            assert_eq!(pod_identity(&spec), Some(wanted));
+            assert!(environment(&buckets::access(&spec, Identity::Own).expect("an access")).is_empty());
+        }
+        assert_eq!(pod_identity(&spec("s3", &[])), None);
     }
 
     #[test]

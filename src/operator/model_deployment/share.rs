@@ -11,12 +11,12 @@ use kube::{Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use skyfleet_api::labels;
-use skyfleet_plan::workload::{Share, is_settled, sealed};
+use skyfleet_plan::workload::{Share, credentials_name, is_settled, sealed};
 
 use super::model_source::VerifiedModel;
 use crate::operator::context::FIELD_MANAGER;
 use crate::operator::fleet::Member;
-use crate::operator::member_objects::{MemberError, call};
+use crate::operator::member_objects::{MemberError, Owner, call, remove_secrets};
 
 /// What a share is made of.
 struct Objects {
@@ -36,20 +36,43 @@ pub(super) async fn apply(
     verified: Option<&VerifiedModel>,
 ) -> Result<(Deployment, Service), MemberError> {
     let objects = Objects {
-        secret: verified.map(|verified| sealed(share.credentials(verified.credentials.clone()))),
+        secret: verified
+            .filter(|verified| verified.source.identity.is_none())
+            .map(|verified| sealed(share.credentials(verified.credentials.clone()))),
         service: sealed(share.service()),
         deployment: sealed(share.deployment()?),
     };
     // On the heap: the futures of several requests are too large for a stack of passes.
     Box::pin(objects.refuse_foreign(member)).await?;
-    match Box::pin(objects.write(member)).await {
+    let written = match Box::pin(objects.write(member)).await {
         // Looked for only when it is missing: it nearly always is there.
         Err(error) if error.code() == Some(404) => {
             create_namespace(member, share.namespace).await?;
             Box::pin(objects.write(member)).await
         }
         written => written,
+    }?;
+    // Of the time before its Bucket had an identity: pods that are not replaced yet may need it once more.
+    let secret = ObjectRef::<Secret>::new(&credentials_name(share.name)).within(share.namespace);
+    let is_left = objects.secret.is_none() && member.objects.secrets.get(&secret).is_some();
+    if is_left && runs_only_its_template(&written.0) {
+        Box::pin(remove_secrets(member, &owner(share))).await?;
     }
+    Ok(written)
+}
+
+fn owner(share: &Share<'_>) -> Owner {
+    Owner { namespace: share.namespace.to_owned(), name: share.name.to_owned(), uid: share.uid.to_owned() }
+}
+
+/// Whether all pods, and no others, are of the template.
+fn runs_only_its_template(deployment: &Deployment) -> bool {
+    let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+    deployment.status.as_ref().is_some_and(|status| {
+        status.observed_generation >= deployment.metadata.generation
+            && status.updated_replicas.unwrap_or(0) == wanted
+            && status.replicas.unwrap_or(0) == wanted
+    })
 }
 
 impl Objects {
@@ -128,5 +151,29 @@ async fn create_namespace(member: &Member, name: &str) -> Result<(), MemberError
     match call(member, "create the Namespace", name, api.create(&params, &namespace)).await {
         Err(error) if error.code() == Some(409) => Ok(()),
         outcome => outcome.map(drop),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::runs_only_its_template;
+
+    #[test]
+    fn a_secret_stays_until_no_pod_of_an_older_template_is_left() {
+        for (observed, updated, all, is_done) in [(2, 3, 3, true), (1, 3, 3, false), (2, 2, 3, false), (2, 3, 4, false)]
+        {
+            let deployment = serde_json::from_value(json!({
+                "metadata": {"generation": 2}, "spec": {"replicas": 3, "selector": {}, "template": {}},
+                "status": {"observedGeneration": observed, "updatedReplicas": updated, "replicas": all},
+            }));
+            assert_eq!(
+                runs_only_its_template(&deployment.expect("a Deployment")),
+                is_done,
+                "{observed} {updated} {all}"
+            );
+        }
+        assert!(!runs_only_its_template(&k8s_openapi::api::apps::v1::Deployment::default()));
     }
 }

@@ -9,8 +9,16 @@ use crate::xml::error_in;
 /// What kind of failure an answer is, and what the store said.
 pub(super) fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Failure {
     let (code, message) = error_in(body);
+    if code == "AuthenticationFailed" && is_expired(body) {
+        return Failure::new(StoreErrorKind::CredentialsExpired, code);
+    }
     // An answer without a body, such as that to HEAD, says it in a header only.
     answer(status.as_u16(), header(headers, "x-ms-error-code").unwrap_or(&code), &message)
+}
+
+/// Only the error's detail tells a token that has ended from one that was never good.
+fn is_expired(body: &[u8]) -> bool {
+    std::str::from_utf8(body).is_ok_and(|body| body.contains("The token is expired"))
 }
 
 fn answer(status: u16, code: &str, message: &str) -> Failure {
@@ -25,7 +33,12 @@ fn answer(status: u16, code: &str, message: &str) -> Failure {
         ("BlobArchived" | "BlobImmutableDueToPolicy" | "InvalidBlobType" | "SnapshotsPresent", _) | (_, 501) => {
             StoreErrorKind::Rejected
         }
-        ("AuthenticationFailed" | "InvalidAuthenticationInfo" | "NoAuthenticationInformation", _) | (_, 401 | 403) => {
+        // A token that has ended, or that somebody took back. A key or signature is refused with 403, or 400.
+        (_, 401) => {
+            let code = if code.is_empty() { "HTTP status 401" } else { code };
+            return Failure::new(StoreErrorKind::CredentialsExpired, code);
+        }
+        ("AuthenticationFailed" | "InvalidAuthenticationInfo" | "NoAuthenticationInformation", _) | (_, 403) => {
             // A message may repeat what was sent.
             let code = if code.is_empty() { format!("HTTP status {status}") } else { code.to_owned() };
             return Failure::new(StoreErrorKind::CredentialsRefused, code);
@@ -44,7 +57,8 @@ mod tests {
 
     use super::{answer, classify};
     use crate::StoreErrorKind::{
-        self, Changed, Corrupt, CredentialsRefused, MissingBucket, NotFound, Rejected, Throttled, Unavailable,
+        self, Changed, Corrupt, CredentialsExpired, CredentialsRefused, MissingBucket, NotFound, Rejected, Throttled,
+        Unavailable,
     };
 
     #[test]
@@ -63,7 +77,8 @@ mod tests {
             (502, "", Unavailable),
             (403, "AuthenticationFailed", CredentialsRefused),
             (400, "InvalidAuthenticationInfo", CredentialsRefused),
-            (401, "", CredentialsRefused),
+            (401, "InvalidAuthenticationInfo", CredentialsExpired),
+            (401, "", CredentialsExpired),
             (400, "Md5Mismatch", Corrupt),
             (409, "BlobArchived", Rejected),
             (400, "InvalidBlockList", Rejected),
@@ -79,6 +94,15 @@ mod tests {
         let body = b"<?xml version=\"1.0\"?><Error><Code>Md5Mismatch</Code><Message>It differs.\nRequestId:1</Message></Error>";
         let failure = classify(StatusCode::BAD_REQUEST, &HeaderMap::new(), body);
         assert_eq!((failure.kind, failure.detail.as_str()), (Corrupt, "Md5Mismatch: It differs."));
+    }
+
+    #[test]
+    fn a_token_that_has_ended_is_told_from_one_that_was_never_good() {
+        for (detail, kind) in [("The token is expired.", CredentialsExpired), ("Bad issuer.", CredentialsRefused)] {
+            let detail = format!("<AuthenticationErrorDetail>Lifetime. {detail}</AuthenticationErrorDetail>");
+            let body = format!("<Error><Code>AuthenticationFailed</Code><Message>No.</Message>{detail}</Error>");
+            assert_eq!(classify(StatusCode::FORBIDDEN, &HeaderMap::new(), body.as_bytes()).kind, kind);
+        }
     }
 
     #[test]

@@ -8,12 +8,13 @@ mod names;
 mod objects;
 mod probe;
 mod requests;
+mod signing;
 
 use std::fmt;
 
 use reqsign_azure_storage::Credential;
-use reqsign_core::Signer;
 
+use crate::credentials::KeptSigner;
 use crate::http::Http;
 use crate::retry::Requests;
 use crate::{AzureLocation, Place};
@@ -27,9 +28,7 @@ use crate::{AzureLocation, Place};
 pub struct AzureStore {
     http: Http,
     /// Nothing is signed for nobody.
-    signer: Option<Signer<Credential>>,
-    /// A person gave the credentials.
-    given: bool,
+    signer: Option<KeptSigner<Credential>>,
     /// The container's URL.
     container: String,
     location: AzureLocation,

@@ -7,7 +7,8 @@ use hyper::body::Incoming;
 
 use super::classify::classify;
 use super::{AzureStore, names};
-use crate::http::{Answer, Chunks, Failure, encoded, query, unsigned};
+use crate::credentials::exchange;
+use crate::http::{Answer, Chunks, Failure, encoded, query};
 use crate::{StoreError, StoreErrorKind};
 
 /// Knows blocks of 4,000 MiB and what came before.
@@ -31,8 +32,11 @@ impl AzureStore {
     /// One attempt of a request; an answer that is none of success is an error.
     pub(super) async fn ask(&self, action: &str, request: Builder, body: Chunks) -> Result<Answer, StoreError> {
         let attempt = async {
-            let answer = self.http.ask(self.signed(request, body).await?).await?;
-            if answer.status.is_success() { Ok(answer) } else { Err(failure(&answer)) }
+            exchange(&self.signer, ready(request, body)?, None, async |request| {
+                let answer = self.http.ask(request).await?;
+                if answer.status.is_success() { Ok(answer) } else { Err(failure(&answer)) }
+            })
+            .await
         };
         attempt.await.map_err(self.failed(action))
     }
@@ -40,32 +44,38 @@ impl AzureStore {
     /// One attempt of a request whose answer is read as it comes.
     pub(super) async fn open(&self, action: &str, request: Builder) -> Result<Response<Incoming>, StoreError> {
         let attempt = async {
-            let response = self.http.open(self.signed(request, Chunks::default()).await?).await?;
-            if response.status().is_success() {
-                return Ok(response);
-            }
-            Err(failure(&self.http.finish(response).await?))
+            exchange(&self.signer, ready(request, Chunks::default())?, None, async |request| {
+                let response = self.http.open(request).await?;
+                if response.status().is_success() {
+                    return Ok(response);
+                }
+                Err(failure(&self.http.finish(response).await?))
+            })
+            .await
         };
         attempt.await.map_err(self.failed(action))
     }
 
     pub(super) fn failed(&self, action: &str) -> impl Fn(Failure) -> StoreError {
-        move |failure| failure.at(&self.place, action)
+        move |failure| Failure { kind: settled(failure.kind), ..failure }.at(&self.place, action)
     }
+}
 
-    async fn signed(&self, request: Builder, body: Chunks) -> Result<Request<Chunks>, Failure> {
-        let rejected = |error: http::Error| Failure::new(StoreErrorKind::Rejected, error.to_string());
-        let request = request.header("x-ms-version", VERSION).body(body).map_err(rejected)?;
-        let (mut head, body) = request.into_parts();
-        // The length is signed, so it has to be there before.
-        if head.method == Method::PUT {
-            head.headers.insert(CONTENT_LENGTH, body.len().into());
-        }
-        if let Some(signer) = &self.signer {
-            signer.sign(&mut head, None).await.map_err(|error| unsigned(&error, self.given))?;
-        }
-        Ok(Request::from_parts(head, body))
+/// The request, ready to be signed.
+fn ready(request: Builder, body: Chunks) -> Result<Request<Chunks>, Failure> {
+    let rejected = |error: http::Error| Failure::new(StoreErrorKind::Rejected, error.to_string());
+    let mut request = request.header("x-ms-version", VERSION).body(body).map_err(rejected)?;
+    // The length is signed, so it has to be there before.
+    if request.method() == Method::PUT {
+        let length = request.body().len();
+        request.headers_mut().insert(CONTENT_LENGTH, length.into());
     }
+    Ok(request)
+}
+
+/// With new credentials, or where there are no other, 401 says that they are refused.
+fn settled(kind: StoreErrorKind) -> StoreErrorKind {
+    if kind == StoreErrorKind::CredentialsExpired { StoreErrorKind::CredentialsRefused } else { kind }
 }
 
 fn failure(answer: &Answer) -> Failure {

@@ -43,7 +43,11 @@ fn answer(status: u16, reason: &str, message: &str) -> Failure {
         (400, _) if lower.contains("doesn't match calculated") => StoreErrorKind::Corrupt,
         // A retention policy or a hold: it says 403, and the credentials are fine.
         (403, "retentionPolicyNotMet" | "objectUnderActiveHold") | (501, _) => StoreErrorKind::Rejected,
-        (401 | 403, _) => {
+        (401, _) => {
+            let said = if reason.is_empty() { "HTTP status 401" } else { reason };
+            return Failure::new(StoreErrorKind::CredentialsExpired, said);
+        }
+        (403, _) => {
             // A message may repeat what was sent.
             let said = if reason.is_empty() { format!("HTTP status {status}") } else { reason.to_owned() };
             return Failure::new(StoreErrorKind::CredentialsRefused, said);
@@ -60,7 +64,8 @@ mod tests {
 
     use super::{answer, classify};
     use crate::StoreErrorKind::{
-        self, Changed, Corrupt, CredentialsRefused, MissingBucket, NotFound, Rejected, Throttled, Unavailable,
+        self, Changed, Corrupt, CredentialsExpired, CredentialsRefused, MissingBucket, NotFound, Rejected, Throttled,
+        Unavailable,
     };
 
     #[test]
@@ -74,7 +79,7 @@ mod tests {
             (429, "rateLimitExceeded", "", Throttled),
             (403, "userRateLimitExceeded", "", Throttled),
             (403, "forbidden", "", CredentialsRefused),
-            (401, "authError", "", CredentialsRefused),
+            (401, "authError", "", CredentialsExpired),
             (403, "retentionPolicyNotMet", "", Rejected),
             (400, "invalid", differs, Corrupt),
             (400, "invalid", "", Rejected),

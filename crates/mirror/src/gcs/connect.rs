@@ -1,16 +1,17 @@
 use super::GcsStore;
 use super::signing::signer;
-use crate::http::{Http, check_endpoint, unsigned};
+use crate::http::{Failure, Http, check_endpoint};
 use crate::{ConnectOptions, GcsCredentials, GcsLocation, Place, StoreError, StoreErrorKind};
 
 const GOOGLE: &str = "https://storage.googleapis.com";
 
 impl GcsStore {
-    /// Prepares to speak to a bucket. Only credentials of the environment are looked up now; the store is first asked by the
+    /// Prepares to speak to a bucket. Only credentials that nobody gave are looked up now; the store is first asked by the
     /// first request.
     ///
     /// # Errors
-    /// [`StoreErrorKind::MissingCredentials`] when the environment has none, [`StoreErrorKind::Rejected`] when the endpoint or
+    /// [`StoreErrorKind::MissingCredentials`] when the environment has none, [`StoreErrorKind::IdentityRefused`] when a
+    /// federation gives none, [`StoreErrorKind::Rejected`] when the endpoint or
     /// the bucket cannot be one.
     pub async fn connect(
         location: GcsLocation,
@@ -21,24 +22,14 @@ impl GcsStore {
         let rejected = |detail| place.error(StoreErrorKind::Rejected, "use the bucket", detail);
         let endpoint = check(&location).map_err(rejected)?;
         let http = Http::new(options).map_err(rejected)?;
-        let from_environment = matches!(credentials, GcsCredentials::Default);
         let invalid = |detail| place.error(StoreErrorKind::MissingCredentials, "use the bucket", detail);
         let signer = signer(&http, credentials).map_err(invalid)?;
-        let store = Self { http, signer, given: !from_environment, endpoint, location, place, options: options.into() };
-        if from_environment {
-            store.find_credentials().await?;
+        if let Some(signer) = &signer {
+            // So that credentials that are not there are missed now.
+            let missing = |failure: Failure| place.error(failure.kind, "use the bucket", failure.detail);
+            signer.find().await.map_err(missing)?;
         }
-        Ok(store)
-    }
-
-    /// Signs a request that is not sent, so that credentials that are not there are missed now.
-    async fn find_credentials(&self) -> Result<(), StoreError> {
-        let failed = |kind, detail: String| self.place.error(kind, "use the bucket", detail);
-        let request = http::Request::get(&self.endpoint).body(());
-        let mut head = request.map_err(|error| failed(StoreErrorKind::Rejected, error.to_string()))?.into_parts().0;
-        let Some(signer) = &self.signer else { return Ok(()) };
-        let outcome = signer.sign(&mut head, None).await.map_err(|error| unsigned(&error, self.given));
-        outcome.map_err(|failure| failed(failure.kind, failure.detail))
+        Ok(Self { http, signer, endpoint, location, place, options: options.into() })
     }
 }
 

@@ -12,9 +12,9 @@ mod signing;
 
 use std::fmt;
 
-use reqsign_core::Signer;
 use reqsign_google::Credential;
 
+use crate::credentials::KeptSigner;
 use crate::http::Http;
 use crate::retry::Requests;
 use crate::{GcsLocation, Place};
@@ -28,9 +28,7 @@ use crate::{GcsLocation, Place};
 pub struct GcsStore {
     http: Http,
     /// Nothing is signed for nobody.
-    signer: Option<Signer<Credential>>,
-    /// A person gave the credentials.
-    given: bool,
+    signer: Option<KeptSigner<Credential>>,
     /// The service's URL.
     endpoint: String,
     location: GcsLocation,

@@ -9,7 +9,8 @@ use hyper::body::Incoming;
 use super::classify::classify;
 use super::resource::{OBJECT_FIELDS, Resource, WRITTEN_FIELDS, crc32c};
 use super::{GcsStore, names};
-use crate::http::{Answer, Chunks, Failure, encoded, query, unsigned};
+use crate::credentials::exchange;
+use crate::http::{Answer, Chunks, Failure, encoded, query};
 use crate::{Attributes, Payload, StoreError, StoreErrorKind, Written};
 
 impl GcsStore {
@@ -49,10 +50,7 @@ impl GcsStore {
             (resource.name, resource.crc32c) = (name, Some(upload.crc32c.clone()));
             let (content_type, body) = multipart(&resource, upload)?;
             let request = Request::post(url).header("content-type", content_type);
-            let answer = self.http.ask(self.signed(request, body).await?).await?;
-            if !answer.status.is_success() {
-                return Err(without_bucket(failure(&answer)));
-            }
+            let answer = self.ask_for(request, body).await.map_err(without_bucket)?;
             let written = Resource::read(&answer.body).and_then(|resource| resource.written());
             written.map_err(|detail| Failure::new(StoreErrorKind::Protocol, detail))
         };
@@ -61,18 +59,21 @@ impl GcsStore {
 
     /// One attempt of a request; an answer that is none of success is an error.
     pub(super) async fn ask(&self, action: &str, request: Builder, body: Bytes) -> Result<Answer, StoreError> {
-        self.ask_for(request, body).await.map_err(self.failed(action))
+        self.ask_for(request, body.into()).await.map_err(self.failed(action))
     }
 
     /// As [`Self::ask`], about the bucket: what is not found is the bucket.
     pub(super) async fn ask_bucket(&self, action: &str, url: &str) -> Result<Answer, StoreError> {
-        let answer = self.ask_for(Request::get(url), Bytes::new()).await;
+        let answer = self.ask_for(Request::get(url), Chunks::default()).await;
         answer.map_err(without_bucket).map_err(self.failed(action))
     }
 
-    async fn ask_for(&self, request: Builder, body: Bytes) -> Result<Answer, Failure> {
-        let answer = self.http.ask(self.signed(request, body.into()).await?).await?;
-        if answer.status.is_success() { Ok(answer) } else { Err(failure(&answer)) }
+    async fn ask_for(&self, request: Builder, body: Chunks) -> Result<Answer, Failure> {
+        exchange(&self.signer, ready(request, body)?, None, async |request| {
+            let answer = self.http.ask(request).await?;
+            if answer.status.is_success() { Ok(answer) } else { Err(failure(&answer)) }
+        })
+        .await
     }
 
     /// One attempt of a request whose answer is read as it comes.
@@ -80,11 +81,14 @@ impl GcsStore {
         let attempt = async {
             // Without it, Google decompresses what was stored compressed.
             let request = request.header(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
-            let response = self.http.open(self.signed(request, Chunks::default()).await?).await?;
-            if response.status().is_success() {
-                return Ok(response);
-            }
-            Err(failure(&self.http.finish(response).await?))
+            exchange(&self.signer, ready(request, Chunks::default())?, None, async |request| {
+                let response = self.http.open(request).await?;
+                if response.status().is_success() {
+                    return Ok(response);
+                }
+                Err(failure(&self.http.finish(response).await?))
+            })
+            .await
         };
         attempt.await.map_err(self.failed(action))
     }
@@ -99,24 +103,23 @@ impl GcsStore {
     }
 
     pub(super) fn failed(&self, action: &str) -> impl Fn(Failure) -> StoreError {
-        move |failure| failure.at(&self.place, action)
+        move |failure| Failure { kind: settled(failure.kind), ..failure }.at(&self.place, action)
     }
 
     pub(super) fn protocol(&self, action: &str, detail: impl Into<String>) -> StoreError {
         self.place.error(StoreErrorKind::Protocol, action, detail)
     }
+}
 
-    async fn signed(&self, request: Builder, body: Chunks) -> Result<Request<Chunks>, Failure> {
-        let rejected = |error: http::Error| Failure::new(StoreErrorKind::Rejected, error.to_string());
-        let (mut head, body) = request.body(body).map_err(rejected)?.into_parts();
-        if head.method == Method::POST {
-            head.headers.insert(CONTENT_LENGTH, body.len().into());
-        }
-        if let Some(signer) = &self.signer {
-            signer.sign(&mut head, None).await.map_err(|error| unsigned(&error, self.given))?;
-        }
-        Ok(Request::from_parts(head, body))
+/// The request, ready to be signed.
+fn ready(request: Builder, body: Chunks) -> Result<Request<Chunks>, Failure> {
+    let rejected = |error: http::Error| Failure::new(StoreErrorKind::Rejected, error.to_string());
+    let mut request = request.body(body).map_err(rejected)?;
+    if request.method() == Method::POST {
+        let length = request.body().len();
+        request.headers_mut().insert(CONTENT_LENGTH, length.into());
     }
+    Ok(request)
 }
 
 /// An object that is written at once.
@@ -131,6 +134,11 @@ impl<'a> Insert<'a> {
     pub(super) fn new(key: &'a str, attributes: &'a Attributes, payload: &Payload) -> Self {
         Self { key, attributes, crc32c: crc32c(payload), body: payload.clone().into_chunks() }
     }
+}
+
+/// With new credentials, or where there are no other, 401 says that they are refused.
+fn settled(kind: StoreErrorKind) -> StoreErrorKind {
+    if kind == StoreErrorKind::CredentialsExpired { StoreErrorKind::CredentialsRefused } else { kind }
 }
 
 fn failure(answer: &Answer) -> Failure {

@@ -1,16 +1,25 @@
-use reqsign_core::{Context, ProvideCredential, Signer};
-use reqsign_google::{
-    Credential, DefaultCredentialProvider, RequestSigner, ServiceAccountTokenCredentialProvider,
-    StaticCredentialProvider,
-};
+use std::time::SystemTime;
 
+use reqsign_core::{Context, ProvideCredential};
+use reqsign_google::{
+    Credential, DefaultCredentialProvider, EnvCredentialProvider, ExternalAccountConfig,
+    ExternalAccountCredentialProvider, RequestSigner, ServiceAccountTokenCredentialProvider, StaticCredentialProvider,
+    VmMetadataCredentialProvider, WellKnownCredentialProvider,
+};
 use serde_json::{Map, Value};
 
-use crate::GcsCredentials;
-use crate::http::{Http, credential_context};
+use crate::credentials::{Ends, GoogleFederation, KeptSigner, Origin, TokenService};
+use crate::http::{Http, credential_context, encoded};
+use crate::{GcsCredentials, GooglePool};
 
 /// Enough for objects, and no more of the project.
 const SCOPE: &str = "https://www.googleapis.com/auth/devstorage.read_write";
+
+/// The variable that names a file with credentials.
+const FILE: &str = "GOOGLE_APPLICATION_CREDENTIALS";
+
+/// What the token of a ServiceAccount is, by RFC 8693.
+const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 
 /// The key of a service account and nothing else. Other kinds of credentials name files to read and addresses to send what is in
 /// them to: whoever may write a Secret could so have what the operator's pod has. The error says what is wrong, not what is there.
@@ -25,16 +34,36 @@ fn service_account_key(json: &str) -> Result<String, String> {
     Ok(Value::Object(key).to_string())
 }
 
-/// The error says why the credentials are none.
-pub(super) fn signer(http: &Http, credentials: GcsCredentials) -> Result<Option<Signer<Credential>>, String> {
+impl Ends for Credential {
+    fn end(&self) -> Option<SystemTime> {
+        Some(self.token.as_ref()?.expires_at?.as_system_time())
+    }
+}
+
+/// What signs; nothing for nobody. The error says why the credentials are none.
+pub(super) fn signer(http: &Http, credentials: GcsCredentials) -> Result<Option<KeptSigner<Credential>>, String> {
     let (context, signer) = (credential_context(http), RequestSigner::new("storage").with_scope(SCOPE));
     Ok(Some(match credentials {
         GcsCredentials::Anonymous => return Ok(None),
         GcsCredentials::ServiceAccountKey(json) => {
             let key = service_account_key(&json)?;
-            Signer::new(context, Tokens(StaticCredentialProvider::new(key)), signer)
+            KeptSigner::new(context, Origin::Given, Tokens(StaticCredentialProvider::new(key)), signer)
         }
-        GcsCredentials::Default => Signer::new(context, Tokens(DefaultCredentialProvider::new()), signer),
+        // A file that is named has to do, as for Google's own libraries: what is wrong with it is said.
+        GcsCredentials::Default if context.env_var(FILE).is_some_and(|path| !path.is_empty()) => {
+            let file = Tokens(EnvCredentialProvider::new().with_scope(SCOPE));
+            KeptSigner::new(context.with_http_send(TokenService::new(http)), Origin::Environment, file, signer)
+        }
+        GcsCredentials::Default => {
+            let chain = DefaultCredentialProvider::builder()
+                .well_known(WellKnownCredentialProvider::new().with_scope(SCOPE))
+                .vm_metadata(VmMetadataCredentialProvider::new().with_scope(SCOPE));
+            KeptSigner::new(context, Origin::Environment, Tokens(chain.build()), signer)
+        }
+        GcsCredentials::Federated(federation) => {
+            let (context, kept) = (TokenService::context(http), federation.kept.clone());
+            KeptSigner::new(context, Origin::Federation, Exchange(federation), signer).sharing(kept)
+        }
     }))
 }
 
@@ -54,6 +83,29 @@ impl<P: ProvideCredential<Credential = Credential>> ProvideCredential for Tokens
             }
             _ => Ok(Some(found)),
         }
+    }
+}
+
+/// Exchanges a new token each time, since one is good for minutes only.
+#[derive(Debug)]
+struct Exchange(GoogleFederation);
+
+impl ProvideCredential for Exchange {
+    type Credential = Credential;
+
+    async fn provide_credential(&self, context: &Context) -> reqsign_core::Result<Option<Credential>> {
+        let GooglePool { audience, service_account, services } = &self.0.pool;
+        let subject = TokenService::subject(&*self.0.tokens).await?;
+        let mut config = ExternalAccountConfig::new(audience, JWT, format!("{}/v1/token", services.sts));
+        if let Some(account) = service_account {
+            config = config.with_service_account_impersonation_url(format!(
+                "{}/v1/projects/-/serviceAccounts/{}:generateAccessToken",
+                services.iam_credentials,
+                encoded(account)
+            ));
+        }
+        let exchange = ExternalAccountCredentialProvider::from_subject_token(config, subject).with_scope(SCOPE);
+        exchange.provide_credential(context).await
     }
 }
 

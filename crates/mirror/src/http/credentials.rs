@@ -2,10 +2,9 @@
 
 use bytes::Bytes;
 use http::{Request, Response};
-use reqsign_core::{Context, Error, ErrorKind, FileRead, HttpSend, OsEnv};
+use reqsign_core::{Context, Error, FileRead, HttpSend, OsEnv};
 
 use super::{Failure, Http};
-use crate::StoreErrorKind;
 
 #[derive(Debug)]
 struct Files;
@@ -32,18 +31,4 @@ impl HttpSend for Http {
 /// Where credentials are looked for: the environment, files and token services. Programs are never run for them.
 pub(crate) fn credential_context(http: &Http) -> Context {
     Context::new().with_env(OsEnv).with_file_read(Files).with_http_send(http.clone())
-}
-
-/// What it means that a request could not be signed. `given` are credentials that a person gave, not the environment.
-pub(crate) fn unsigned(error: &Error, given: bool) -> Failure {
-    let kind = match error.kind() {
-        _ if error.is_retryable() => StoreErrorKind::Unreachable,
-        ErrorKind::RateLimited => StoreErrorKind::Throttled,
-        ErrorKind::RequestInvalid => StoreErrorKind::Rejected,
-        ErrorKind::PermissionDenied => StoreErrorKind::CredentialsRefused,
-        _ if given => StoreErrorKind::CredentialsRefused,
-        _ => StoreErrorKind::MissingCredentials,
-    };
-    // Without its causes: those may repeat what was given.
-    Failure::new(kind, error.to_string())
 }

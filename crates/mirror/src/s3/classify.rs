@@ -41,11 +41,10 @@ fn answer(status: u16, code: &str, message: &str, region: Option<&str>) -> Failu
         ("RequestTimeout" | "OperationAborted" | "ConditionalRequestConflict", _) | (_, 408 | 409 | 500..) => {
             StoreErrorKind::Unavailable
         }
-        (
-            "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired",
-            _,
-        )
-        | (_, 401 | 403) => {
+        ("ExpiredToken" | "ExpiredTokenException" | "RequestExpired" | "TokenRefreshRequired", _) => {
+            return Failure::new(StoreErrorKind::CredentialsExpired, code);
+        }
+        ("InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidToken", _) | (_, 401 | 403) => {
             // A message may repeat what was sent as the key's identifier: a person may have put the secret there.
             let code = if code.is_empty() { format!("HTTP status {status}") } else { code.to_owned() };
             return Failure::new(StoreErrorKind::CredentialsRefused, code);
@@ -70,8 +69,8 @@ mod tests {
 
     use super::{answer, classify};
     use crate::StoreErrorKind::{
-        self, Changed, Corrupt, CredentialsRefused, MissingBucket, NotFound, Rejected, Throttled, Unavailable,
-        WrongRegion,
+        self, Changed, Corrupt, CredentialsExpired, CredentialsRefused, MissingBucket, NotFound, Rejected, Throttled,
+        Unavailable, WrongRegion,
     };
 
     #[test]
@@ -87,7 +86,10 @@ mod tests {
             (503, "ServiceUnavailable", Unavailable),
             (500, "InternalError", Unavailable),
             (403, "AccessDenied", CredentialsRefused),
-            (400, "ExpiredToken", CredentialsRefused),
+            (400, "ExpiredToken", CredentialsExpired),
+            (403, "ExpiredTokenException", CredentialsExpired),
+            (400, "RequestExpired", CredentialsExpired),
+            (400, "InvalidToken", CredentialsRefused),
             (403, "", CredentialsRefused),
             (501, "NotImplemented", Rejected),
             (403, "InvalidObjectState", Rejected),

@@ -1,12 +1,13 @@
 use std::sync::Arc;
 
+use aws_config::default_provider::region::DefaultRegionChain;
 use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::Credentials as StaticCredentials;
-use aws_credential_types::provider::SharedCredentialsProvider;
 
 use super::S3Store;
-use super::signing::Signer;
-use crate::http::{Http, check_endpoint};
+use super::role::RoleProvider;
+use super::signing::{CredentialSource, Signer};
+use crate::http::{Failure, Http, check_endpoint};
 use crate::{Addressing, ConnectOptions, Credentials, Place, S3Location, StoreError, StoreErrorKind};
 
 /// What signs requests where nothing names a region; stores other than Amazon's mostly take it.
@@ -16,8 +17,9 @@ impl S3Store {
     /// Prepares to speak to a bucket. Only credentials are looked up now; the store is first asked by the first request.
     ///
     /// # Errors
-    /// [`StoreErrorKind::MissingCredentials`] when the default chain finds none, [`StoreErrorKind::Rejected`] when the
-    /// endpoint is not an HTTP URL, or the bucket's name cannot be one.
+    /// [`StoreErrorKind::MissingCredentials`] when the default chain finds none, [`StoreErrorKind::IdentityRefused`] when a
+    /// federation gives none, [`StoreErrorKind::Rejected`] when the endpoint is not an HTTP URL, or the bucket's name cannot
+    /// be one.
     pub async fn connect(
         location: S3Location,
         credentials: Credentials,
@@ -29,20 +31,26 @@ impl S3Store {
         if let Some(endpoint) = &location.endpoint {
             check_endpoint(endpoint).map_err(rejected)?;
         }
-        let (provider, region) = match credentials {
+        let (source, region) = match credentials {
             Credentials::Static { access_key_id, secret_access_key, session_token } => {
                 let key = StaticCredentials::new(access_key_id, secret_access_key, session_token, None, "skyfleet");
-                (Some(SharedCredentialsProvider::new(key)), None)
+                (Some(CredentialSource::Given(key)), None)
             }
             Credentials::Anonymous => (None, None),
-            Credentials::DefaultChain => from_environment(&place, None).await?,
-            Credentials::Profile(profile) => from_environment(&place, Some(profile)).await?,
+            Credentials::DefaultChain => from_environment(&location, &place, None).await?,
+            Credentials::Profile(profile) => from_environment(&location, &place, Some(profile)).await?,
+            Credentials::Federated(federation) => {
+                (Some(CredentialSource::Role(RoleProvider::new(federation).await)), None)
+            }
         };
         let region = location.region.clone().or(region).unwrap_or_else(|| DEFAULT_REGION.to_owned());
         let bucket = url_of(&location, &region);
-        let signer = Signer::new(&region, provider);
-        // Asked now, so that credentials that are not there are missed now.
-        signer.credentials().await.map_err(|failure| place.error(failure.kind, "use the bucket", failure.detail))?;
+        let signer = source.map(|source| Signer::new(&region, source));
+        if let Some(signer) = &signer {
+            // So that credentials that are not there are missed now.
+            let missing = |failure: Failure| place.error(failure.kind, "use the bucket", failure.detail);
+            signer.find().await.map_err(missing)?;
+        }
         let http = Http::new(options).map_err(rejected)?;
         Ok(Self { http, signer, bucket, location, place, options: options.into(), keeps_crc64nvme: Arc::default() })
     }
@@ -97,17 +105,23 @@ fn url_of(location: &S3Location, region: &str) -> String {
 
 /// The default chain's provider, and the environment's region.
 async fn from_environment(
+    location: &S3Location,
     place: &Place,
     profile: Option<String>,
-) -> Result<(Option<SharedCredentialsProvider>, Option<String>), StoreError> {
+) -> Result<(Option<CredentialSource>, Option<String>), StoreError> {
+    // Where nothing else names one, roles are assumed in the bucket's.
+    let fallback = Region::new(location.region.clone().unwrap_or_else(|| DEFAULT_REGION.to_owned()));
+    let mut regions = DefaultRegionChain::builder();
     let mut loader = aws_config::defaults(BehaviorVersion::latest());
     if let Some(profile) = profile {
+        regions = regions.profile_name(&profile);
         loader = loader.profile_name(profile);
     }
-    let environment = loader.load().await;
+    let known = regions.build().region().await;
+    let environment = loader.region(known.clone().unwrap_or(fallback)).load().await;
     let missing = || place.error(StoreErrorKind::MissingCredentials, "use the bucket", "");
     let provider = environment.credentials_provider().ok_or_else(missing)?;
-    Ok((Some(provider), environment.region().map(Region::to_string)))
+    Ok((Some(CredentialSource::Chain(provider)), known.map(|region| region.to_string())))
 }
 
 #[cfg(test)]

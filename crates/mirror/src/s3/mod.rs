@@ -13,6 +13,7 @@ mod multipart;
 mod objects;
 mod probe;
 mod requests;
+mod role;
 mod signing;
 
 use std::fmt;
@@ -29,7 +30,8 @@ use signing::Signer;
 #[derive(Clone)]
 pub struct S3Store {
     http: Http,
-    signer: Signer,
+    /// Nothing is signed for nobody.
+    signer: Option<Signer>,
     /// The bucket's URL, without a slash at its end.
     bucket: String,
     location: S3Location,

@@ -9,8 +9,9 @@ use hyper::body::Incoming;
 
 use super::S3Store;
 use super::classify::classify;
+use crate::credentials::exchange;
 use crate::http::{Answer, Chunks, Failure, encoded_path, query};
-use crate::{Payload, StoreError, StoreErrorKind};
+use crate::{Checksum, Payload, StoreError, StoreErrorKind};
 
 impl S3Store {
     /// The URL of an object, with a query or none.
@@ -45,9 +46,12 @@ impl S3Store {
         body: Option<Payload>,
     ) -> Result<Answer, StoreError> {
         let attempt = async {
-            let request = self.signed(request, body).await?;
-            let answer = self.http.ask_within(more, request).await?;
-            if answer.status.is_success() { Ok(answer) } else { Err(failure(&answer)) }
+            let (request, content) = ready(request, body)?;
+            exchange(&self.signer, request, content, async |request| {
+                let answer = self.http.ask_within(more, request).await?;
+                if answer.status.is_success() { Ok(answer) } else { Err(failure(&answer)) }
+            })
+            .await
         };
         attempt.await.map_err(self.failed(action))
     }
@@ -55,11 +59,15 @@ impl S3Store {
     /// One attempt of a request whose answer is read as it comes.
     pub(super) async fn open(&self, action: &str, request: Builder) -> Result<Response<Incoming>, StoreError> {
         let attempt = async {
-            let response = self.http.open(self.signed(request, None).await?).await?;
-            if response.status().is_success() {
-                return Ok(response);
-            }
-            Err(failure(&self.http.finish(response).await?))
+            let (request, content) = ready(request, None)?;
+            exchange(&self.signer, request, content, async |request| {
+                let response = self.http.open(request).await?;
+                if response.status().is_success() {
+                    return Ok(response);
+                }
+                Err(failure(&self.http.finish(response).await?))
+            })
+            .await
         };
         attempt.await.map_err(self.failed(action))
     }
@@ -71,20 +79,20 @@ impl S3Store {
     pub(super) fn protocol(&self, action: &str, detail: impl Into<String>) -> StoreError {
         self.place.error(StoreErrorKind::Protocol, action, detail)
     }
+}
 
-    async fn signed(&self, request: Builder, body: Option<Payload>) -> Result<Request<Chunks>, Failure> {
-        let rejected = |error: http::Error| Failure::new(StoreErrorKind::Rejected, error.to_string());
-        let content = body.as_ref().map(Payload::checksum);
-        let body = body.map(Payload::into_chunks).unwrap_or_default();
-        let length = body.len();
-        let mut request = request.body(body).map_err(rejected)?;
-        // An empty body would go without one.
-        if matches!(*request.method(), Method::PUT | Method::POST) {
-            request.headers_mut().insert(CONTENT_LENGTH, length.into());
-        }
-        self.signer.sign(&mut request, content).await?;
-        Ok(request)
+/// The request and the checksum of its content, ready to be signed.
+fn ready(request: Builder, body: Option<Payload>) -> Result<(Request<Chunks>, Option<Checksum>), Failure> {
+    let rejected = |error: http::Error| Failure::new(StoreErrorKind::Rejected, error.to_string());
+    let content = body.as_ref().map(Payload::checksum);
+    let body = body.map(Payload::into_chunks).unwrap_or_default();
+    let length = body.len();
+    let mut request = request.body(body).map_err(rejected)?;
+    // An empty body would go without one.
+    if matches!(*request.method(), Method::PUT | Method::POST) {
+        request.headers_mut().insert(CONTENT_LENGTH, length.into());
     }
+    Ok((request, content))
 }
 
 fn failure(answer: &Answer) -> Failure {

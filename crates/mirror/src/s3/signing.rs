@@ -1,9 +1,10 @@
 //! Signature Version 4, with credentials that are kept until they end.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use aws_credential_types::Credentials;
+use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials as _, SharedCredentialsProvider};
 use aws_sigv4::http_request::{
     PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningSettings, UriPathNormalizationMode,
@@ -11,33 +12,86 @@ use aws_sigv4::http_request::{
 };
 use aws_sigv4::sign::v4;
 use http::{HeaderValue, Request};
-use tokio::sync::Mutex;
 
+use super::role::RoleProvider;
+use crate::credentials::{Fresh, Kept, Sign, Source, Version};
 use crate::error::chain;
 use crate::http::{Chunks, Failure};
 use crate::{Checksum, StoreErrorKind};
-
-/// How long before their end credentials are asked for anew: longer than any request may wait.
-const RENEWED_BEFORE: Duration = Duration::from_mins(5);
 
 /// Signs requests for one region.
 #[derive(Clone)]
 pub(super) struct Signer {
     region: Arc<str>,
-    /// Nothing is signed for nobody.
-    provider: Option<SharedCredentialsProvider>,
-    known: Arc<Mutex<Option<Credentials>>>,
+    source: CredentialSource,
+    kept: Kept<Credentials>,
+}
+
+/// Where credentials come from.
+#[derive(Clone)]
+pub(super) enum CredentialSource {
+    /// A person.
+    Given(Credentials),
+    /// The environment.
+    Chain(SharedCredentialsProvider),
+    /// A role.
+    Role(RoleProvider),
+}
+
+impl Source<Credentials> for CredentialSource {
+    async fn fresh(&self) -> Result<Fresh<Credentials>, Failure> {
+        let credentials = match self {
+            Self::Given(credentials) => credentials.clone(),
+            Self::Chain(provider) => {
+                let missing = |error: CredentialsError| Failure::new(StoreErrorKind::MissingCredentials, chain(&error));
+                provider.provide_credentials().await.map_err(missing)?
+            }
+            Self::Role(provider) => provider.assume().await?,
+        };
+        let end = credentials.expiry();
+        Ok(Fresh { credentials, end })
+    }
+}
+
+impl Sign for Signer {
+    async fn signed(
+        &self,
+        mut request: Request<Chunks>,
+        body: Option<Checksum>,
+    ) -> Result<(Request<Chunks>, Option<Version>), Failure> {
+        let (credentials, version) = self.kept.get(&self.source).await?;
+        self.sign(&mut request, body, credentials)?;
+        let is_given = matches!(self.source, CredentialSource::Given(_));
+        Ok((request, (!is_given).then_some(version)))
+    }
+
+    async fn replace(&self, refused: Version) -> Result<(), Failure> {
+        self.kept.replace(refused, &self.source).await
+    }
 }
 
 impl Signer {
-    pub(super) fn new(region: &str, provider: Option<SharedCredentialsProvider>) -> Self {
-        Self { region: region.into(), provider, known: Arc::default() }
+    pub(super) fn new(region: &str, source: CredentialSource) -> Self {
+        let kept = match &source {
+            CredentialSource::Role(provider) => provider.federation.kept.clone(),
+            CredentialSource::Given(_) | CredentialSource::Chain(_) => Kept::default(),
+        };
+        Self { region: region.into(), source, kept }
+    }
+
+    /// Looks for credentials, so that those that are not there are missed now.
+    pub(super) async fn find(&self) -> Result<(), Failure> {
+        self.kept.get(&self.source).await.map(drop)
     }
 
     /// Signs a request. Of its content the SHA-256 is signed where that is the checksum sent with it; else the content is not, but
     /// the header with its checksum is, against which the store checks it.
-    pub(super) async fn sign(&self, request: &mut Request<Chunks>, content: Option<Checksum>) -> Result<(), Failure> {
-        let Some(credentials) = self.credentials().await? else { return Ok(()) };
+    fn sign(
+        &self,
+        request: &mut Request<Chunks>,
+        content: Option<Checksum>,
+        credentials: Credentials,
+    ) -> Result<(), Failure> {
         let identity = credentials.into();
         let rejected = |error: &dyn std::error::Error| Failure::new(StoreErrorKind::Rejected, chain(error));
         let mut settings = SigningSettings::default();
@@ -72,27 +126,5 @@ impl Signer {
             HeaderValue::set_sensitive(authorization, true);
         }
         Ok(())
-    }
-
-    /// Credentials that are good for some time; none for nobody. While new ones cannot be had, those that have not ended are.
-    pub(super) async fn credentials(&self) -> Result<Option<Credentials>, Failure> {
-        let Some(provider) = &self.provider else { return Ok(None) };
-        let mut known = self.known.lock().await;
-        let now = SystemTime::now();
-        if let Some(credentials) = known.as_ref()
-            && credentials.expiry().is_none_or(|end| end > now + RENEWED_BEFORE)
-        {
-            return Ok(Some(credentials.clone()));
-        }
-        match provider.provide_credentials().await {
-            Ok(found) => Ok(Some(known.insert(found).clone())),
-            Err(error) => match known.as_ref().filter(|known| known.expiry().is_some_and(|end| end > now)) {
-                Some(known) => {
-                    tracing::warn!(error = %chain(&error), "cannot renew the credentials yet");
-                    Ok(Some(known.clone()))
-                }
-                None => Err(Failure::new(StoreErrorKind::MissingCredentials, chain(&error))),
-            },
-        }
     }
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod errors;
+mod identities;
 mod keys;
 mod mirroring;
 mod reading;

@@ -5,6 +5,7 @@ mod connection;
 mod faults;
 mod faulty;
 mod fetching;
+mod identities;
 mod keys;
 mod limits;
 mod mirroring;

@@ -40,6 +40,17 @@ pub struct ModelSource {
     pub digest: String,
     /// Only objects below this path of the dataset.
     pub path: String,
+    /// The identity that pods load with; `None` where they are given credentials.
+    pub identity: Option<PodIdentity>,
+}
+
+/// An identity in a cloud that pods have, and no credentials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodIdentity {
+    /// The ServiceAccount in the member that has it; `None` is that of the pod's template, or of its node.
+    pub service_account: Option<String>,
+    /// Azure's webhook looks only at pods that ask for it.
+    pub is_azure: bool,
 }
 
 /// The init container.
@@ -49,10 +60,12 @@ pub(super) fn container(share: &Share<'_>, model: &ModelSource) -> Container {
         image: Some(share.loader.image.clone()),
         image_pull_policy: share.loader.image_pull_policy.clone(),
         args: Some(args(model, &share.spec.model.mount_path)),
-        env_from: Some(vec![EnvFromSource {
-            secret_ref: Some(SecretEnvSource { name: credentials_name(share.name), optional: Some(false) }),
-            ..EnvFromSource::default()
-        }]),
+        env_from: model.identity.is_none().then(|| {
+            vec![EnvFromSource {
+                secret_ref: Some(SecretEnvSource { name: credentials_name(share.name), optional: Some(false) }),
+                ..EnvFromSource::default()
+            }]
+        }),
         volume_mounts: Some(vec![VolumeMount {
             name: VOLUME.to_owned(),
             mount_path: share.spec.model.mount_path.clone(),

@@ -7,7 +7,7 @@ mod pod_template;
 mod preset;
 mod settled;
 
-pub use load_model::{Loader, ModelSource};
+pub use load_model::{Loader, ModelSource, PodIdentity};
 pub use preset::metrics;
 pub use settled::{is_settled, sealed};
 

@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use skyfleet_api::labels;
 
-use super::{Share, WorkloadError, affinity, load_model, preset};
+use super::{PodIdentity, Share, WorkloadError, affinity, load_model, preset};
 
 /// The name of the container that serves.
 const RUNTIME: &str = "runtime";
@@ -18,6 +18,8 @@ const RUNTIME: &str = "runtime";
 const DRAIN_SECONDS: i64 = 5;
 /// Kubernetes' own grace period for a pod that gives none.
 const GRACE_SECONDS: i64 = 30;
+/// On pods that Azure's webhook shall give a token: <https://azure.github.io/azure-workload-identity/docs/topics/service-account-labels-and-annotations.html>.
+const AZURE_IDENTITY: &str = "azure.workload.identity/use";
 /// On pods: the digest of the model they loaded, so that a new version of the dataset is a new template.
 const MODEL_DIGEST: &str = "skyfleet.dev/model-digest";
 
@@ -33,6 +35,7 @@ pub(super) fn pod_template(share: &Share<'_>) -> Result<PodTemplateSpec, Workloa
             init_containers: share.model.map(|model| vec![load_model::container(share, model)]),
             containers: vec![runtime_container(share)],
             volumes: share.model.map(|_| vec![model_volume()]),
+            service_account_name: identity(share).and_then(|identity| identity.service_account.clone()),
             // Nothing in the pod speaks to the member's API server unless the overlay says so.
             automount_service_account_token: Some(false),
             ..PodSpec::default()
@@ -76,7 +79,14 @@ fn pod_labels(share: &Share<'_>) -> BTreeMap<String, String> {
     let mut all = share.labels();
     // A pod that outlives its ModelDeployment's namesake must not differ from the new one's pods by its label alone.
     all.remove(labels::OWNER_UID);
+    if identity(share).is_some_and(|identity| identity.is_azure) {
+        all.insert(AZURE_IDENTITY.to_owned(), "true".to_owned());
+    }
     all
+}
+
+fn identity<'a>(share: &Share<'a>) -> Option<&'a PodIdentity> {
+    share.model?.identity.as_ref()
 }
 
 fn runtime_container(share: &Share<'_>) -> Container {

@@ -2,7 +2,7 @@ use k8s_openapi::api::core::v1::{Container, PodSpec, PodTemplateSpec};
 use serde_json::{Value, json};
 use skyfleet_api::{ModelDeploymentSpec, labels};
 
-use super::{Loader, ModelSource, Share, WorkloadError};
+use super::{Loader, ModelSource, PodIdentity, Share, WorkloadError};
 
 fn spec(runtime: &Value) -> ModelDeploymentSpec {
     let model = json!({"name": "minilm", "datasetReplica": {"name": "weights"}});
@@ -19,6 +19,7 @@ fn source() -> ModelSource {
         dataset: "default.weights".to_owned(),
         digest: "sha256:abc".to_owned(),
         path: String::new(),
+        identity: None,
     }
 }
 
@@ -79,6 +80,24 @@ fn the_model_is_loaded_before_the_runtime_starts_and_is_read_only_to_it() {
     assert!(!args.iter().any(|found| found.starts_with("--region")), "what is not set is not said");
     let mounts = runtime(&pod).volume_mounts.clone().unwrap_or_default();
     assert_eq!((mounts[0].mount_path.as_str(), mounts[0].read_only), ("/models", Some(true)));
+}
+
+#[test]
+fn a_pod_with_an_identity_has_its_service_account_and_no_secret() {
+    for (service_account, is_azure) in
+        [(Some("models".to_owned()), true), (Some("models".to_owned()), false), (None, true)]
+    {
+        let identity = Some(PodIdentity { service_account: service_account.clone(), is_azure });
+        let source = ModelSource { identity, ..source() };
+        let template = template(&spec(&json!({"preset": "vllm"})), Some(&source)).expect("a good spec");
+        let labels = template.metadata.and_then(|metadata| metadata.labels).unwrap_or_default();
+        assert_eq!(labels.get("azure.workload.identity/use").map(String::as_str), is_azure.then_some("true"));
+        let pod = template.spec.expect("a pod has a spec");
+        assert_eq!(pod.service_account_name, service_account);
+        assert!(pod.init_containers.expect("a loader")[0].env_from.is_none());
+    }
+    let given = template(&spec(&json!({"preset": "vllm"})), Some(&source())).expect("a good spec");
+    assert!(given.spec.and_then(|pod| pod.init_containers).expect("a loader")[0].env_from.is_some());
 }
 
 #[test]

@@ -19,12 +19,14 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use s3s::auth::SimpleAuth;
+use s3s::auth::{S3Auth, SecretKey};
 use s3s::service::{S3Service, S3ServiceBuilder};
+use s3s::{S3Result, s3_error};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use super::{ObjectStoreError, system};
+use crate::token_server::Grants;
 pub use bucket::{Contents, SimulatedBucket};
 use operations::Memory;
 
@@ -75,6 +77,8 @@ pub struct SimulatedS3 {
 struct State {
     buckets: Arc<Mutex<BTreeMap<String, SimulatedBucket>>>,
     service: S3Service,
+    temporary: Arc<Mutex<Option<Grants>>>,
+    expired: AtomicUsize,
     script: Mutex<Option<Script>>,
     latency: Mutex<Duration>,
     /// More than so many requests at once are refused.
@@ -93,11 +97,14 @@ impl SimulatedS3 {
         let address = listener.local_addr().map_err(system("listen"))?;
         let buckets: Arc<Mutex<BTreeMap<String, SimulatedBucket>>> = Arc::default();
         let mut service = S3ServiceBuilder::new(Memory::new(buckets.clone()));
-        service.set_auth(SimpleAuth::from_single(SIMULATED_KEY.0, SIMULATED_KEY.1));
+        let temporary = Arc::default();
+        service.set_auth(Keys(Arc::clone(&temporary)));
         let service = service.build();
         let state = Arc::new(State {
             buckets,
             service,
+            temporary,
+            expired: AtomicUsize::new(0),
             script: Mutex::default(),
             latency: Mutex::default(),
             capacity: AtomicUsize::new(usize::MAX),
@@ -126,6 +133,17 @@ impl SimulatedS3 {
         locked(&self.state.buckets).get(name).cloned()
     }
 
+    /// From now on only temporary credentials are taken, and only as long as they are good.
+    pub fn admit_only(&self, grants: &Grants) {
+        *locked(&self.state.temporary) = Some(grants.clone());
+    }
+
+    /// Requests with temporary credentials that had ended.
+    #[must_use]
+    pub fn expired(&self) -> usize {
+        self.state.expired.load(Ordering::SeqCst)
+    }
+
     /// Every answer comes so much later: a server that is far away.
     pub fn set_latency(&self, latency: Duration) {
         *locked(&self.state.latency) = latency;
@@ -145,6 +163,20 @@ impl SimulatedS3 {
     /// Asks what shall become of each request from now on.
     pub fn script(&self, script: impl Fn(&Asked) -> Fault + Send + Sync + 'static) {
         *locked(&self.state.script) = Some(Arc::new(script));
+    }
+}
+
+/// The keys that the server knows: its own, or temporary ones.
+struct Keys(Arc<Mutex<Option<Grants>>>);
+
+#[async_trait::async_trait]
+impl S3Auth for Keys {
+    async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
+        match locked(&self.0).as_ref() {
+            None if access_key == SIMULATED_KEY.0 => Ok(SIMULATED_KEY.1.into()),
+            Some(grants) if grants.is_known(access_key) => Ok(format!("{access_key}-secret").into()),
+            _ => Err(s3_error!(InvalidAccessKeyId)),
+        }
     }
 }
 
@@ -183,6 +215,12 @@ async fn answer(state: &State, request: Request<Incoming>) -> Result<Response<s3
     let asked = Asked { method: request.method().clone(), target, range };
     let fault = script.map_or(Fault::None, |script| script(&asked));
     let serving = Serving::begin(state);
+    let temporary = locked(&state.temporary).clone();
+    let session = request.headers().get("x-amz-security-token").and_then(|token| token.to_str().ok());
+    if temporary.is_some_and(|grants| !session.is_some_and(|token| grants.is_good(token))) {
+        state.expired.fetch_add(1, Ordering::SeqCst);
+        return Ok(refusal(400, "ExpiredToken"));
+    }
     let latency = *locked(&state.latency);
     if !latency.is_zero() {
         tokio::time::sleep(latency).await;
