@@ -7,6 +7,7 @@ use sha2::Digest as _;
 use crate::{Checksum, ChecksumAlgorithm, Sha256};
 
 /// Which checksums are computed beside CRC-64/NVME, which costs next to nothing.
+#[allow(clippy::struct_excessive_bools, reason = "it is a set")]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Wanted {
     /// Of the whole.
@@ -150,8 +151,8 @@ impl Running {
         Digests {
             sha256: self.sha256.map(Sha256::finish),
             crc64nvme: Some(self.crc64nvme.finalize()),
-            crc32c: self.crc32c.map(lower_half),
-            crc32: self.crc32.map(lower_half),
+            crc32c: self.crc32c.as_ref().map(lower_half),
+            crc32: self.crc32.as_ref().map(lower_half),
         }
     }
 }
@@ -197,8 +198,8 @@ impl Hashing {
         let seen = Whole {
             size,
             crc64nvme: crc64nvme.finalize(),
-            crc32c: crc32c.map(lower_half),
-            crc32: crc32.map(lower_half),
+            crc32c: crc32c.as_ref().map(lower_half),
+            crc32: crc32.as_ref().map(lower_half),
             sha256,
         };
         match &self.before {
@@ -241,6 +242,7 @@ mod midstate {
     use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
     use sha2::digest::common::hazmat::{SerializableState as _, SerializedState};
 
+    #[allow(clippy::ref_option, reason = "serde calls it so")]
     pub(super) fn serialize<S: Serializer>(hasher: &Option<sha2::Sha256>, serializer: S) -> Result<S::Ok, S::Error> {
         hasher.as_ref().map(|hasher| hex::encode(hasher.serialize())).serialize(serializer)
     }
@@ -254,7 +256,7 @@ mod midstate {
     }
 }
 
-fn lower_half(crc: crc_fast::Digest) -> u32 {
+fn lower_half(crc: &crc_fast::Digest) -> u32 {
     truncated(crc.finalize())
 }
 
@@ -267,7 +269,7 @@ fn truncated(crc: u64) -> u32 {
 pub(crate) fn crc32c<T: AsRef<[u8]>>(pieces: impl IntoIterator<Item = T>) -> u32 {
     let mut crc = crc_fast::Digest::new(CrcAlgorithm::Crc32Iscsi);
     pieces.into_iter().for_each(|piece| crc.update(piece.as_ref()));
-    lower_half(crc)
+    lower_half(&crc)
 }
 
 /// The CRC-64/NVME of a content.

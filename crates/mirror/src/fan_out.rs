@@ -174,17 +174,17 @@ pub(crate) async fn fan_out<R: ChunkReader>(
     let hashing = whole.and_then(|whole| Hashing::resume(whole, wanted));
     let hashing = hashing.unwrap_or_else(|| Hashing::new(sizes.len(), wanted));
 
-    let (mut lanes, mut writes) = (Vec::new(), Vec::new());
+    let (mut lanes, mut writing) = (Vec::new(), Vec::new());
     for (index, writer) in writers.into_iter().enumerate() {
         let sent = &sent;
         let (lane, parts) = mpsc::channel(1);
         if let Ok(writer) = &writer {
             lanes.push(Lane { lane, has: writer.has() });
         }
-        writes.push(async move { writer?.write(parts, |bytes| sent(index, bytes)).await });
+        writing.push(async move { writer?.write(parts, |bytes| sent(index, bytes)).await });
     }
     let reading = read_parts(reader, &sizes, first, lanes, hashing, transfer);
-    let (read, written) = join(reading, join_all(writes)).await;
+    let (read, written) = join(reading, join_all(writing)).await;
     let Some(digests) = read? else {
         let gave_up = |destination: &Destination| destination.failed("every target failed");
         let outcomes = destinations.iter().zip(written);

@@ -243,7 +243,7 @@ async fn memory_is_bounded_when_a_target_is_slow() {
     let full = Arc::new(tokio::sync::Semaphore::new(0));
     slow.hook(move |call| match call {
         Call::Write { what: "part", bytes, .. } => {
-            let (enter, full, bytes) = (enter.clone(), full.clone(), *bytes as u64);
+            let (enter, full, bytes) = (enter.clone(), full.clone(), *bytes);
             let now = enter.fetch_add(bytes, Ordering::SeqCst) + bytes;
             peak.fetch_max(now, Ordering::SeqCst);
             Reaction::After(Box::pin(async move {
