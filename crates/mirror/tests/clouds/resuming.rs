@@ -91,6 +91,7 @@ async fn pass(source: &Source, targets: &[Replica]) -> SyncReport {
 /// Ends a pass as a kill does: nothing of it runs on.
 async fn killed_pass(source: &Source, targets: Vec<Replica>) {
     let (replica, enough, sent) = (source.replica.clone(), Arc::new(Notify::new()), AtomicU64::new(0));
+    let stores: Vec<_> = targets.iter().map(|target| target.store.clone()).collect();
     let told = enough.clone();
     let progress = Arc::new(move |event| {
         if let SyncEvent::Sent { bytes, .. } = event
@@ -105,6 +106,20 @@ async fn killed_pass(source: &Source, targets: Vec<Replica>) {
     enough.notified().await;
     running.abort();
     assert!(running.await.is_err(), "the pass was over before it was killed");
+    for store in stores {
+        settle(&*store).await;
+    }
+}
+
+/// Waits until a server has ended what it was asked before: it does not know that nobody listens any more.
+async fn settle(store: &dyn ObjectStore) {
+    let (mut seen, mut equal) = (Vec::new(), 0);
+    while equal < 3 {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        let now = keys(store, ".skyfleet/").await;
+        equal = if now == seen { equal + 1 } else { 0 };
+        seen = now;
+    }
 }
 
 async fn own_keys(store: &Arc<dyn ObjectStore>) -> Vec<String> {
