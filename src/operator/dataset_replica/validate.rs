@@ -3,6 +3,7 @@
 use std::num::{NonZeroU32, NonZeroU64};
 
 use jiff::Timestamp;
+use skyfleet_api::bucket::StoreProvider;
 use skyfleet_api::conditions::{ConditionType, Finding, Reason, is_true};
 use skyfleet_api::dataset_replica::Verification as WantedVerification;
 use skyfleet_api::{Bucket, DatasetReplica, DatasetReplicaSpec, UnsupportedFields};
@@ -140,13 +141,14 @@ fn capabilities<'a>(buckets: &'a Buckets, name: &str) -> Option<&'a skyfleet_api
     buckets.get(name)?.bucket.status.as_ref()?.capabilities.as_ref()
 }
 
-/// By the stores' checksums where every target keeps one that proves the content, else by reading back.
+/// By the stores' checksums where every target checks one, else by reading back. Azure checks each request and names none.
 fn verification(spec: &DatasetReplicaSpec, buckets: &Buckets) -> Verification {
-    let keeps_sha256 = |bucket: &str| {
-        capabilities(buckets, bucket).is_some_and(|found| found.checksums.iter().any(|algorithm| algorithm == "SHA256"))
+    let checks = |bucket: &str| {
+        let is_azure = buckets.get(bucket).is_some_and(|with| with.bucket.spec.provider == StoreProvider::AzureBlob);
+        is_azure || capabilities(buckets, bucket).is_some_and(|found| !found.checksums.is_empty())
     };
-    let all_keep = spec.targets.iter().all(|target| keeps_sha256(&target.bucket_ref.name));
-    if spec.verification == WantedVerification::Checksum && all_keep {
+    let all_check = spec.targets.iter().all(|target| checks(&target.bucket_ref.name));
+    if spec.verification == WantedVerification::Checksum && all_check {
         Verification::Checksum
     } else {
         Verification::ReadBack

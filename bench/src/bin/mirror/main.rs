@@ -35,6 +35,9 @@ struct Arguments {
     /// How often each program does each of these
     #[arg(long, default_value_t = 3)]
     rounds: usize,
+    /// Speak TLS with the server, as with those of the clouds
+    #[arg(long)]
+    tls: bool,
     /// Skyfleet's program; the `skyfleet` beside this one if not given
     #[arg(long)]
     skyfleet: Option<PathBuf>,
@@ -71,8 +74,14 @@ async fn run(arguments: &Arguments) -> Result<(), String> {
     let mut programs = vec![Program::Skyfleet(skyfleet)];
     programs.extend(arguments.s3sync.clone().map(Program::S3sync));
     programs.extend(arguments.rclone.clone().map(Program::Rclone));
-    let server = SimulatedS3::start().await.map_err(|error| error.to_string())?;
-    let bench = Bench { server, programs, rounds: arguments.rounds };
+    let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let certificate = arguments.tls.then(|| folder.path().join("certificate.pem"));
+    let server = match &certificate {
+        Some(certificate) => SimulatedS3::start_with_tls(certificate).await,
+        None => SimulatedS3::start().await,
+    };
+    let server = server.map_err(|error| error.to_string())?;
+    let bench = Bench { server, certificate, programs, rounds: arguments.rounds };
     if arguments.objects > 0 {
         bench.small("mirror.small", arguments.objects, 0).await?;
     }

@@ -1,6 +1,6 @@
 //! The programs that are compared, each as its users run it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use skyfleet_e2e::object_store::SIMULATED_KEY;
 
@@ -24,7 +24,13 @@ impl Program {
     }
 
     /// Brings buckets up to date with another one: one after the other where a program knows only one target.
-    pub(crate) async fn mirror(&self, endpoint: &str, source: &str, targets: &[&str]) -> Result<Cost, String> {
+    pub(crate) async fn mirror(
+        &self,
+        endpoint: &str,
+        certificate: Option<&Path>,
+        source: &str,
+        targets: &[&str],
+    ) -> Result<Cost, String> {
         let (key, secret) = SIMULATED_KEY;
         let failed = |error| format!("{} failed: {error}", self.name());
         let mut command = match self {
@@ -70,6 +76,9 @@ impl Program {
         };
         command.env("AWS_ENDPOINT_URL", endpoint).env("AWS_REGION", REGION).env("HOME", "/nonexistent");
         command.env("AWS_ACCESS_KEY_ID", key).env("AWS_SECRET_ACCESS_KEY", secret);
+        if let Some(certificate) = certificate {
+            command.env("SSL_CERT_FILE", certificate);
+        }
         measured::cost(command).await.map_err(failed)
     }
 }

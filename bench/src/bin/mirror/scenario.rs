@@ -1,5 +1,6 @@
 //! Buckets that are copied, and what is told of it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -17,6 +18,8 @@ const TARGET: &str = "target";
 /// A server and those who ask it.
 pub(crate) struct Bench {
     pub(crate) server: SimulatedS3,
+    /// The file of the server's certificate, where it speaks TLS.
+    pub(crate) certificate: Option<PathBuf>,
     pub(crate) programs: Vec<Program>,
     pub(crate) rounds: usize,
 }
@@ -43,7 +46,7 @@ impl Bench {
     }
 
     pub(crate) async fn mirror(&self, index: usize, targets: &[&str]) -> Result<Cost, String> {
-        self.programs[index].mirror(&self.server.endpoint(), SOURCE, targets).await
+        self.programs[index].mirror(&self.server.endpoint(), self.certificate.as_deref(), SOURCE, targets).await
     }
 
     fn check(&self, index: usize) -> Result<(), String> {
@@ -143,7 +146,7 @@ impl Bench {
         let value = told.costs.first().and_then(&value_of);
         let figure = || {
             let figure = Figure::new(format!("{}.{what}", told.bench), value, unit);
-            figure.with("objects", told.objects).with("rounds", self.rounds)
+            figure.with("objects", told.objects).with("rounds", self.rounds).with("tls", self.certificate.is_some())
         };
         if self.programs.len() == 1 {
             figure().print();

@@ -1,9 +1,8 @@
 //! Which checksum this store keeps: CRC-64/NVME costs next to nothing, so it is SHA-256 only where a store does not know that one.
 
 use super::{S3Store, checksum};
-use crate::content::crc64nvme;
 use crate::http::Answer;
-use crate::probe::{CONTENT, probe_key};
+use crate::probe::probe_key;
 use crate::{Checksum, ChecksumAlgorithm, ObjectStore as _, Payload, StoreError, StoreErrorKind, StoredChecksum};
 
 impl S3Store {
@@ -44,7 +43,7 @@ impl S3Store {
 
     async fn try_crc64nvme(&self) -> Result<bool, StoreError> {
         let key = probe_key();
-        let found = self.keeps(&key, Checksum::Crc64Nvme(crc64nvme(CONTENT))).await;
+        let found = self.checks(&key, ChecksumAlgorithm::Crc64Nvme).await;
         let removal = self.delete(&key).await;
         let found = found?;
         removal.map(|()| found)

@@ -2,12 +2,14 @@ use http::Request;
 use http::request::Builder;
 
 use super::{S3Store, checksum, multipart};
-use crate::content::{crc32c, crc64nvme};
 use crate::probe::{CONTENT, answered, probe_key};
 use crate::{
     Attributes, Capabilities, Checksum, ChecksumAlgorithm, ObjectStore as _, Payload, RESERVED_PREFIX, Sha256,
     StoreError, StoreErrorKind,
 };
+
+/// A content with other checksums than those of the test object.
+const ANOTHER: &[u8] = b"something else";
 
 impl S3Store {
     pub(super) async fn capabilities(&self) -> Result<Capabilities, StoreError> {
@@ -26,13 +28,13 @@ impl S3Store {
 
     async fn try_writes(&self, key: &str, found: &mut Capabilities) -> Result<(), StoreError> {
         // First of all: every further write changes what the store keeps.
-        if self.head(key).await?.checksum.is_some() && self.refuses_wrong_checksum(key).await? {
+        let wrong = Checksum::Sha256(Sha256::of(ANOTHER));
+        if self.head(key).await?.checksum.is_some() && self.refuses(key, wrong).await? {
             found.checksums.push(ChecksumAlgorithm::Sha256);
         }
         found.conditional_writes = self.refuses_overwrite(key).await?;
-        let (crc32c, crc64) = (Checksum::Crc32c(crc32c([CONTENT])), Checksum::Crc64Nvme(crc64nvme(CONTENT)));
-        for (algorithm, checksum) in [(ChecksumAlgorithm::Crc32c, crc32c), (ChecksumAlgorithm::Crc64Nvme, crc64)] {
-            if self.keeps(key, checksum).await? {
+        for algorithm in [ChecksumAlgorithm::Crc32c, ChecksumAlgorithm::Crc64Nvme] {
+            if self.checks(key, algorithm).await? {
                 found.checksums.push(algorithm);
             }
         }
@@ -44,14 +46,20 @@ impl S3Store {
         answered(self.options.retry.run(attempt).await, |kind| *kind == StoreErrorKind::Changed)
     }
 
-    async fn refuses_wrong_checksum(&self, key: &str) -> Result<bool, StoreError> {
-        let wrong = |request| checksum::write(request, Checksum::Sha256(Sha256::of(b"something else")));
+    /// Whether the store checks this checksum on writing, and tells it afterwards. A store that only repeats what it was told proves
+    /// nothing.
+    pub(super) async fn checks(&self, key: &str, algorithm: ChecksumAlgorithm) -> Result<bool, StoreError> {
+        let of = |content| Payload::checked_by(content, algorithm).checksum();
+        Ok(self.keeps(key, of(CONTENT)).await? && self.refuses(key, of(ANOTHER)).await?)
+    }
+
+    async fn refuses(&self, key: &str, wrong: Checksum) -> Result<bool, StoreError> {
+        let wrong = |request| checksum::write(request, wrong);
         let answer = self.write(key, "try a write with a wrong checksum", wrong).await;
         answered(answer, |kind| matches!(kind, StoreErrorKind::Corrupt | StoreErrorKind::Rejected))
     }
 
-    /// Whether the store takes a checksum with an object and tells it afterwards.
-    pub(super) async fn keeps(&self, key: &str, checksum: Checksum) -> Result<bool, StoreError> {
+    async fn keeps(&self, key: &str, checksum: Checksum) -> Result<bool, StoreError> {
         let attempt = || self.write(key, "try a checksum", |request| checksum::write(request, checksum));
         match self.options.retry.run(attempt).await {
             Err(error) if error.kind == StoreErrorKind::Rejected => return Ok(false),

@@ -82,6 +82,23 @@ async fn an_object_changed_before_the_proof_is_not_confirmed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_keeps_checksums_is_not_read_back() {
+    let server = Server::start().await;
+    let store = server.bucket("bucket").await;
+    let folder = tempfile::tempdir().unwrap();
+    let gets = Arc::new(AtomicU64::new(0));
+    let counted = gets.clone();
+    store.hook(move |call| {
+        counted.fetch_add(u64::from(matches!(call, Call::Get { .. })), Ordering::SeqCst);
+        Reaction::Pass
+    });
+    for size in [9 * MIB, 10] {
+        put(&store, "k", &file(&folder, size)).await.unwrap();
+    }
+    assert_eq!(gets.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_store_without_checksums_is_read_back() {
     let server = Server::start().await;
     let store = server.bucket("bucket").await;

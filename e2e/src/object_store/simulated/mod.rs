@@ -3,9 +3,11 @@
 
 mod bucket;
 mod operations;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,8 +24,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use s3s::auth::{S3Auth, SecretKey};
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{S3Result, s3_error};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
 use super::{ObjectStoreError, system};
 use crate::token_server::Grants;
@@ -69,6 +73,7 @@ type Script = Arc<dyn Fn(&Asked) -> Fault + Send + Sync>;
 
 /// A server that runs; it ends when this is dropped.
 pub struct SimulatedS3 {
+    scheme: &'static str,
     address: SocketAddr,
     state: Arc<State>,
     _server: JoinSet<()>,
@@ -93,6 +98,20 @@ impl SimulatedS3 {
     /// # Errors
     /// When it cannot listen.
     pub async fn start() -> Result<Self, ObjectStoreError> {
+        Self::listen(None).await
+    }
+
+    /// The same over TLS, with a certificate that is written to this file (PEM).
+    ///
+    /// # Errors
+    /// When it cannot listen, or the certificate cannot be made or written.
+    pub async fn start_with_tls(certificate: &Path) -> Result<Self, ObjectStoreError> {
+        let acceptor = tls::acceptor(certificate)?;
+        Self::listen(Some(acceptor)).await
+    }
+
+    async fn listen(tls: Option<TlsAcceptor>) -> Result<Self, ObjectStoreError> {
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let listener = TcpListener::bind("127.0.0.1:0").await.map_err(system("listen"))?;
         let address = listener.local_addr().map_err(system("listen"))?;
         let buckets: Arc<Mutex<BTreeMap<String, SimulatedBucket>>> = Arc::default();
@@ -112,14 +131,14 @@ impl SimulatedS3 {
             refusals: AtomicU64::default(),
         });
         let mut server = JoinSet::new();
-        server.spawn(serve(listener, state.clone()));
-        Ok(Self { address, state, _server: server })
+        server.spawn(serve(listener, tls, state.clone()));
+        Ok(Self { scheme, address, state, _server: server })
     }
 
     /// The URL of its S3 API.
     #[must_use]
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
     }
 
     /// Makes a bucket, or puts this one in the place of one that is there.
@@ -185,18 +204,29 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn serve(listener: TcpListener, state: Arc<State>) {
+async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, state: Arc<State>) {
     let mut connections = JoinSet::new();
     loop {
         let Ok((connection, _)) = listener.accept().await else { continue };
-        connections.spawn(connected(connection, state.clone()));
+        // Without it, answers in several pieces wait for each other.
+        let _best_effort = connection.set_nodelay(true);
+        let (tls, state) = (tls.clone(), state.clone());
+        connections.spawn(async move {
+            match tls {
+                // A client that does not trust the certificate goes away.
+                Some(tls) => {
+                    if let Ok(connection) = tls.accept(connection).await {
+                        connected(connection, state).await;
+                    }
+                }
+                None => connected(connection, state).await,
+            }
+        });
         while connections.try_join_next().is_some() {}
     }
 }
 
-async fn connected(connection: TcpStream, state: Arc<State>) {
-    // Without it, answers in several pieces wait for each other.
-    let _best_effort = connection.set_nodelay(true);
+async fn connected(connection: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, state: Arc<State>) {
     let service = service_fn(|request| answer(&state, request));
     let server = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(connection), service);
     // A client that goes away, or a fault that breaks the connection.
