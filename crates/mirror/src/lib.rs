@@ -59,8 +59,8 @@ pub use azure::AzureStore;
 pub use checksum::{Checksum, ChecksumAlgorithm, StoredChecksum};
 pub use connect_options::ConnectOptions;
 pub use credentials::{
-    AwsFederation, AwsRole, AzureApp, AzureFederation, GoogleFederation, GooglePool, GoogleTokenServices, TokenError,
-    TokenSource,
+    AwsFederation, AwsRole, AzureApp, AzureFederation, Federation, GoogleFederation, GooglePool, GoogleTokenServices,
+    TokenError, TokenSource,
 };
 pub use digest::{InvalidDigest, ManifestDigest, Sha256};
 pub use egress::{Cost, EgressBudget, InvalidAmount, Left, PricePerGb};

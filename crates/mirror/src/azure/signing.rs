@@ -53,7 +53,7 @@ impl ProvideCredential for Exchange {
     type Credential = Credential;
 
     async fn provide_credential(&self, context: &Context) -> reqsign_core::Result<Option<Credential>> {
-        let AzureApp { tenant_id, client_id, authority } = &self.0.app;
+        let AzureApp { tenant_id, client_id, authority } = &self.0.identity;
         let subject = TokenService::subject(&*self.0.tokens).await?;
         let mut exchange = WorkloadIdentityCredentialProvider::new()
             .with_tenant_id(tenant_id)

@@ -56,41 +56,37 @@ impl Default for GoogleTokenServices {
     }
 }
 
-macro_rules! federation {
-    ($(#[$doc:meta])* $name:ident, $identity:ident: $of:ty, $credentials:ty) => {
-        $(#[$doc])*
-        #[derive(Clone)]
-        pub struct $name {
-            pub(crate) $identity: $of,
-            pub(crate) tokens: Arc<dyn TokenSource>,
-            pub(crate) kept: Kept<$credentials>,
-        }
-
-        impl $name {
-            /// Whoever holds the tokens of `tokens` acts as this.
-            #[must_use]
-            pub fn new($identity: $of, tokens: Arc<dyn TokenSource>) -> Self {
-                Self { $identity, tokens, kept: Kept::default() }
-            }
-        }
-
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.debug_tuple(stringify!($name)).field(&self.$identity).finish()
-            }
-        }
-    };
+/// Somebody who is acted as with tokens of somebody else, and the credentials that were given for them. Clones share those.
+pub struct Federation<I, C> {
+    pub(crate) identity: I,
+    pub(crate) tokens: Arc<dyn TokenSource>,
+    pub(crate) kept: Kept<C>,
 }
 
-federation! {
-    /// A role that is assumed with tokens of somebody else (AssumeRoleWithWebIdentity). Clones share the credentials.
-    AwsFederation, role: AwsRole, aws_credential_types::Credentials
+/// A role that is assumed with tokens of somebody else (`AssumeRoleWithWebIdentity`).
+pub type AwsFederation = Federation<AwsRole, aws_credential_types::Credentials>;
+/// An application that is acted as with tokens of somebody else.
+pub type AzureFederation = Federation<AzureApp, reqsign_azure_storage::Credential>;
+/// What a workload identity pool gives for tokens of somebody else.
+pub type GoogleFederation = Federation<GooglePool, reqsign_google::Credential>;
+
+impl<I, C> Federation<I, C> {
+    /// Whoever holds the tokens of `tokens` acts as this.
+    #[must_use]
+    pub fn new(identity: I, tokens: Arc<dyn TokenSource>) -> Self {
+        Self { identity, tokens, kept: Kept::default() }
+    }
 }
-federation! {
-    /// An application that is acted as with tokens of somebody else. Clones share the credentials.
-    AzureFederation, app: AzureApp, reqsign_azure_storage::Credential
+
+impl<I: Clone, C> Clone for Federation<I, C> {
+    fn clone(&self) -> Self {
+        Self { identity: self.identity.clone(), tokens: self.tokens.clone(), kept: self.kept.clone() }
+    }
 }
-federation! {
-    /// What a workload identity pool gives for tokens of somebody else. Clones share the credentials.
-    GoogleFederation, pool: GooglePool, reqsign_google::Credential
+
+/// Without the credentials.
+impl<I: fmt::Debug, C> fmt::Debug for Federation<I, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Federation").field(&self.identity).finish()
+    }
 }

@@ -8,7 +8,7 @@ mod token;
 mod token_service;
 
 pub use federation::{
-    AwsFederation, AwsRole, AzureApp, AzureFederation, GoogleFederation, GooglePool, GoogleTokenServices,
+    AwsFederation, AwsRole, AzureApp, AzureFederation, Federation, GoogleFederation, GooglePool, GoogleTokenServices,
 };
 pub use token::{TokenError, TokenSource};
 

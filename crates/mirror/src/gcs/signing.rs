@@ -94,7 +94,7 @@ impl ProvideCredential for Exchange {
     type Credential = Credential;
 
     async fn provide_credential(&self, context: &Context) -> reqsign_core::Result<Option<Credential>> {
-        let GooglePool { audience, service_account, services } = &self.0.pool;
+        let GooglePool { audience, service_account, services } = &self.0.identity;
         let subject = TokenService::subject(&*self.0.tokens).await?;
         let mut config = ExternalAccountConfig::new(audience, JWT, format!("{}/v1/token", services.sts));
         if let Some(account) = service_account {

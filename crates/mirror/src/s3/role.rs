@@ -24,12 +24,12 @@ pub(super) struct RoleProvider {
 
 impl RoleProvider {
     pub(super) async fn new(federation: AwsFederation) -> Self {
-        let region = Region::new(federation.role.region.clone());
+        let region = Region::new(federation.identity.region.clone());
         // The request is not signed: the token says who asks.
         let environment = aws_config::defaults(BehaviorVersion::latest()).no_credentials().region(region).load().await;
         let mut config = aws_sdk_sts::config::Builder::from(&environment);
         config.set_endpoint_url(
-            federation.role.endpoint.clone().or_else(|| environment.endpoint_url().map(str::to_owned)),
+            federation.identity.endpoint.clone().or_else(|| environment.endpoint_url().map(str::to_owned)),
         );
         Self { federation, sts: Client::from_conf(config.build()) }
     }
@@ -40,7 +40,7 @@ impl RoleProvider {
     }
 
     async fn exchange(&self) -> Result<Credentials, Failure> {
-        let AwsRole { arn, session_name, .. } = &self.federation.role;
+        let AwsRole { arn, session_name, .. } = &self.federation.identity;
         let token = self.federation.tokens.token().await.map_err(|error| match &error {
             TokenError::Unavailable(said) => Failure::new(StoreErrorKind::IdentityUnavailable, said),
             TokenError::Refused(said) => Failure::new(StoreErrorKind::IdentityRefused, said),
