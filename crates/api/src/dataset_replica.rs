@@ -60,6 +60,11 @@ pub struct DatasetReplicaSpec {
     /// What happens in a target to an object that left the source.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
+    /// The largest share of a target's objects, in percent, that one pass deletes. Where more left the source, nothing is deleted and
+    /// Ready says so.
+    #[serde(default = "a_tenth")]
+    #[schemars(range(min = 1, max = 100))]
+    pub max_deletion_percent: u8,
     /// How a copy is proven to be one.
     #[serde(default)]
     pub verification: Verification,
@@ -182,8 +187,12 @@ pub enum DeletionPolicy {
     /// It stays, outside the manifest.
     #[default]
     Retain,
-    /// It is deleted, on proof that it left the source.
+    /// It is deleted once the target holds all that the source does, on proof that it left the source.
     Delete,
+}
+
+fn a_tenth() -> u8 {
+    10
 }
 
 /// How a copy is proven to be one.
@@ -287,7 +296,6 @@ impl UnsupportedFields for DatasetReplicaSpec {
     fn unsupported_fields(&self) -> Vec<String> {
         let checks = [
             (self.mode != Mode::Mirror, "spec.mode other than Mirror"),
-            (self.deletion_policy != DeletionPolicy::Retain, "spec.deletionPolicy other than Retain"),
             (self.execution == Execution::Job, "spec.execution Job"),
         ];
         checks.into_iter().filter(|(set, _)| *set).map(|(_, path)| path.to_owned()).collect()

@@ -41,11 +41,13 @@ mod plan;
 mod probe;
 mod publish;
 mod reader;
+mod removal;
 mod retry;
 mod s3;
 mod source_limits;
 mod state;
 mod store;
+mod surplus;
 mod sync;
 mod upload;
 mod upload_id;
@@ -88,8 +90,7 @@ pub use store::{
     Body, Capabilities, ListPage, Md5, ObjectHead, ObjectStore, ObjectSummary, Place, Proof, UploadedPart, Written,
     list,
 };
-pub use sync::{
-    Bounds, Deletion, MostDeleted, SyncEvent, SyncOptions, SyncProgress, SyncReport, SyncTarget, TargetError, sync,
-};
+pub use surplus::MostDeleted;
+pub use sync::{Bounds, Deletion, SyncEvent, SyncOptions, SyncProgress, SyncReport, SyncTarget, TargetError, sync};
 pub use upload::{UploadError, UploadOutcome, upload};
 pub use verify::{Mismatch, VerifyReport, verify};

@@ -47,9 +47,13 @@ impl Stores {
 
     /// Runs `skyfleet mirror` as a person does.
     async fn mirror(&self, source: &str, target: &str) {
+        self.mirror_with(&[], source, target).await;
+    }
+
+    async fn mirror_with(&self, flags: &[&str], source: &str, target: &str) {
         let program = tokio::task::spawn_blocking(artifacts::skyfleet_program).await.unwrap().unwrap();
         let mut command = Command::new(program);
-        command.args(["mirror", source, target]).env_clear().stdin(Stdio::null());
+        command.arg("mirror").args(flags).args([source, target]).env_clear().stdin(Stdio::null());
         command.env("AWS_ACCESS_KEY_ID", &self.s3.store.access_key_id);
         command.env("AWS_SECRET_ACCESS_KEY", &self.s3.store.secret_access_key);
         let output = command.env("AZURE_STORAGE_KEY", AZURITE_KEY).output().await.unwrap();
@@ -120,14 +124,20 @@ async fn datasets_go_from_each_kind_of_store_to_the_others() {
         let targets = KINDS.iter().filter(|kind| **kind != source);
         let targets: Vec<_> =
             targets.map(|target| json!({"bucketRef": {"name": target}, "prefix": format!("{source}/")})).collect();
-        let spec = json!({"source": {"bucketRef": {"name": source}, "prefix": "origin/"}, "targets": targets});
+        let spec = json!({
+            "source": {"bucketRef": {"name": source}, "prefix": "origin/"}, "targets": targets,
+            "schedule": {"interval": "5s"}, "deletionPolicy": "Delete", "maxDeletionPercent": 5,
+        });
         hub.create("DatasetReplica", &format!("from-{source}"), spec).await;
     }
     let address = stores.gcs.endpoint().replace("http://", "");
-    eventually("the first copies", || async {
+    let copied_to_gcs = async || {
         let listing = get(&address, "/storage/v1/b/data/o?prefix=s3/").await?;
         let listing: Value = serde_json::from_str(&listing).map_err(|error| error.to_string())?;
-        let copied = listing["items"].as_array().map_or(0, Vec::len);
+        Ok::<_, String>(listing["items"].as_array().map_or(0, Vec::len))
+    };
+    eventually("the first copies", || async {
+        let copied = copied_to_gcs().await?;
         if copied >= 3 { Ok(()) } else { Err(format!("{copied} copied")) }
     })
     .await;
@@ -151,4 +161,26 @@ async fn datasets_go_from_each_kind_of_store_to_the_others() {
             assert!(std::fs::read(copy.join(name)).unwrap() == *content, "{source} in {kind}: {name}");
         }
     }
+
+    // Two of forty objects are a twentieth and may go; with a third one, nothing does.
+    let origin = stores.url("s3", "origin");
+    let flags = ["--delete", "--max-delete", "10"];
+    let mut names = files.keys().rev();
+    for name in names.by_ref().take(2) {
+        std::fs::remove_file(data.join(name)).unwrap();
+    }
+    stores.mirror_with(&flags, data.to_str().unwrap(), &origin).await;
+    eventually("what left the source to leave a target", || async {
+        let held = copied_to_gcs().await?;
+        if held == files.len() - 2 { Ok(()) } else { Err(format!("{held} held")) }
+    })
+    .await;
+    hub.wait("DatasetReplica", "from-s3", ["Ready", "True", "AsSpecified"]).await;
+    for name in names.take(2) {
+        std::fs::remove_file(data.join(name)).unwrap();
+    }
+    stores.mirror_with(&flags, data.to_str().unwrap(), &origin).await;
+    let status = hub.wait("DatasetReplica", "from-s3", ["Ready", "False", "DeletionPending"]).await;
+    assert!(status["targets"][0]["error"].as_str().unwrap().contains("2 of its 38 objects"), "{status}");
+    assert_eq!(copied_to_gcs().await, Ok(files.len() - 2));
 }

@@ -131,11 +131,9 @@ async fn refused_buckets(hub: &Hub) {
 
 async fn refused_datasets_and_models(hub: &Hub) {
     let dataset = json!({"source": {"bucketRef": {"name": "a"}}, "targets": [{"bucketRef": {"name": "b"}}]});
-    for (name, field, value) in [
-        ("shard", "spec.mode", json!({"mode": "Shard"})),
-        ("delete", "spec.deletionPolicy", json!({"deletionPolicy": "Delete"})),
-        ("job", "spec.execution", json!({"execution": "Job"})),
-    ] {
+    for (name, field, value) in
+        [("shard", "spec.mode", json!({"mode": "Shard"})), ("job", "spec.execution", json!({"execution": "Job"}))]
+    {
         hub.create("DatasetReplica", name, with(&dataset, &value)).await;
         stalled(hub, "DatasetReplica", name, "UnsupportedField", field).await;
     }

@@ -38,11 +38,15 @@ pub(super) struct PassError {
 }
 
 impl PassReport {
-    /// Whether every target holds, proven, what the source does.
+    /// Whether every target holds, proven, what the source does, and nothing that was to be deleted.
     pub(super) fn complete(&self) -> bool {
         let Ok(source) = &self.source else { return false };
         source.manifest.is_some()
-            && self.targets.iter().all(|target| target.as_ref().is_ok_and(|target| target.manifest == source.manifest))
+            && self.targets.iter().all(|target| {
+                let holds =
+                    |target: &TargetOutcome| target.manifest == source.manifest && target.removal_error.is_none();
+                target.as_ref().is_ok_and(holds)
+            })
     }
 
     /// Whether to try again soon is of no use: all is done, or the rest is for a later pass to pay.
@@ -94,6 +98,7 @@ async fn run(job: Job, cancel: CancellationToken, progress: ProgressSink) -> Pas
         filter: job.filter,
         source_limits: job.source_limits,
         verification: job.verification,
+        deletion: job.deletion,
         publish_to_source: job.publish_to_source,
         ..MirrorOptions::default()
     };

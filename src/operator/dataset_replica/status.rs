@@ -108,9 +108,10 @@ fn target(
         ..earlier.unwrap_or_default()
     };
     match outcome {
-        Ok(TargetOutcome { manifest: Some(digest), verified_objects, verified_bytes, .. }) => {
+        Ok(TargetOutcome { manifest: Some(digest), verified_objects, verified_bytes, removal_error, .. }) => {
             let base = ReplicaStatus { lag_seconds: None, ..base };
-            verified(base, Some(digest.to_string()), *verified_objects, Some(*verified_bytes), now, None)
+            let error = removal_error.as_ref().map(ToString::to_string);
+            verified(base, Some(digest.to_string()), *verified_objects, Some(*verified_bytes), now, error)
         }
         Ok(outcome) => behind(base, &failure(outcome), now),
         Err(why) => behind(base, why, now),
@@ -169,7 +170,9 @@ fn findings<'a>(report: &PassReport, targets: impl Iterator<Item = &'a str>) -> 
     let behind: Vec<String> = targets
         .zip(&report.targets)
         .filter_map(|(bucket, target)| match target {
-            Ok(target) if target.manifest.is_some() && target.manifest == outcome.manifest => None,
+            Ok(target) if target.manifest.is_some() && target.manifest == outcome.manifest => {
+                target.removal_error.as_ref().map(|error| format!("{bucket}: {error}"))
+            }
             Ok(target) => Some(format!("{bucket}: {}", failure(target))),
             Err(why) => Some(format!("{bucket}: {why}")),
         })
@@ -177,7 +180,16 @@ fn findings<'a>(report: &PassReport, targets: impl Iterator<Item = &'a str>) -> 
     let unread = outcome.source_failures.first().map(|failure| format!("the source: {failure}"));
     let message = behind.into_iter().chain(unread).collect::<Vec<_>>().join("; ");
     // Failures are tried again with the next pass, too.
-    let reason = if outcome.left.is_nothing() { Reason::CopyFailed } else { Reason::BudgetSpent };
+    let holds_all = |target: &Result<TargetOutcome, String>| {
+        target.as_ref().is_ok_and(|target| target.manifest.is_some() && target.manifest == outcome.manifest)
+    };
+    let reason = if !outcome.left.is_nothing() {
+        Reason::BudgetSpent
+    } else if report.targets.iter().all(holds_all) {
+        Reason::DeletionPending
+    } else {
+        Reason::CopyFailed
+    };
     Finding::reconciling(reason, message)
 }
 

@@ -5,9 +5,9 @@ use std::num::{NonZeroU32, NonZeroU64};
 use jiff::Timestamp;
 use skyfleet_api::bucket::StoreProvider;
 use skyfleet_api::conditions::{ConditionType, Finding, Reason, is_true};
-use skyfleet_api::dataset_replica::Verification as WantedVerification;
+use skyfleet_api::dataset_replica::{DeletionPolicy, Verification as WantedVerification};
 use skyfleet_api::{Bucket, DatasetReplica, DatasetReplicaSpec, UnsupportedFields};
-use skyfleet_mirror::{DatasetName, EgressBudget, Filter, Sha256, SourceLimits, Verification};
+use skyfleet_mirror::{DatasetName, Deletion, EgressBudget, Filter, MostDeleted, Sha256, SourceLimits, Verification};
 
 use super::dereference::{BucketWithAsker, Buckets};
 use super::schedule::Schedule;
@@ -33,6 +33,7 @@ pub(super) struct Job {
     pub(super) targets: Vec<TargetPlace>,
     pub(super) filter: Filter,
     pub(super) verification: Verification,
+    pub(super) deletion: Deletion,
     pub(super) source_limits: SourceLimits,
     pub(super) requests_per_second: Option<NonZeroU32>,
     pub(super) schedule: Schedule,
@@ -90,6 +91,7 @@ fn job(replica: &DatasetReplica, buckets: &Buckets, now: Timestamp) -> Result<Jo
         targets,
         filter,
         verification: verification(spec, buckets),
+        deletion: deletion(spec),
         source_limits,
         requests_per_second: requests_per_second.and_then(|rate| NonZeroU32::new(u32::try_from(rate).ok()?)),
         schedule,
@@ -139,6 +141,13 @@ fn place(buckets: &Buckets, name: &str, prefix: &str, writes: bool) -> Result<Pl
 
 fn capabilities<'a>(buckets: &'a Buckets, name: &str) -> Option<&'a skyfleet_api::bucket::Capabilities> {
     buckets.get(name)?.bucket.status.as_ref()?.capabilities.as_ref()
+}
+
+fn deletion(spec: &DatasetReplicaSpec) -> Deletion {
+    match spec.deletion_policy {
+        DeletionPolicy::Retain => Deletion::Never,
+        DeletionPolicy::Delete => Deletion::Surplus(MostDeleted::percent(spec.max_deletion_percent)),
+    }
 }
 
 /// By the stores' checksums where every target checks one, else by reading back. Azure checks each request and names none.
@@ -233,7 +242,6 @@ pub(super) mod tests {
         let all = buckets(true, &["SHA256"]);
         for (extra, reason) in [
             (json!({"mode": "Shard"}), Reason::UnsupportedField),
-            (json!({"deletionPolicy": "Delete"}), Reason::UnsupportedField),
             (json!({"suspend": true}), Reason::Suspended),
             (json!({"source": {"bucketRef": {"name": "a"}, "filters": {"include": ["["]}}}), Reason::InvalidSpec),
             (json!({"source": {"bucketRef": {"name": "nowhere"}}}), Reason::ReferenceNotFound),

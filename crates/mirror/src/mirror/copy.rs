@@ -13,13 +13,15 @@ use crate::egress::Spending;
 use crate::fan_out::{Destination, Transfer};
 use crate::journal::Journals;
 use crate::publish::StateFile;
-use crate::{Cost, Left, ObjectCopy, Sha256, SourceLimits, State, StateEntry, StoreError};
+use crate::surplus::Surplus;
+use crate::{Cost, Deletion, Left, ObjectCopy, Sha256, SourceLimits, State, StateEntry, StoreError};
 
 /// What all tasks of a pass share.
 pub(super) struct Pass {
     pub(super) source: Replica,
     pub(super) transfer: Transfer,
     pub(super) publish_to_source: bool,
+    pub(super) deletion: Deletion,
     limits: SourceLimits,
     progress: ProgressSink,
 }
@@ -34,7 +36,14 @@ impl Pass {
         let limits = options.source_limits;
         let transfer = Transfer::new(options.limits, options.verification, cancel).with_sha256();
         let transfer = transfer.paced(limits.bandwidth);
-        Self { source, transfer, publish_to_source: options.publish_to_source, limits, progress }
+        Self {
+            source,
+            transfer,
+            publish_to_source: options.publish_to_source,
+            deletion: options.deletion,
+            limits,
+            progress,
+        }
     }
 }
 
@@ -47,6 +56,8 @@ pub(super) struct Target {
     pub(super) journals: Option<Arc<Journals>>,
     /// What is proven at the target so far.
     pub(super) state: State,
+    /// What the source does not have, where that is known and to be removed.
+    pub(super) surplus: Option<Surplus>,
     pub(super) outcome: TargetOutcome,
     /// Set once every further object would meet the same error.
     gave_up: Arc<OnceLock<StoreError>>,
@@ -62,6 +73,7 @@ impl Target {
             file,
             journals: journals.map(Arc::new),
             state,
+            surplus: None,
             outcome: TargetOutcome::default(),
             gave_up,
             unsaved: Unsaved::default(),

@@ -9,7 +9,9 @@ use super::copy::{Copied, Pass, Target};
 use super::types::{MirrorError, MirrorOutcome, SourcePublication, TargetOutcome};
 use crate::cancel::cancellable;
 use crate::publish::publish;
-use crate::{DatasetName, Manifest, ManifestEntry, Sha256, StoreError, StoreErrorKind};
+use crate::removal::remove_all;
+use crate::surplus::Removal;
+use crate::{DatasetName, Deletion, Manifest, ManifestEntry, Sha256, StoreError, StoreErrorKind, TargetError};
 
 pub(super) async fn finish(
     pass: &Arc<Pass>,
@@ -24,6 +26,10 @@ pub(super) async fn finish(
         for target in &mut targets {
             forget_differing(target, manifest);
         }
+    }
+    // An object that could not be read is there all the same, but a source that fails is not to be taken at its word.
+    if !source_failures.is_empty() {
+        targets.iter_mut().for_each(|target| target.surplus = None);
     }
     let outcomes = join_all(targets.into_iter().map(|target| settle(pass, dataset, manifest.as_ref(), target))).await;
     if pass.transfer.cancel.is_cancelled() {
@@ -76,11 +82,36 @@ async fn settle(pass: &Pass, dataset: &DatasetName, manifest: Option<&Manifest>,
     // What the whole bucket refused, it would refuse again; what that forgets is bounded by the checkpoints.
     if target.file.is_some() && target.error().is_none_or(|error| error.kind == StoreErrorKind::Cancelled) {
         match keep_and_publish(pass, dataset, manifest, &mut target).await {
-            Ok(digest) => outcome.manifest = digest,
+            Ok(Some(digest)) => {
+                outcome.manifest = Some(digest);
+                remove_surplus(pass, &mut target, &mut outcome).await;
+            }
+            Ok(None) => {}
             Err(error) => _ = outcome.error.get_or_insert(error),
         }
     }
     outcome
+}
+
+/// Called when the target holds all that the source does, and says so.
+async fn remove_surplus(pass: &Pass, target: &mut Target, outcome: &mut TargetOutcome) {
+    let (Deletion::Surplus(most), Some(surplus)) = (pass.deletion, target.surplus.take()) else { return };
+    let objects = match surplus.removal(most) {
+        Removal::TooMany { surplus, held } => {
+            outcome.removal_error = Some(TargetError::TooManyDeletions { surplus, held });
+            return;
+        }
+        Removal::Remove { objects, left } => {
+            outcome.removal_error = (left > 0).then_some(TargetError::MoreToRemove(left));
+            objects
+        }
+    };
+    let (at_once, cancel) = (pass.transfer.limits.objects, &pass.transfer.cancel);
+    let told = |_, removed| match removed {
+        Ok(removed) => outcome.removed_objects += u64::from(removed),
+        Err(error) => outcome.removal_error = Some(TargetError::Store(error)),
+    };
+    remove_all(&pass.source, &target.replica, objects, at_once, cancel, told).await;
 }
 
 async fn keep_and_publish(

@@ -4,6 +4,7 @@ mod copy;
 mod finish;
 mod types;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures::TryStreamExt as _;
@@ -15,7 +16,8 @@ use crate::journal::Journals;
 use crate::layout::is_reserved;
 use crate::overlap::overlapping;
 use crate::publish::{StateFile, source_identity};
-use crate::{DatasetName, ObjectSummary, StoreError, TargetView, list, plan_copies};
+use crate::surplus::Surplus;
+use crate::{DatasetName, Deletion, ObjectSummary, StoreError, TargetView, list, plan_copies};
 
 use copy::{Pass, Target};
 pub use types::{
@@ -30,7 +32,9 @@ pub use types::{
 /// - A target's manifest is published after every object of it was proven at that target, and after its state was kept.
 /// - A pass that finds nothing to do writes to no bucket.
 /// - A target that fails, fails alone; a failed page of a listing is never the end of it.
-/// - Objects of a target that the source lacks stay, outside the manifest. Keys below `.skyfleet/` are never copied.
+/// - Objects of a target that the source lacks stay, outside the manifest, unless their removal is asked for: then they go once the
+///   target's manifest without them is published, the listings of both sides having ended whole, each after a last look.
+/// - Keys below `.skyfleet/` are neither copied nor removed.
 ///
 /// What it assumes: one pass at a time writes to a target, and nobody else writes below its prefix.
 ///
@@ -54,10 +58,14 @@ pub async fn mirror(
     let views = join_all(targets.iter().map(|target| look_at(dataset, source, target, cancel))).await;
     let (looks, views): (Vec<_>, Vec<_>) = views.into_iter().map(split).unzip();
     let keys: Vec<_> = objects.iter().map(|object| object.key.clone()).collect();
+    let surplus: Vec<_> =
+        targets.iter().zip(&views).map(|(target, view)| surplus(target, view.as_ref(), &keys, options)).collect();
     let plan = plan_copies(objects, &views);
     drop(views);
-    let targets = targets.iter().zip(looks).zip(plan.settled);
-    let targets = targets.map(|((replica, look), state)| Target::new(replica.clone(), look, state)).collect();
+    let targets = targets.iter().zip(looks).zip(plan.settled).zip(surplus);
+    let targets = targets
+        .map(|(((replica, look), state), surplus)| Target { surplus, ..Target::new(replica.clone(), look, state) });
+    let targets = targets.collect();
     let pass = Arc::new(Pass::new(source.clone(), options, cancel.clone(), progress));
     let copied = copy::run(&pass, targets, plan.copies).await;
     finish::finish(&pass, dataset, keys, copied).await
@@ -81,6 +89,18 @@ async fn list_source(
     };
     cancellable(cancel, source.store.place(), listing).await?;
     Ok(objects)
+}
+
+/// What a target holds of the dataset that the source does not; nothing where that may stay.
+fn surplus(target: &Replica, view: Option<&TargetView>, keys: &[String], options: &MirrorOptions) -> Option<Surplus> {
+    let (Deletion::Surplus(_), Some(view)) = (options.deletion, view) else { return None };
+    let mut surplus = Surplus::default();
+    let keys: HashSet<&str> = keys.iter().map(String::as_str).collect();
+    let is_left_alone = |key: &str| is_reserved(&target.key(key)) || key.is_empty() || !options.filter.keeps(key);
+    for (key, (_, etag)) in view.listing.iter().filter(|(key, _)| !is_left_alone(key)) {
+        if keys.contains(key.as_str()) { surplus.shared() } else { surplus.add(key.clone(), etag.clone()) }
+    }
+    Some(surplus)
 }
 
 /// What a target holds and what is remembered of it.

@@ -2,8 +2,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::{
-    Filter, Left, ManifestDigest, ObjectStore, RetryClass, SourceLimits, StoreError, StoreErrorKind, TransferLimits,
-    Verification,
+    Deletion, Filter, Left, ManifestDigest, ObjectStore, RetryClass, SourceLimits, StoreError, StoreErrorKind,
+    TargetError, TransferLimits, Verification,
 };
 
 /// One copy of a dataset: the objects of a store whose key starts with `prefix` (byte for byte; relative to the store's).
@@ -33,6 +33,8 @@ pub struct MirrorOptions {
     /// How copies are proven. [`Verification::ReadBack`] is for a target whose store keeps no SHA-256 it checked itself
     /// (see [`crate::Capabilities::checksums`]) or who wants it so.
     pub verification: Verification,
+    /// What happens to objects of a target that the source does not have, once the target holds all that it does.
+    pub deletion: Deletion,
     /// Put the manifest into the source's bucket too: pods near it load from there. Only where it is writable.
     pub publish_to_source: bool,
 }
@@ -129,6 +131,10 @@ pub struct TargetOutcome {
     pub failures: Vec<ObjectFailure>,
     /// Objects that this pass left for a later one.
     pub left: Left,
+    /// Objects that were removed, since the source does not have them.
+    pub removed_objects: u64,
+    /// Why not all of those were removed that should be.
+    pub removal_error: Option<TargetError>,
     /// Why the target as a whole was given up in this pass.
     pub error: Option<StoreError>,
 }

@@ -1,6 +1,5 @@
 //! Makes what lies below a prefix of a bucket the same in others, with no list of it in memory.
 
-mod deletion;
 mod judge;
 mod listing;
 mod remove;
@@ -15,7 +14,6 @@ use crate::egress::Spending;
 use crate::overlap::overlapping;
 use crate::{MirrorError, Replica};
 
-pub use deletion::MostDeleted;
 use round::{Ended, Round};
 use target::Target;
 pub use types::{Bounds, Deletion, SyncEvent, SyncOptions, SyncProgress, SyncReport, SyncTarget, TargetError};

@@ -1,13 +1,10 @@
-//! Removes what the source does not have, each object after a last look at both sides.
+//! Removes what the source does not have, where that is asked for.
 
-use futures::stream::{self, StreamExt as _};
-use tokio_util::sync::CancellationToken;
-
-use super::deletion::Removal;
-use super::round::{Round, Shared};
+use super::round::Round;
 use super::types::{Deletion, SyncEvent, TargetError};
-use crate::cancel::cancellable;
-use crate::{ObjectFailure, Replica, StoreError, StoreErrorKind};
+use crate::removal::remove_all;
+use crate::surplus::Removal;
+use crate::{ObjectFailure, StoreError};
 
 /// Called only when the listings of the source and of every target that is not given up have ended whole.
 pub(super) async fn remove_surplus(round: &mut Round<'_>) {
@@ -37,51 +34,20 @@ pub(super) async fn remove_surplus(round: &mut Round<'_>) {
             continue;
         }
         let replica = target.replica.clone();
-        let mut removals = stream::iter(objects)
-            .map(|(key, etag)| {
-                let (shared, replica) = (&shared, &replica);
-                async move { (remove(shared, replica, &key, &etag).await, key) }
-            })
-            .buffer_unordered(shared.transfer.limits.objects.max(1));
-        while let Some((removed, key)) = removals.next().await {
-            match removed {
-                Ok(false) => {}
-                Ok(true) => {
-                    target.report.removed += 1;
-                    target.memory.entries.remove(&key);
-                    (shared.progress)(SyncEvent::Removed { target: index, key });
-                }
-                Err(error) => {
-                    target.failed(&error);
-                    let failure = ObjectFailure { key, error };
-                    (shared.progress)(SyncEvent::Failed { target: Some(index), failure });
-                }
+        let (at_once, cancel) = (shared.transfer.limits.objects, &shared.transfer.cancel);
+        let told = |key: String, removed: Result<bool, StoreError>| match removed {
+            Ok(false) => {}
+            Ok(true) => {
+                target.report.removed += 1;
+                target.memory.entries.remove(&key);
+                (shared.progress)(SyncEvent::Removed { target: index, key });
             }
-        }
-    }
-}
-
-/// Removes one object; `false` when the source has it by now, or the target's is another one than was listed.
-async fn remove(shared: &Shared, target: &Replica, key: &str, etag: &str) -> Result<bool, StoreError> {
-    let cancel = &shared.transfer.cancel;
-    let source = &shared.source;
-    if version(source, key, cancel).await?.is_some() {
-        return Ok(false);
-    }
-    let held = target.key(key);
-    match version(target, key, cancel).await? {
-        Some(now) if now == etag => {}
-        _ => return Ok(false),
-    }
-    cancellable(cancel, target.store.place(), target.store.delete(&held)).await.map(|()| true)
-}
-
-/// What names the version of an object that is there now.
-async fn version(replica: &Replica, key: &str, cancel: &CancellationToken) -> Result<Option<String>, StoreError> {
-    let key = replica.key(key);
-    match cancellable(cancel, replica.store.place(), replica.store.head(&key)).await {
-        Ok(head) => Ok(Some(head.etag)),
-        Err(error) if error.kind == StoreErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+            Err(error) => {
+                target.failed(&error);
+                let failure = ObjectFailure { key, error };
+                (shared.progress)(SyncEvent::Failed { target: Some(index), failure });
+            }
+        };
+        remove_all(&shared.source, &replica, objects, at_once, cancel, told).await;
     }
 }

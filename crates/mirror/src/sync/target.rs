@@ -4,13 +4,13 @@ use std::sync::{Arc, OnceLock};
 
 use tokio_util::sync::CancellationToken;
 
-use super::deletion::Surplus;
 use super::judge::listings_agree;
 use super::types::{SyncTarget, TargetError};
 use crate::checkpoint::Unsaved;
 use crate::copy::Copy;
 use crate::journal::Journals;
 use crate::publish::{StateFile, source_identity};
+use crate::surplus::Surplus;
 use crate::{ObjectSummary, RESERVED_PREFIX, Replica, Sha256, State, StoreError};
 
 pub(super) struct Target {

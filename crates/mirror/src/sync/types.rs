@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::deletion::MostDeleted;
+use crate::surplus::MostDeleted;
 use crate::{Filter, Left, ObjectFailure, SourceLimits, StoreError, TransferLimits, Verification};
 
 /// What a pass does and may use.

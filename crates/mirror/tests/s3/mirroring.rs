@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use skyfleet_mirror::{
-    Filter, Manifest, MirrorError, MirrorOptions, ObjectStore as _, Payload, SourcePublication, Verification, mirror,
-    verify,
+    Attributes, Deletion, Filter, Manifest, MirrorError, MirrorOptions, MostDeleted, ObjectStore as _, Payload,
+    SourcePublication, TargetError, Verification, mirror, verify,
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Server, content, dataset, pass, pass_with, replica};
+use crate::support::{Call, Reaction, Server, content, dataset, pass, pass_with, replica};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_what_changed_is_copied_again() {
@@ -123,4 +123,67 @@ async fn a_copy_inside_another_is_refused() {
         assert!(matches!(refused, Err(MirrorError::Overlap(..))), "{from:?} {to:?}");
     }
     assert_eq!(store.writes(), 0);
+}
+
+fn deleting(percent: u8) -> MirrorOptions {
+    let filter = Filter::new(&[], &["logs/**".into()]).unwrap();
+    MirrorOptions { deletion: Deletion::Surplus(MostDeleted::percent(percent)), filter, ..MirrorOptions::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_left_the_source_leaves_the_target_when_that_is_asked_for() {
+    let server = Server::start().await;
+    let (source, target) = (server.bucket("source").await, server.bucket("target").await);
+    for key in ["a", "b", "c"] {
+        source.put_text(key, key).await;
+    }
+    pass_with(&source, &[&target], &deleting(50)).await;
+    source.delete("a").await.unwrap();
+    target.put_text("own", "of nobody").await;
+    target.put_text("logs/own", "left alone").await;
+
+    let few = pass_with(&source, &[&target], &deleting(49)).await;
+    let error = few.targets[0].removal_error.clone();
+    assert_eq!(error, Some(TargetError::TooManyDeletions { surplus: 2, held: 4 }));
+    assert_eq!((few.targets[0].removed_objects, target.contents().await.len()), (0, 5));
+    assert_eq!(few.targets[0].manifest, few.manifest, "what is there is all there");
+
+    let outcome = pass_with(&source, &[&target], &deleting(50)).await;
+    assert_eq!((outcome.targets[0].removed_objects, outcome.targets[0].removal_error.clone()), (2, None));
+    assert_eq!(target.contents().await.into_keys().collect::<Vec<_>>(), ["b", "c", "logs/own"]);
+    assert!(!target.own_keys().await.is_empty());
+    target.writes();
+    pass_with(&source, &[&target], &deleting(50)).await;
+    assert_eq!(target.writes(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_removed_while_the_source_cannot_be_read_or_has_it_again() {
+    let server = Server::start().await;
+    let (source, target) = (server.bucket("source").await, server.bucket("target").await);
+    for key in ["a", "b"] {
+        source.put_text(key, key).await;
+        target.put_text(&format!("old-{key}"), key).await;
+    }
+    source.hook(|call| match call {
+        Call::Get { key, .. } if key == "b" => Reaction::Refuse,
+        _ => Reaction::Pass,
+    });
+    pass_with(&source, &[&target], &deleting(100)).await;
+    assert_eq!(target.contents().await.into_keys().collect::<Vec<_>>(), ["a", "old-a", "old-b"]);
+
+    // It is written to the source between the listing and the removal.
+    let writer = server.open("source", "").await;
+    source.hook(move |call| match call {
+        Call::Head { key } if key == "old-a" => {
+            let writer = writer.clone();
+            Reaction::After(Box::pin(async move {
+                writer.put("old-a", &Attributes::default(), Payload::of("again")).await.unwrap();
+            }))
+        }
+        _ => Reaction::Pass,
+    });
+    let outcome = pass_with(&source, &[&target], &deleting(100)).await;
+    assert_eq!(outcome.targets[0].removed_objects, 1);
+    assert_eq!(target.contents().await.into_keys().collect::<Vec<_>>(), ["a", "b", "old-a"]);
 }

@@ -29,7 +29,7 @@ impl Default for MostDeleted {
 
 /// What a target holds that the source does not, while the listings go on.
 #[derive(Debug, Default)]
-pub(super) struct Surplus {
+pub(crate) struct Surplus {
     held: u64,
     count: u64,
     /// Keys and versions.
@@ -38,7 +38,7 @@ pub(super) struct Surplus {
 
 /// What is to be done with it once both listings have ended.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Removal {
+pub(crate) enum Removal {
     /// Remove these, each after a last look; so many more wait for another round.
     Remove { objects: Vec<(String, String)>, left: u64 },
     /// More than may be removed: nothing is.
@@ -47,12 +47,12 @@ pub(super) enum Removal {
 
 impl Surplus {
     /// The target holds an object, which the source has too.
-    pub(super) fn shared(&mut self) {
+    pub(crate) fn shared(&mut self) {
         self.held += 1;
     }
 
     /// The target holds an object that the source does not have.
-    pub(super) fn add(&mut self, key: String, etag: String) {
+    pub(crate) fn add(&mut self, key: String, etag: String) {
         self.held += 1;
         self.count += 1;
         if self.objects.len() < MOST_REMEMBERED {
@@ -60,12 +60,12 @@ impl Surplus {
         }
     }
 
-    pub(super) fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         self.count
     }
 
     /// To be asked only when both listings have ended whole.
-    pub(super) fn removal(self, most: MostDeleted) -> Removal {
+    pub(crate) fn removal(self, most: MostDeleted) -> Removal {
         if !most.allows(self.count, self.held) {
             return Removal::TooMany { surplus: self.count, held: self.held };
         }
