@@ -65,7 +65,12 @@ pub(super) struct Target {
 }
 
 impl Target {
-    pub(super) fn new(replica: Replica, look: Result<(StateFile, Journals), StoreError>, state: State) -> Self {
+    pub(super) fn new(
+        replica: Replica,
+        look: Result<(StateFile, Journals), StoreError>,
+        state: State,
+        surplus: Option<Surplus>,
+    ) -> Self {
         let gave_up = Arc::new(OnceLock::new());
         let (file, journals) = look.map_err(|error| gave_up.set(error)).ok().unzip();
         Self {
@@ -73,7 +78,7 @@ impl Target {
             file,
             journals: journals.map(Arc::new),
             state,
-            surplus: None,
+            surplus,
             outcome: TargetOutcome::default(),
             gave_up,
             unsaved: Unsaved::default(),

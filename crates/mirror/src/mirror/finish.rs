@@ -29,7 +29,9 @@ pub(super) async fn finish(
     }
     // An object that could not be read is there all the same, but a source that fails is not to be taken at its word.
     if !source_failures.is_empty() {
-        targets.iter_mut().for_each(|target| target.surplus = None);
+        for target in &mut targets {
+            target.surplus = None;
+        }
     }
     let outcomes = join_all(targets.into_iter().map(|target| settle(pass, dataset, manifest.as_ref(), target))).await;
     if pass.transfer.cancel.is_cancelled() {

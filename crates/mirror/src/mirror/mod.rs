@@ -63,8 +63,7 @@ pub async fn mirror(
     let plan = plan_copies(objects, &views);
     drop(views);
     let targets = targets.iter().zip(looks).zip(plan.settled).zip(surplus);
-    let targets = targets
-        .map(|(((replica, look), state), surplus)| Target { surplus, ..Target::new(replica.clone(), look, state) });
+    let targets = targets.map(|(((replica, look), state), surplus)| Target::new(replica.clone(), look, state, surplus));
     let targets = targets.collect();
     let pass = Arc::new(Pass::new(source.clone(), options, cancel.clone(), progress));
     let copied = copy::run(&pass, targets, plan.copies).await;
