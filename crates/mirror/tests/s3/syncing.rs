@@ -249,7 +249,9 @@ async fn a_pass_that_is_stopped_goes_on_where_it_was() {
     let there = target.contents().await.len() as u64;
     assert!((20..60).contains(&there), "{there}");
     let report = run(&source, &[&target], &options).await.unwrap();
-    assert_eq!((report.targets[0].settled, report.targets[0].copied), (there, 60 - there), "{report:?}");
+    // The server may have ended meanwhile what it had been asked before.
+    let settled = report.targets[0].settled;
+    assert!(settled >= there && settled + report.targets[0].copied == 60, "{there} {report:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
