@@ -13,7 +13,7 @@ use skyfleet_e2e::ClusterSpec;
 use crate::support::{eventually, kubectl, lab};
 
 /// Defaults that the API server fills into the least that can be said of each kind.
-const DEFAULTS: [(&str, &str, &str); 30] = [
+const DEFAULTS: [(&str, &str, &str); 31] = [
     ("bucket", "/prefix", r#""""#),
     ("cluster", "/connection/kubeconfigSecretRef/key", r#""kubeconfig""#),
     ("cluster", "/capacityPolicy", r#""Measured""#),
@@ -23,6 +23,7 @@ const DEFAULTS: [(&str, &str, &str); 30] = [
     ("datasetreplica", "/schedule", r#"{"interval":"5m"}"#),
     ("datasetreplica", "/suspend", "false"),
     ("datasetreplica", "/deletionPolicy", r#""Retain""#),
+    ("datasetreplica", "/maxDeletionPercent", "10"),
     ("datasetreplica", "/verification", r#""Checksum""#),
     ("datasetreplica", "/execution", r#""Auto""#),
     ("modeldeployment", "/model/mountPath", r#""/models""#),
