@@ -1,5 +1,7 @@
 //! Which checksum this store keeps: CRC-64/NVME costs next to nothing, so it is SHA-256 only where a store does not know that one.
 
+use std::sync::atomic::Ordering;
+
 use super::{S3Store, checksum};
 use crate::http::Answer;
 use crate::probe::probe_key;
@@ -8,22 +10,30 @@ use crate::{Checksum, ChecksumAlgorithm, ObjectStore as _, Payload, StoreError, 
 impl S3Store {
     /// The checksum to send with a content. CRC-64/NVME as long as nothing is known of the store.
     pub(super) fn algorithm(&self) -> ChecksumAlgorithm {
-        match self.keeps_crc64nvme.get() {
-            Some(false) => ChecksumAlgorithm::Sha256,
-            Some(true) | None => ChecksumAlgorithm::Crc64Nvme,
+        let is_refused = self.refuses_crc64nvme.load(Ordering::Relaxed);
+        if is_refused || self.keeps_crc64nvme.get() == Some(&false) {
+            ChecksumAlgorithm::Sha256
+        } else {
+            ChecksumAlgorithm::Crc64Nvme
         }
     }
 
     /// Takes notice of an answer that tells the checksum of what was written; others say nothing.
     pub(super) fn notice(&self, answer: &Answer) {
         if matches!(checksum::read(&answer.headers), Some(StoredChecksum::Whole(Checksum::Crc64Nvme(_)))) {
-            self.found(true);
+            self.keeps_it();
         }
     }
 
-    pub(super) fn found(&self, keeps: bool) {
-        // Whoever found out first is as right.
-        let _known = self.keeps_crc64nvme.set(keeps);
+    /// The store says that it keeps CRC-64/NVME.
+    pub(super) fn keeps_it(&self) {
+        // Whoever is finding out just now finds the same.
+        let _known = self.keeps_crc64nvme.set(true);
+    }
+
+    /// The store refuses CRC-64/NVME, whatever else is known of it.
+    pub(super) fn refuses_it(&self) {
+        self.refuses_crc64nvme.store(true, Ordering::Relaxed);
     }
 
     /// Whether the store checks CRC-64/NVME and tells it afterwards: tried, once, with a tiny object. Who may not write that gets

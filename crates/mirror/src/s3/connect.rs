@@ -52,7 +52,16 @@ impl S3Store {
             signer.find().await.map_err(missing)?;
         }
         let http = Http::new(options).map_err(rejected)?;
-        Ok(Self { http, signer, bucket, location, place, options: options.into(), keeps_crc64nvme: Arc::default() })
+        Ok(Self {
+            http,
+            signer,
+            bucket,
+            location,
+            place,
+            options: options.into(),
+            keeps_crc64nvme: Arc::default(),
+            refuses_crc64nvme: Arc::default(),
+        })
     }
 }
 

@@ -18,6 +18,7 @@ mod signing;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use tokio::sync::OnceCell;
 
@@ -39,6 +40,8 @@ pub struct S3Store {
     options: Requests,
     /// Whether it checks and tells that checksum, once that is known.
     keeps_crc64nvme: Arc<OnceCell<bool>>,
+    /// Whether it refused that checksum. It may keep that of an object, and refuse that of one in parts.
+    refuses_crc64nvme: Arc<AtomicBool>,
 }
 
 impl fmt::Debug for S3Store {

@@ -89,13 +89,13 @@ impl ObjectStore for S3Store {
         if self.algorithm() == ChecksumAlgorithm::Crc64Nvme {
             match self.begin(key, attributes, &CRC64NVME_OF_THE_WHOLE).await {
                 Ok((upload, true)) => {
-                    self.found(true);
+                    self.keeps_it();
                     return Ok(upload);
                 }
                 Ok((upload, false)) if self.keeps_crc64nvme().await? => return Ok(upload),
                 Ok((upload, false)) => self.abort_multipart(key, &upload).await?,
                 // It may keep that checksum, but not for what is made of parts.
-                Err(error) if error.kind == StoreErrorKind::Rejected => self.found(false),
+                Err(error) if error.kind == StoreErrorKind::Rejected => self.refuses_it(),
                 Err(error) => return Err(error),
             }
         }

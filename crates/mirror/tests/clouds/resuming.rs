@@ -57,7 +57,8 @@ impl Source {
         let told = starts.clone();
         self.server.script(move |asked| {
             if asked.method == "GET" && asked.target.starts_with("/source/big") {
-                let range = asked.range.as_deref().and_then(|range| range.strip_prefix("bytes=")?.split('-').next());
+                let range = asked.headers.get("range").and_then(|range| range.to_str().ok());
+                let range = range.and_then(|range| range.strip_prefix("bytes=")?.split('-').next());
                 told.lock().unwrap().push(range.map_or(0, |start| start.parse().unwrap()));
             }
             Fault::None

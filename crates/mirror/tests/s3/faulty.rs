@@ -189,3 +189,30 @@ async fn a_listing_that_fails_on_any_page_removes_nothing() {
         assert_eq!(left.keys().filter(|key| key.starts_with("surplus/")).count(), 10, "{bucket} {page}");
     }
 }
+
+/// Whether a request has to do with the checksum that older stores do not know.
+fn names_crc64nvme(asked: &Asked) -> bool {
+    let is = |value: Option<&http::HeaderValue>| value.is_some_and(|value| value == "CRC64NVME");
+    asked.headers.contains_key("x-amz-checksum-crc64nvme") || is(asked.headers.get("x-amz-checksum-algorithm"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_does_not_know_the_newest_checksum_is_sent_another() {
+    let server = server(&["one"]).await;
+    let (sent, refused) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let (others, refusals) = (sent.clone(), refused.clone());
+    server.script(move |asked| {
+        if names_crc64nvme(asked) {
+            refusals.fetch_add(1, Ordering::SeqCst);
+            return Fault::Refused(501, "NotImplemented");
+        }
+        others.fetch_add(u64::from(asked.headers.contains_key("x-amz-checksum-sha256")), Ordering::SeqCst);
+        Fault::None
+    });
+    let report = pass(&server, &["one"], &deleting()).await.unwrap();
+    assert!(report.is_complete(), "{report:?}");
+    assert_same(&server, "one");
+    // Those that were under way when the first was refused, and what was tried then.
+    let (sent, refused) = (sent.load(Ordering::SeqCst), refused.load(Ordering::SeqCst));
+    assert!(sent >= 300 && (1..=70).contains(&refused), "{sent} {refused}");
+}

@@ -44,8 +44,8 @@ pub struct Asked {
     pub method: Method,
     /// The path and the query, as they came.
     pub target: String,
-    /// The `Range` header.
-    pub range: Option<String>,
+    /// The headers.
+    pub headers: http::HeaderMap,
 }
 
 /// What becomes of a request.
@@ -241,8 +241,7 @@ struct Break;
 async fn answer(state: &State, request: Request<Incoming>) -> Result<Response<s3s::Body>, Break> {
     let script = locked(&state.script).clone();
     let target = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
-    let range = request.headers().get(http::header::RANGE).and_then(|range| range.to_str().ok()).map(str::to_owned);
-    let asked = Asked { method: request.method().clone(), target, range };
+    let asked = Asked { method: request.method().clone(), target, headers: request.headers().clone() };
     let fault = script.map_or(Fault::None, |script| script(&asked));
     let serving = Serving::begin(state);
     let temporary = locked(&state.temporary).clone();
