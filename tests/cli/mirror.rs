@@ -159,6 +159,9 @@ async fn a_folder_is_a_place_like_any_other() {
     assert_eq!(run(server.skyfleet(&["upload", &large, "s3://bucket/data", "a//b"])).0, 0);
     let (_, stderr) = says(mirror(&server, &["s3://bucket/data", here]), 9, &["4 as they should be, 1 failed"]);
     assert!(stderr.contains("\"a//b\"") && stderr.contains("a path has no empty part"), "{stderr}");
+    let mut by_name = mirror(&server, &["here", "s3://copy"]);
+    by_name.current_dir(server.folder.path());
+    assert_fails(by_name, 2, "write ./here");
     let inner = format!("{here}/deep");
     assert_fails(mirror(&server, &[here, &inner]), 2, "overlap");
     std::fs::remove_file(folder.join("01.bin")).unwrap();

@@ -59,6 +59,15 @@ impl Failure {
         Self { kind, detail: detail.into(), retry_after: None }
     }
 
+    /// Of a store that does not tell credentials that have expired from others: with new ones, or where there are no other, they
+    /// are refused.
+    pub(crate) fn expired_is_refused(mut self) -> Self {
+        if self.kind == StoreErrorKind::CredentialsExpired {
+            self.kind = StoreErrorKind::CredentialsRefused;
+        }
+        self
+    }
+
     /// With what the answer's headers say of when to come back.
     pub(crate) fn with(self, headers: &HeaderMap) -> Self {
         Self { retry_after: retry_after(headers), ..self }
@@ -100,13 +109,37 @@ impl Http {
         Ok(Self { client, options })
     }
 
+    /// As [`Self::ask_within`]; an answer that is none of success is what `failure` makes of it.
+    pub(crate) async fn succeed_within(
+        &self,
+        more: Duration,
+        request: Request<Chunks>,
+        failure: fn(&Answer) -> Failure,
+    ) -> Result<Answer, Failure> {
+        let answer = self.ask_within(more, request).await?;
+        if answer.status.is_success() { Ok(answer) } else { Err(failure(&answer)) }
+    }
+
+    /// As [`Self::open`]; an answer that is none of success is what `failure` makes of the whole of it.
+    pub(crate) async fn open_success(
+        &self,
+        request: Request<Chunks>,
+        failure: fn(&Answer) -> Failure,
+    ) -> Result<Response<Incoming>, Failure> {
+        let response = self.open(request).await?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        Err(failure(&self.finish(response).await?))
+    }
+
     /// Sends a request and reads the whole answer, in the time of one attempt.
     pub(crate) async fn ask(&self, request: Request<Chunks>) -> Result<Answer, Failure> {
         self.ask_within(Duration::ZERO, request).await
     }
 
     /// As [`Self::ask`], with so much time more.
-    pub(crate) async fn ask_within(&self, more: Duration, request: Request<Chunks>) -> Result<Answer, Failure> {
+    async fn ask_within(&self, more: Duration, request: Request<Chunks>) -> Result<Answer, Failure> {
         let limit = self.limit(&request) + more;
         let exchange = async {
             let response = self.client.request(request).await.map_err(|error| unreachable(&error))?;
@@ -116,14 +149,14 @@ impl Http {
     }
 
     /// Sends a request; of its answer only the start has to come in the time of one attempt.
-    pub(crate) async fn open(&self, request: Request<Chunks>) -> Result<Response<Incoming>, Failure> {
+    async fn open(&self, request: Request<Chunks>) -> Result<Response<Incoming>, Failure> {
         let limit = self.limit(&request);
         let start = async { self.client.request(request).await.map_err(|error| unreachable(&error)) };
         in_time(limit, start).await
     }
 
     /// The whole of an answer that was opened, such as that of a failure.
-    pub(crate) async fn finish(&self, response: Response<Incoming>) -> Result<Answer, Failure> {
+    async fn finish(&self, response: Response<Incoming>) -> Result<Answer, Failure> {
         in_time(self.options.attempt_timeout, read(response)).await
     }
 

@@ -65,14 +65,19 @@ pub(crate) struct Journals {
 }
 
 impl Journals {
-    /// Looks which there are.
-    pub(crate) async fn load(replica: &Replica, cancel: &CancellationToken) -> Result<Self, StoreError> {
+    /// Looks which there are. They only save work: a target where they may not be listed is served without.
+    pub(crate) async fn load(replica: &Replica, cancel: &CancellationToken) -> Option<Self> {
         let journals = Self { replica: replica.clone(), known: Mutex::default() };
         let folder = journals.folder();
         let found = list(&*replica.store, &folder).try_collect::<Vec<_>>();
-        let found = cancellable(cancel, replica.store.place(), found).await?;
-        journals.known().extend(found.into_iter().map(|object| (object.key, false)));
-        Ok(journals)
+        match cancellable(cancel, replica.store.place(), found).await {
+            Ok(found) => journals.known().extend(found.into_iter().map(|object| (object.key, false))),
+            Err(error) => {
+                tracing::warn!(%error, "large objects begin at their start");
+                return None;
+            }
+        }
+        Some(journals)
     }
 
     /// The journal of a key, if there is one that can be read.

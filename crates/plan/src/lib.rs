@@ -8,6 +8,7 @@
 //! * [`question`]: from the custom resources to what placement is asked.
 //! * [`revision`]: what of a ModelDeployment a rollout brings out.
 //! * [`rollout`]: in which order a change reaches the clusters.
+//! * [`schedule`]: when the next pass over a DatasetReplica starts.
 //! * [`workload`]: the objects a member cluster shall hold for its share of a ModelDeployment.
 
 pub mod autoscaling;
@@ -18,5 +19,6 @@ pub mod placement;
 pub mod question;
 pub mod revision;
 pub mod rollout;
+pub mod schedule;
 mod time;
 pub mod workload;

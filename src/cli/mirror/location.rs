@@ -40,10 +40,25 @@ impl Location {
     pub(super) async fn open(&self, namespace: Option<&str>, options: ConnectOptions) -> Result<Replica, Failure> {
         let store: Arc<dyn ObjectStore> = match self.bucket.clone() {
             Bucket::Url(url) => url.access(String::new(), |name| std::env::var(name).ok()).connect(options).await?,
-            Bucket::Resource(name) => resolve_bucket(namespace, &name).await?.connect(options).await?,
+            Bucket::Resource(name) => {
+                let access = resolve_bucket(namespace, &name).await.map_err(|failure| self.or_a_folder(failure))?;
+                access.connect(options).await?
+            }
             Bucket::Folder(path) => Arc::new(LocalStore::open(&path)?),
         };
         Ok(Replica { store, prefix: self.prefix.clone() })
+    }
+}
+
+impl Location {
+    /// A plain name is that of a Bucket; whoever has a folder of that name here may have meant it.
+    fn or_a_folder(&self, failure: Failure) -> Failure {
+        let name = self.name();
+        let name = name.trim_end_matches('/');
+        if Path::new(name).is_dir() {
+            return Failure::Usage(format!("{failure}; if you mean the folder here, write ./{name}"));
+        }
+        failure
     }
 }
 

@@ -4,7 +4,6 @@
 mod apply;
 mod dereference;
 mod passes;
-mod schedule;
 mod status;
 mod validate;
 

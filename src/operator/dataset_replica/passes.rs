@@ -9,11 +9,11 @@ use jiff::Timestamp;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::ObjectRef;
 use skyfleet_api::DatasetReplica;
+use skyfleet_plan::schedule::Schedule;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::apply::{Ended, PassReport};
-use super::schedule::Schedule;
 
 type Reference = ObjectRef<DeserializeGuard<DatasetReplica>>;
 

@@ -8,9 +8,9 @@ use skyfleet_api::conditions::{ConditionType, Finding, Reason, is_true};
 use skyfleet_api::dataset_replica::{DeletionPolicy, Verification as WantedVerification};
 use skyfleet_api::{Bucket, DatasetReplica, DatasetReplicaSpec, UnsupportedFields};
 use skyfleet_mirror::{DatasetName, Deletion, EgressBudget, Filter, MostDeleted, Sha256, SourceLimits, Verification};
+use skyfleet_plan::schedule::Schedule;
 
 use super::dereference::{BucketWithAsker, Buckets};
-use super::schedule::Schedule;
 use crate::operator::bucket::{Access, access};
 use crate::operator::report::unsupported;
 use crate::quantity;
@@ -67,7 +67,7 @@ fn job(replica: &DatasetReplica, buckets: &Buckets, now: Timestamp) -> Result<Jo
         return Err(vec![Finding::new(ConditionType::Ready, false, Reason::Suspended, message)]);
     }
     let invalid = |message: String| Finding::stalled(Reason::InvalidSpec, message);
-    let schedule = Schedule::of(&spec.schedule, now).map_err(invalid)?;
+    let schedule = Schedule::of(&spec.schedule, now).map_err(|error| invalid(error.to_string()))?;
     let filters = &spec.source.filters;
     let filter = Filter::new(&filters.include, &filters.exclude)
         .map_err(|error| invalid(format!("spec.source.filters: {error}")))?;

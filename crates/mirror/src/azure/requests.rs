@@ -1,5 +1,7 @@
 //! How a request is signed and sent, and what its failure becomes.
 
+use std::time::Duration;
+
 use http::header::CONTENT_LENGTH;
 use http::request::Builder;
 use http::{HeaderValue, Method, Request, Response};
@@ -32,11 +34,8 @@ impl AzureStore {
     /// One attempt of a request; an answer that is none of success is an error.
     pub(super) async fn ask(&self, action: &str, request: Builder, body: Chunks) -> Result<Answer, StoreError> {
         let attempt = async {
-            exchange(&self.signer, ready(request, body)?, None, async |request| {
-                let answer = self.http.ask(request).await?;
-                if answer.status.is_success() { Ok(answer) } else { Err(failure(&answer)) }
-            })
-            .await
+            let send = |request| self.http.succeed_within(Duration::ZERO, request, failure);
+            exchange(&self.signer, ready(request, body)?, None, send).await
         };
         attempt.await.map_err(self.failed(action))
     }
@@ -44,12 +43,8 @@ impl AzureStore {
     /// One attempt of a request whose answer is read as it comes.
     pub(super) async fn open(&self, action: &str, request: Builder) -> Result<Response<Incoming>, StoreError> {
         let attempt = async {
-            exchange(&self.signer, ready(request, Chunks::default())?, None, async |request| {
-                let response = self.http.open(request).await?;
-                if response.status().is_success() {
-                    return Ok(response);
-                }
-                Err(failure(&self.http.finish(response).await?))
+            exchange(&self.signer, ready(request, Chunks::default())?, None, |request| {
+                self.http.open_success(request, failure)
             })
             .await
         };
@@ -57,7 +52,7 @@ impl AzureStore {
     }
 
     pub(super) fn failed(&self, action: &str) -> impl Fn(Failure) -> StoreError {
-        move |failure| Failure { kind: settled(failure.kind), ..failure }.at(&self.place, action)
+        move |failure| failure.expired_is_refused().at(&self.place, action)
     }
 }
 
@@ -71,11 +66,6 @@ fn ready(request: Builder, body: Chunks) -> Result<Request<Chunks>, Failure> {
         request.headers_mut().insert(CONTENT_LENGTH, length.into());
     }
     Ok(request)
-}
-
-/// With new credentials, or where there are no other, 401 says that they are refused.
-fn settled(kind: StoreErrorKind) -> StoreErrorKind {
-    if kind == StoreErrorKind::CredentialsExpired { StoreErrorKind::CredentialsRefused } else { kind }
 }
 
 fn failure(answer: &Answer) -> Failure {

@@ -1,5 +1,7 @@
 //! How a request is signed and sent, and what its failure becomes.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH};
 use http::request::Builder;
@@ -69,11 +71,8 @@ impl GcsStore {
     }
 
     async fn ask_for(&self, request: Builder, body: Chunks) -> Result<Answer, Failure> {
-        exchange(&self.signer, ready(request, body)?, None, async |request| {
-            let answer = self.http.ask(request).await?;
-            if answer.status.is_success() { Ok(answer) } else { Err(failure(&answer)) }
-        })
-        .await
+        let send = |request| self.http.succeed_within(Duration::ZERO, request, failure);
+        exchange(&self.signer, ready(request, body)?, None, send).await
     }
 
     /// One attempt of a request whose answer is read as it comes.
@@ -81,12 +80,8 @@ impl GcsStore {
         let attempt = async {
             // Without it, Google decompresses what was stored compressed.
             let request = request.header(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
-            exchange(&self.signer, ready(request, Chunks::default())?, None, async |request| {
-                let response = self.http.open(request).await?;
-                if response.status().is_success() {
-                    return Ok(response);
-                }
-                Err(failure(&self.http.finish(response).await?))
+            exchange(&self.signer, ready(request, Chunks::default())?, None, |request| {
+                self.http.open_success(request, failure)
             })
             .await
         };
@@ -103,7 +98,7 @@ impl GcsStore {
     }
 
     pub(super) fn failed(&self, action: &str) -> impl Fn(Failure) -> StoreError {
-        move |failure| Failure { kind: settled(failure.kind), ..failure }.at(&self.place, action)
+        move |failure| failure.expired_is_refused().at(&self.place, action)
     }
 
     pub(super) fn protocol(&self, action: &str, detail: impl Into<String>) -> StoreError {
@@ -134,11 +129,6 @@ impl<'a> Insert<'a> {
     pub(super) fn new(key: &'a str, attributes: &'a Attributes, payload: &Payload) -> Self {
         Self { key, attributes, crc32c: crc32c(payload), body: payload.clone().into_chunks() }
     }
-}
-
-/// With new credentials, or where there are no other, 401 says that they are refused.
-fn settled(kind: StoreErrorKind) -> StoreErrorKind {
-    if kind == StoreErrorKind::CredentialsExpired { StoreErrorKind::CredentialsRefused } else { kind }
 }
 
 fn failure(answer: &Answer) -> Failure {

@@ -52,7 +52,7 @@ pub(super) struct Target {
     pub(super) replica: Replica,
     /// `None` when the target could not be looked at.
     pub(super) file: Option<StateFile>,
-    /// How far large objects have come; `None` when the target could not be looked at.
+    /// How far large objects have come; `None` where that could not be found out.
     pub(super) journals: Option<Arc<Journals>>,
     /// What is proven at the target so far.
     pub(super) state: State,
@@ -67,7 +67,7 @@ pub(super) struct Target {
 impl Target {
     pub(super) fn new(
         replica: Replica,
-        look: Result<(StateFile, Journals), StoreError>,
+        look: Result<(StateFile, Option<Journals>), StoreError>,
         state: State,
         surplus: Option<Surplus>,
     ) -> Self {
@@ -76,7 +76,7 @@ impl Target {
         Self {
             replica,
             file,
-            journals: journals.map(Arc::new),
+            journals: journals.flatten().map(Arc::new),
             state,
             surplus,
             outcome: TargetOutcome::default(),

@@ -108,14 +108,14 @@ async fn look_at(
     source: &Replica,
     target: &Replica,
     cancel: &CancellationToken,
-) -> Result<((StateFile, Journals), TargetView), StoreError> {
+) -> Result<((StateFile, Option<Journals>), TargetView), StoreError> {
     let (file, state) =
         StateFile::load(target, dataset.state_key(&target.prefix), source_identity(source), cancel).await?;
     let listing = list(&*target.store, &target.prefix)
         .map_ok(|object| (object.key[target.prefix.len()..].to_owned(), (object.size, object.etag)))
         .try_collect();
     let listing = cancellable(cancel, target.store.place(), listing).await?;
-    let journals = Journals::load(target, cancel).await?;
+    let journals = Journals::load(target, cancel).await;
     Ok(((file, journals), TargetView { listing, state }))
 }
 

@@ -47,11 +47,8 @@ impl S3Store {
     ) -> Result<Answer, StoreError> {
         let attempt = async {
             let (request, content) = ready(request, body)?;
-            exchange(&self.signer, request, content, async |request| {
-                let answer = self.http.ask_within(more, request).await?;
-                if answer.status.is_success() { Ok(answer) } else { Err(failure(&answer)) }
-            })
-            .await
+            let send = |request| self.http.succeed_within(more, request, failure);
+            exchange(&self.signer, request, content, send).await
         };
         attempt.await.map_err(self.failed(action))
     }
@@ -60,14 +57,7 @@ impl S3Store {
     pub(super) async fn open(&self, action: &str, request: Builder) -> Result<Response<Incoming>, StoreError> {
         let attempt = async {
             let (request, content) = ready(request, None)?;
-            exchange(&self.signer, request, content, async |request| {
-                let response = self.http.open(request).await?;
-                if response.status().is_success() {
-                    return Ok(response);
-                }
-                Err(failure(&self.http.finish(response).await?))
-            })
-            .await
+            exchange(&self.signer, request, content, |request| self.http.open_success(request, failure)).await
         };
         attempt.await.map_err(self.failed(action))
     }

@@ -18,7 +18,7 @@ pub(super) struct Target {
     /// What is remembered of objects that the listings alone do not settle.
     pub(super) memory: State,
     file: Option<StateFile>,
-    /// How far large objects have come; `None` when the target could not be looked at.
+    /// How far large objects have come; `None` where that could not be found out.
     pub(super) journals: Option<Arc<Journals>>,
     pub(super) surplus: Surplus,
     pub(super) report: SyncTarget,
@@ -34,11 +34,11 @@ impl Target {
         let look = async {
             let key = memory_key(&replica);
             let (file, memory) = StateFile::load(&replica, key, source_identity(source), cancel).await?;
-            Ok((file, memory, Journals::load(&replica, cancel).await?))
+            Ok((file, memory, Journals::load(&replica, cancel).await))
         };
         let look = look.await.map_err(|error| gave_up.set(error)).ok();
         let (file, memory, journals) = match look {
-            Some((file, memory, journals)) => (Some(file), memory, Some(Arc::new(journals))),
+            Some((file, memory, journals)) => (Some(file), memory, journals.map(Arc::new)),
             None => (None, State::default(), None),
         };
         Self {

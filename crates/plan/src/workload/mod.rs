@@ -5,10 +5,12 @@ mod affinity;
 mod load_model;
 mod pod_template;
 mod preset;
+mod replaced;
 mod settled;
 
 pub use load_model::{Loader, ModelSource, PodIdentity};
 pub use preset::metrics;
+pub use replaced::runs_only_its_template;
 pub use settled::{is_settled, sealed};
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! When the next pass starts: pure.
+//! When the next pass over a DatasetReplica starts.
 
 use std::time::Duration;
 
@@ -16,31 +16,45 @@ const LONGEST: Duration = Duration::from_hours(24);
 
 /// When passes start.
 #[derive(Clone, Debug)]
-pub(super) enum Schedule {
+pub enum Schedule {
     /// So long after the end of the last one.
     Every(Duration),
     /// At the first of these times, in UTC, after the end of the last one: those that are missed meanwhile are one.
     Cron(Box<Cron>),
 }
 
+/// A schedule by which no pass can start.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidSchedule {
+    /// No cron expression; the second text says why.
+    #[error("spec.schedule.cron: {0:?} cannot be read: {1}")]
+    Unreadable(String, String),
+    /// A cron expression such as that of 30 February.
+    #[error("spec.schedule.cron: {0:?} names no time that ever comes")]
+    Never(String),
+}
+
 impl Schedule {
-    /// The error says what is wrong with it.
-    pub(super) fn of(wanted: &Wanted, now: Timestamp) -> Result<Self, String> {
+    /// When passes start from `now` on.
+    ///
+    /// # Errors
+    /// When the cron expression cannot be read, or its time never comes.
+    pub fn of(wanted: &Wanted, now: Timestamp) -> Result<Self, InvalidSchedule> {
         let Some(text) = &wanted.cron else {
             return Ok(Self::Every(Duration::from_secs(wanted.interval_seconds().unwrap_or(300))));
         };
         let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
-        let cron =
-            parser.parse(text).map_err(|error| format!("spec.schedule.cron: {text:?} cannot be read: {error}"))?;
+        let cron = parser.parse(text).map_err(|error| InvalidSchedule::Unreadable(text.clone(), error.to_string()))?;
         if next_time(&cron, now).is_none() {
-            return Err(format!("spec.schedule.cron: {text:?} names no time that ever comes"));
+            return Err(InvalidSchedule::Never(text.clone()));
         }
         Ok(Self::Cron(Box::new(cron)))
     }
 
     /// How long after `now` the next pass starts, when the last one ended then and was the last of so many failures in a row;
     /// `None` when it is due.
-    pub(super) fn wait(&self, ended: Timestamp, failures: u32, now: Timestamp) -> Option<Duration> {
+    #[must_use]
+    pub fn wait(&self, ended: Timestamp, failures: u32, now: Timestamp) -> Option<Duration> {
         // Somebody has set the clock back: what is known of the time is of no use.
         if now < ended {
             return None;
@@ -57,7 +71,8 @@ impl Schedule {
     }
 
     /// Whether the times are those of a clock, so that they outlast the operator.
-    pub(super) fn is_cron(&self) -> bool {
+    #[must_use]
+    pub fn is_cron(&self) -> bool {
         matches!(self, Self::Cron(_))
     }
 }
@@ -76,7 +91,7 @@ fn delay(failures: u32) -> Duration {
 mod tests {
     use super::*;
 
-    fn schedule(cron: &str) -> Result<Schedule, String> {
+    fn schedule(cron: &str) -> Result<Schedule, InvalidSchedule> {
         Schedule::of(&Wanted { cron: Some(cron.to_owned()), ..Wanted::default() }, time("2026-11-25T12:00:00Z"))
     }
 
@@ -112,7 +127,7 @@ mod tests {
             ("x 3 * * *", "cannot be read"),
             ("0 0 30 2 *", "no time that ever comes"),
         ] {
-            let error = schedule(cron).expect_err(cron);
+            let error = schedule(cron).expect_err(cron).to_string();
             assert!(error.contains(why) && error.contains(cron), "{error}");
         }
     }
