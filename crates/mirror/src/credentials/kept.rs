@@ -57,19 +57,23 @@ impl<C> Default for Kept<C> {
 impl<C: Clone + Send> Kept<C> {
     /// Credentials that are good for some time. While new ones cannot be had, those that have not ended are.
     pub(crate) async fn get(&self, source: &impl Source<C>) -> Result<(C, Version), Failure> {
+        self.get_at(source, SystemTime::now).await
+    }
+
+    async fn get_at(&self, source: &impl Source<C>, clock: impl Fn() -> SystemTime) -> Result<(C, Version), Failure> {
         let mut state = self.0.lock().await;
-        let now = SystemTime::now();
+        let now = clock();
         if let Some(known) = state.known.as_ref().filter(|known| known.renewal.is_none_or(|renewal| renewal > now)) {
             return Ok((known.credentials.clone(), state.version));
         }
         match source.fresh().await {
-            Ok(fresh) => Ok(state.keep(fresh)),
+            Ok(fresh) => Ok(state.keep(fresh, clock())),
             Err(failure) => {
                 let version = state.version;
                 let usable = state.known.as_mut().filter(|known| known.end.is_none_or(|end| end > now));
                 let known = usable.ok_or_else(|| failure.clone())?;
                 tracing::warn!(error = failure.detail, "cannot renew the credentials yet");
-                known.renewal = Some(SystemTime::now() + ASKED_AGAIN);
+                known.renewal = Some(clock() + ASKED_AGAIN);
                 Ok((known.credentials.clone(), version))
             }
         }
@@ -81,17 +85,17 @@ impl<C: Clone + Send> Kept<C> {
         if state.version == refused {
             state.known = None;
             let fresh = source.fresh().await?;
-            state.keep(fresh);
+            state.keep(fresh, SystemTime::now());
         }
         Ok(())
     }
 }
 
 impl<C: Clone> State<C> {
-    fn keep(&mut self, fresh: Fresh<C>) -> (C, Version) {
+    fn keep(&mut self, fresh: Fresh<C>, now: SystemTime) -> (C, Version) {
         let Fresh { credentials, end } = fresh;
         self.version += 1;
-        let renewal = end.map(|end| renewal(SystemTime::now(), end));
+        let renewal = end.map(|end| renewal(now, end));
         self.known = Some(Known { credentials: credentials.clone(), end, renewal });
         (credentials, self.version)
     }
@@ -112,16 +116,21 @@ mod tests {
     use crate::StoreErrorKind;
     use crate::http::Failure;
 
+    /// So many seconds after the start of a test.
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000 + seconds)
+    }
+
     /// Gives 1, 2, 3 and so on.
     struct Counter {
         given: AtomicU64,
-        lifetime: Option<Duration>,
+        end: Option<SystemTime>,
         away: AtomicBool,
     }
 
     impl Counter {
-        fn new(lifetime: Option<Duration>) -> Self {
-            Self { given: AtomicU64::new(0), lifetime, away: AtomicBool::new(false) }
+        fn new(end: Option<SystemTime>) -> Self {
+            Self { given: AtomicU64::new(0), end, away: AtomicBool::new(false) }
         }
     }
 
@@ -130,9 +139,13 @@ mod tests {
             if self.away.load(Ordering::SeqCst) {
                 return Err(Failure::new(StoreErrorKind::IdentityUnavailable, "away"));
             }
-            let credentials = self.given.fetch_add(1, Ordering::SeqCst) + 1;
-            Ok(Fresh { credentials, end: self.lifetime.map(|lifetime| SystemTime::now() + lifetime) })
+            Ok(Fresh { credentials: self.given.fetch_add(1, Ordering::SeqCst) + 1, end: self.end })
         }
+    }
+
+    async fn got(kept: &Kept<u64>, source: &Counter, seconds: u64) -> Result<u64, StoreErrorKind> {
+        let found = kept.get_at(source, || at(seconds)).await;
+        found.map(|(credentials, _)| credentials).map_err(|failure| failure.kind)
     }
 
     #[test]
@@ -145,15 +158,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn they_are_asked_for_once_and_anew_when_they_end() {
-        let (lasting, short) = (Counter::new(None), Counter::new(Some(Duration::from_millis(40))));
-        let (kept, ending) = (Kept::default(), Kept::default());
-        for _ in 0..2 {
-            assert_eq!(kept.get(&lasting).await.map_err(|failure| failure.kind), Ok((1, 1)));
-            assert_eq!(ending.clone().get(&short).await.map_err(|failure| failure.kind), Ok((1, 1)));
+    async fn they_are_asked_for_once_and_anew_before_they_end() {
+        let (lasting, ending) = (Counter::new(None), Counter::new(Some(at(100))));
+        let (kept, shared) = (Kept::default(), Kept::default());
+        for seconds in [0, 74, 1000] {
+            assert_eq!(got(&kept, &lasting, seconds).await, Ok(1));
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        assert_eq!(ending.get(&short).await.map_err(|failure| failure.kind), Ok((2, 2)));
+        for (seconds, credentials) in [(0, 1), (74, 1), (75, 2)] {
+            assert_eq!(got(&shared.clone(), &ending, seconds).await, Ok(credentials), "after {seconds} s");
+        }
     }
 
     #[tokio::test]
@@ -169,15 +182,14 @@ mod tests {
 
     #[tokio::test]
     async fn those_that_have_not_ended_do_while_new_ones_cannot_be_had() {
-        let source = Counter::new(Some(Duration::from_millis(400)));
+        let source = Counter::new(Some(at(100)));
         let kept = Kept::default();
-        kept.get(&source).await.map_err(|failure| failure.kind).unwrap();
+        assert_eq!(got(&kept, &source, 0).await, Ok(1));
         source.away.store(true, Ordering::SeqCst);
-        tokio::time::sleep(Duration::from_millis(320)).await;
-        assert_eq!(kept.get(&source).await.map_err(|failure| failure.kind), Ok((1, 1)));
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        let ended = kept.clone();
-        ended.0.lock().await.known.as_mut().unwrap().renewal = Some(SystemTime::UNIX_EPOCH);
-        assert_eq!(kept.get(&source).await.map_err(|failure| failure.kind), Err(StoreErrorKind::IdentityUnavailable));
+        assert_eq!(got(&kept, &source, 80).await, Ok(1));
+        source.away.store(false, Ordering::SeqCst);
+        assert_eq!(got(&kept, &source, 89).await, Ok(1), "it was asked ten seconds ago at most");
+        source.away.store(true, Ordering::SeqCst);
+        assert_eq!(got(&kept, &source, 100).await, Err(StoreErrorKind::IdentityUnavailable));
     }
 }

@@ -115,7 +115,7 @@ async fn killed_pass(source: &Source, targets: Vec<Replica>) {
 /// Waits until a server has ended what it was asked before: it does not know that nobody listens any more.
 async fn settle(store: &dyn ObjectStore) {
     let (mut seen, mut equal) = (Vec::new(), 0);
-    while equal < 3 {
+    while equal < 6 {
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         let now = keys(store, ".skyfleet/").await;
         equal = if now == seen { equal + 1 } else { 0 };
