@@ -14,11 +14,11 @@ impl Unsaved {
         self.bytes += bytes;
     }
 
-    /// Whether saving is worth its cost: the state is written whole, at some 256 bytes for each of `entries`.
-    pub(crate) fn is_due(self, entries: usize) -> bool {
+    /// Whether saving is worth its cost: some pages of what is remembered are written, and the index of all.
+    pub(crate) fn is_due(self) -> bool {
         const OBJECT_OVERHEAD: u64 = 64 * 1024;
-        const LEAST: u64 = 256 * 1024 * 1024;
-        self.bytes + self.objects * OBJECT_OVERHEAD >= LEAST.max(20 * 256 * entries as u64)
+        const ENOUGH: u64 = 256 * 1024 * 1024;
+        self.bytes + self.objects * OBJECT_OVERHEAD >= ENOUGH
     }
 }
 
@@ -29,9 +29,9 @@ mod tests {
     #[test]
     fn the_state_is_kept_often_enough_and_not_too_often() {
         const GIB: u64 = 1024 * 1024 * 1024;
-        assert!(!Unsaved { objects: 1, bytes: 1 }.is_due(0));
-        assert!(Unsaved { objects: 1, bytes: GIB }.is_due(1000));
-        assert!(Unsaved { objects: 5000, bytes: 0 }.is_due(5000));
-        assert!(!Unsaved { objects: 1, bytes: GIB }.is_due(1_000_000));
+        assert!(!Unsaved { objects: 1, bytes: 1 }.is_due());
+        assert!(Unsaved { objects: 1, bytes: GIB }.is_due());
+        assert!(Unsaved { objects: 5000, bytes: 0 }.is_due());
+        assert!(!Unsaved { objects: 1000, bytes: 1 }.is_due());
     }
 }

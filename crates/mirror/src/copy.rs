@@ -7,7 +7,8 @@ use crate::content::{Hashing, Wanted};
 use crate::fan_out::{Content, Destination, Proven, Start, Transfer, fan_out};
 use crate::journal::{Journal, SourceVersion};
 use crate::reader::ObjectReader;
-use crate::{Attributes, ObjectHead, Replica, RetryClass, StateEntry, StoreError, StoreErrorKind};
+use crate::state::StateEntry;
+use crate::{Attributes, ObjectHead, ObjectSummary, Replica, RetryClass, StoreError, StoreErrorKind};
 
 /// How often an object is begun anew because it changed, or came damaged, while it was read.
 const MOST_RESTARTS: u32 = 3;
@@ -19,6 +20,13 @@ pub(crate) struct Copy {
     pub(crate) modified: i64,
     /// Whether the source's object carries anything beside its bytes.
     pub(crate) has_attributes: bool,
+}
+
+impl Copy {
+    /// Whether the source's object was another one by then than a listing had shown.
+    pub(crate) fn is_not_of(&self, listed: &ObjectSummary) -> bool {
+        self.entry.source_etag != listed.etag || self.entry.source_modified != listed.modified
+    }
 }
 
 /// How the source went.

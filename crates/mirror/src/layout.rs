@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{ManifestDigest, Sha256};
+use crate::ManifestDigest;
 
 /// Keys below it, at any depth, belong to Skyfleet: never mirrored, never part of a manifest.
 pub const RESERVED_PREFIX: &str = ".skyfleet/";
@@ -41,12 +41,6 @@ impl DatasetName {
 
     pub(crate) fn folder(&self) -> String {
         format!("{RESERVED_PREFIX}manifests/{self}/")
-    }
-
-    /// The engine's memory of one copy. Two copies in one bucket differ by their prefix.
-    pub(crate) fn state_key(&self, prefix: &str) -> String {
-        let digest = Sha256::of(prefix.as_bytes()).to_string();
-        format!("{}state.{}.jsonl", self.folder(), &digest[..16])
     }
 }
 
@@ -101,7 +95,7 @@ mod tests {
         let key = manifest_key(&dataset, digest);
         assert_eq!(key, format!(".skyfleet/manifests/ml.weights/{}.jsonl", digest.0));
         assert_eq!(manifest_of_key(&dataset, &key), Some(digest));
-        assert_eq!(manifest_of_key(&dataset, &dataset.state_key("")), None);
+        assert_eq!(manifest_of_key(&dataset, &format!("{}other.jsonl", dataset.folder())), None);
     }
 
     #[test]

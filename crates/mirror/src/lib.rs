@@ -1,12 +1,11 @@
 //! The data engine of Skyfleet: reads, copies, verifies and names the content of buckets.
 //!
 //! - [`S3Store`], [`AzureStore`] and [`GcsStore`] speak to one bucket; [`ObjectStore`] is what the engine asks of any.
-//! - [`mirror`] copies a dataset from one bucket to others and proves each copy.
-//! - [`sync`] makes what lies below a prefix the same in other buckets, whatever its size.
+//! - [`sync`] makes what lies below a prefix the same in other buckets, whatever its size, and proves each copy.
 //! - [`Manifest`] names a dataset's content by one digest, the same in every bucket that holds it.
 //! - [`fetch`] brings a verified dataset to a directory; [`upload`] puts a file into a bucket.
 //!
-//! What decides is pure ([`plan_copies`], [`Manifest`], part sizes); everything else obeys it.
+//! What decides is pure (`judge`, `pager`, `surplus`, part sizes); everything else obeys it.
 
 mod access;
 mod attributes;
@@ -32,16 +31,15 @@ mod ledger;
 mod local;
 mod location;
 mod manifest;
-mod mirror;
 mod overlap;
 mod pace;
 mod part;
 mod payload;
-mod plan;
 mod probe;
 mod publish;
 mod reader;
 mod removal;
+mod replica;
 mod retry;
 mod s3;
 mod source_limits;
@@ -75,22 +73,20 @@ pub use layout::{DatasetName, InvalidDatasetName, RESERVED_PREFIX, manifest_key}
 pub use local::LocalStore;
 pub use location::{Addressing, AzureCredentials, AzureLocation, Credentials, GcsCredentials, GcsLocation, S3Location};
 pub use manifest::{InvalidManifest, Manifest, ManifestEntry};
-pub use mirror::{
-    MirrorError, MirrorEvent, MirrorOptions, MirrorOutcome, ObjectFailure, ProgressSink, Replica, SourcePublication,
-    TargetOutcome, mirror,
-};
 pub use part::TransferLimits;
 pub use payload::Payload;
-pub use plan::{CopyPlan, ObjectCopy, TargetView, plan_copies};
+pub use replica::Replica;
 pub use retry::{InFlight, RetryPolicy};
 pub use s3::S3Store;
 pub use source_limits::SourceLimits;
-pub use state::{State, StateEntry};
 pub use store::{
     Body, Capabilities, ListPage, Md5, ObjectHead, ObjectStore, ObjectSummary, Place, Proof, UploadedPart, Written,
     list,
 };
 pub use surplus::MostDeleted;
-pub use sync::{Bounds, Deletion, SyncEvent, SyncOptions, SyncProgress, SyncReport, SyncTarget, TargetError, sync};
+pub use sync::{
+    Bounds, Dataset, Deletion, MirrorError, ObjectFailure, SourcePublication, SyncEvent, SyncOptions, SyncProgress,
+    SyncReport, SyncTarget, TargetError, sync,
+};
 pub use upload::{UploadError, UploadOutcome, upload};
 pub use verify::{Mismatch, VerifyReport, verify};

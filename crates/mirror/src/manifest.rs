@@ -14,6 +14,16 @@ pub struct ManifestEntry {
     pub sha256: Sha256,
 }
 
+impl ManifestEntry {
+    /// Adds its line to the canonical bytes.
+    pub(crate) fn write_to(&self, bytes: &mut Vec<u8>) {
+        // serde_json escapes only what JSON must have escaped, always the same way: that makes the bytes canonical.
+        let key = serde_json::Value::from(self.key.as_str());
+        let line = format!("{{\"key\":{key},\"size\":{},\"sha256\":\"{}\"}}\n", self.size, self.sha256);
+        bytes.extend_from_slice(line.as_bytes());
+    }
+}
+
 /// The content of a dataset: its objects in the byte order of their keys, each key once.
 ///
 /// Its canonical bytes are JSON Lines: one entry a line, fields in the order `key`, `size`, `sha256`, no spaces. Buckets
@@ -77,12 +87,7 @@ impl Manifest {
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        for entry in &self.entries {
-            // serde_json escapes only what JSON must have escaped, always the same way: that makes the bytes canonical.
-            let key = serde_json::Value::from(entry.key.as_str());
-            let line = format!("{{\"key\":{key},\"size\":{},\"sha256\":\"{}\"}}\n", entry.size, entry.sha256);
-            bytes.extend_from_slice(line.as_bytes());
-        }
+        self.entries.iter().for_each(|entry| entry.write_to(&mut bytes));
         bytes
     }
 

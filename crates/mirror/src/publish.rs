@@ -1,13 +1,17 @@
-//! Skyfleet's own objects in a bucket: manifests and state.
+//! Skyfleet's own objects in a bucket, manifests above all.
 
+use bytes::Bytes;
 use futures::TryStreamExt as _;
 use tokio_util::sync::CancellationToken;
 
+use crate::cancel::cancellable;
 use crate::content::{Hashing, Wanted};
+use crate::fan_out::{Content, Destination, Start, Transfer, fan_out};
 use crate::layout::{KEPT_MANIFESTS, manifest_of_key};
-use crate::reader::{ChunkReader as _, ObjectReader};
+use crate::reader::{ChunkReader, ObjectReader};
+use crate::state::{Book, PageRef, StateEntry};
 use crate::{
-    Attributes, DatasetName, Manifest, ManifestDigest, Payload, Replica, State, StoreError, StoreErrorKind, list,
+    Attributes, DatasetName, ManifestDigest, ManifestEntry, ObjectSummary, Payload, Replica, Sha256, StoreError, list,
     manifest_key,
 };
 
@@ -36,70 +40,103 @@ pub(crate) async fn read_document(
 }
 
 pub(crate) async fn write_document(replica: &Replica, key: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
-    let attributes = Attributes { content_type: Some("application/jsonl".to_owned()), ..Attributes::default() };
-    replica.store.put(key, &attributes, Payload::of(bytes)).await.map(|_| ())
+    replica.store.put(key, &jsonl(), Payload::of(bytes)).await.map(|_| ())
 }
 
-/// A target's memory as it lies in its bucket.
-pub(crate) struct StateFile {
-    key: String,
-    source: String,
-    written: Vec<u8>,
+fn jsonl() -> Attributes {
+    Attributes { content_type: Some("application/jsonl".to_owned()), ..Attributes::default() }
 }
 
-impl StateFile {
-    /// Reads what earlier passes wrote; nothing, when there is nothing that fits.
-    pub(crate) async fn load(
-        target: &Replica,
-        key: String,
-        source: String,
-        cancel: &CancellationToken,
-    ) -> Result<(Self, State), StoreError> {
-        let written = match read_document(target, &key, cancel).await {
-            Err(error) if error.kind == StoreErrorKind::NotFound => Vec::new(),
-            other => other?,
-        };
-        let state = State::parse(&written, &source);
-        if state.is_none() && !written.is_empty() {
-            tracing::warn!(key, bucket = %target.store.place().bucket, "the state does not fit: everything is copied again");
-        }
-        Ok((Self { key, source, written }, state.unwrap_or_default()))
-    }
-
-    /// Writes the state when it is another one than what lies there.
-    pub(crate) async fn save(&mut self, target: &Replica, state: &State) -> Result<(), StoreError> {
-        if state.entries.is_empty() && self.written.is_empty() {
-            return Ok(());
-        }
-        let bytes = state.to_bytes(&self.source).map_err(|error| {
-            target.store.place().error(StoreErrorKind::Rejected, "write the state", error.to_string())
-        })?;
-        if bytes != self.written {
-            write_document(target, &self.key, bytes.clone()).await?;
-            self.written = bytes;
-        }
-        Ok(())
-    }
+/// What a manifest is made of: what is remembered of a target, page by page.
+pub(crate) struct ManifestSource<'a> {
+    pub(crate) book: &'a Book,
+    pub(crate) pages: &'a [PageRef],
+    /// How many there must be.
+    pub(crate) objects: u64,
+    pub(crate) transfer: &'a Transfer,
 }
 
-/// Puts a manifest beside the data unless it is there, and removes the oldest beyond the kept number.
+/// Puts a manifest beside the data unless it is there, and removes the oldest beyond the kept number. `known` is its digest,
+/// where that was told before.
 pub(crate) async fn publish(
     replica: &Replica,
     dataset: &DatasetName,
-    manifest: &Manifest,
+    known: Option<ManifestDigest>,
+    source: &ManifestSource<'_>,
 ) -> Result<ManifestDigest, StoreError> {
-    let digest = manifest.digest();
+    let cancel = &source.transfer.cancel;
     let folder = dataset.folder();
-    let objects: Vec<_> = list(&*replica.store, &folder).try_collect().await?;
-    let mut others: Vec<_> = objects.iter().filter(|object| manifest_of_key(dataset, &object.key).is_some()).collect();
-    let key = manifest_key(dataset, digest);
-    if others.iter().any(|object| object.key == key) {
+    let listing = list(&*replica.store, &folder).try_collect();
+    let mut there: Vec<ObjectSummary> = cancellable(cancel, replica.store.place(), listing).await?;
+    there.retain(|object| manifest_of_key(dataset, &object.key).is_some());
+    let is_there = |digest| {
+        let key = manifest_key(dataset, digest);
+        there.iter().any(|object| object.key == key)
+    };
+    if let Some(digest) = known.filter(|digest| is_there(*digest)) {
         return Ok(digest);
     }
-    write_document(replica, &key, manifest.to_bytes()).await?;
-    others.sort_unstable_by_key(|object| std::cmp::Reverse(object.modified));
-    for old in others.iter().skip(KEPT_MANIFESTS - 1) {
+    let (digest, size) = source.measure().await?;
+    if is_there(digest) {
+        return Ok(digest);
+    }
+    source.write(replica, &manifest_key(dataset, digest), size).await?;
+    there.sort_unstable_by_key(|object| std::cmp::Reverse(object.modified));
+    for old in there.iter().skip(KEPT_MANIFESTS - 1) {
         replica.store.delete(&old.key).await?;
     }
     Ok(digest)
+}
+
+impl ManifestSource<'_> {
+    fn reader(&self) -> ManifestReader<'_> {
+        ManifestReader { source: self, pages: self.pages.iter(), objects: 0 }
+    }
+
+    /// The digest of the canonical bytes, and their number.
+    async fn measure(&self) -> Result<(ManifestDigest, u64), StoreError> {
+        let (mut hasher, mut size) = (<sha2::Sha256 as sha2::Digest>::new(), 0);
+        let mut reader = self.reader();
+        while let Some(lines) = reader.next_chunk().await? {
+            sha2::Digest::update(&mut hasher, &lines);
+            size += lines.len() as u64;
+        }
+        Ok((ManifestDigest(Sha256::finish(hasher)), size))
+    }
+
+    async fn write(&self, replica: &Replica, key: &str, size: u64) -> Result<(), StoreError> {
+        let attributes = jsonl();
+        let content = Content { size, attributes: &attributes, announced: None, version: None };
+        let destination = Destination { store: replica.store.clone(), key: key.to_owned(), journals: None };
+        let sent = |_, _| ();
+        let written =
+            fan_out(&mut self.reader(), &content, &[destination], Start::afresh(1), self.transfer, sent).await?;
+        written.into_iter().try_for_each(|written| written.map(|_| ()))
+    }
+}
+
+/// Gives the canonical bytes of a manifest.
+struct ManifestReader<'a> {
+    source: &'a ManifestSource<'a>,
+    pages: std::slice::Iter<'a, PageRef>,
+    objects: u64,
+}
+
+impl ChunkReader for ManifestReader<'_> {
+    type Error = StoreError;
+
+    async fn next_chunk(&mut self) -> Result<Option<Bytes>, StoreError> {
+        let ManifestSource { book, objects, transfer, .. } = *self.source;
+        let Some(page) = self.pages.next() else {
+            return if self.objects == objects { Ok(None) } else { Err(book.incomplete(self.objects, objects)) };
+        };
+        let records = book.page(page, &transfer.cancel).await?.ok_or_else(|| book.lost(page))?;
+        self.objects += records.len() as u64;
+        let mut lines = Vec::new();
+        for (key, StateEntry { size, sha256, .. }) in records {
+            let sha256 = sha256.ok_or_else(|| book.lost(page))?;
+            ManifestEntry { key, size, sha256 }.write_to(&mut lines);
+        }
+        Ok(Some(lines.into()))
+    }
 }

@@ -158,6 +158,7 @@ impl MirrorArgs {
             limits,
             source_limits: SourceLimits { bandwidth: self.bandwidth, egress },
             verification: if self.read_back { Verification::ReadBack } else { Verification::Checksum },
+            dataset: None,
         })
     }
 }

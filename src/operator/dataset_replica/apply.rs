@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
 use skyfleet_mirror::{
-    ConnectOptions, MirrorError, MirrorEvent, MirrorOptions, MirrorOutcome, ProgressSink, Replica, RetryClass,
-    StoreError, TargetOutcome, mirror,
+    ConnectOptions, Dataset, MirrorError, Replica, RetryClass, StoreError, SyncEvent, SyncOptions, SyncProgress,
+    SyncReport, SyncTarget, sync,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -18,9 +18,9 @@ use crate::operator::context::Context;
 #[derive(Debug)]
 pub(super) struct PassReport {
     /// What the source holds, or why nothing could be done.
-    pub(super) source: Result<MirrorOutcome, PassError>,
+    pub(super) source: Result<SyncReport, PassError>,
     /// One for each target of the job, in its order: how it is, or why it was left out.
-    pub(super) targets: Vec<Result<TargetOutcome, String>>,
+    pub(super) targets: Vec<Result<SyncTarget, String>>,
 }
 
 /// A pass that ended then.
@@ -43,8 +43,7 @@ impl PassReport {
         let Ok(source) = &self.source else { return false };
         source.manifest.is_some()
             && self.targets.iter().all(|target| {
-                let holds =
-                    |target: &TargetOutcome| target.manifest == source.manifest && target.removal_error.is_none();
+                let holds = |target: &SyncTarget| target.manifest == source.manifest && target.is_complete();
                 target.as_ref().is_ok_and(holds)
             })
     }
@@ -67,8 +66,8 @@ pub(super) fn pass(
     (counters, cancel): (Arc<Counters>, CancellationToken),
 ) -> impl Future<Output = PassReport> + Send + use<> {
     let metrics = context.metrics.clone();
-    let progress: ProgressSink = Arc::new(move |event| {
-        if let MirrorEvent::Copied { bytes, .. } = event {
+    let progress: SyncProgress = Arc::new(move |event| {
+        if let SyncEvent::Copied { bytes, .. } = event {
             counters.objects.fetch_add(1, Ordering::Relaxed);
             counters.bytes.fetch_add(bytes, Ordering::Relaxed);
             metrics.mirrored(1, bytes);
@@ -77,7 +76,7 @@ pub(super) fn pass(
     async move { run(job, cancel, progress).await }
 }
 
-async fn run(job: Job, cancel: CancellationToken, progress: ProgressSink) -> PassReport {
+async fn run(job: Job, cancel: CancellationToken, progress: SyncProgress) -> PassReport {
     let connect_options = ConnectOptions { requests_per_second: job.requests_per_second, ..ConnectOptions::default() };
     let mut targets = Vec::with_capacity(job.targets.len());
     let mut connected = Vec::new();
@@ -94,19 +93,20 @@ async fn run(job: Job, cancel: CancellationToken, progress: ProgressSink) -> Pas
         Ok(source) => source,
         Err(error) => return failed(error.to_string(), error.retry() != RetryClass::Permanent, targets),
     };
-    let options = MirrorOptions {
+    let dataset = Dataset { name: job.dataset, publish_to_source: job.publish_to_source };
+    let options = SyncOptions {
         filter: job.filter,
         source_limits: job.source_limits,
         verification: job.verification,
         deletion: job.deletion,
-        publish_to_source: job.publish_to_source,
-        ..MirrorOptions::default()
+        dataset: Some(dataset),
+        ..SyncOptions::default()
     };
-    match mirror(&job.dataset, &source, &connected, &options, &cancel, progress).await {
-        Ok(outcome) => {
-            let mut done = outcome.targets.clone().into_iter();
+    match sync(&source, &connected, &options, &cancel, progress).await {
+        Ok(report) => {
+            let mut done = report.targets.clone().into_iter();
             let targets = targets.into_iter().filter_map(|left_out| left_out.or_else(|| done.next().map(Ok))).collect();
-            PassReport { source: Ok(outcome), targets }
+            PassReport { source: Ok(report), targets }
         }
         Err(error) => {
             let passing = !matches!(error, MirrorError::Overlap(..));
@@ -115,7 +115,7 @@ async fn run(job: Job, cancel: CancellationToken, progress: ProgressSink) -> Pas
     }
 }
 
-fn failed(message: String, passing: bool, targets: Vec<Option<Result<TargetOutcome, String>>>) -> PassReport {
+fn failed(message: String, passing: bool, targets: Vec<Option<Result<SyncTarget, String>>>) -> PassReport {
     let targets =
         targets.into_iter().map(|left_out| left_out.unwrap_or_else(|| Err("the source failed".to_owned()))).collect();
     PassReport { source: Err(PassError { message, passing }), targets }

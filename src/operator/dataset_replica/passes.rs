@@ -177,7 +177,7 @@ impl Passes {
 
 #[cfg(test)]
 mod tests {
-    use skyfleet_mirror::{Left, MirrorOutcome, SourcePublication};
+    use skyfleet_mirror::{Left, SyncReport};
 
     use super::*;
     use crate::operator::dataset_replica::apply::PassError;
@@ -188,15 +188,7 @@ mod tests {
     }
 
     fn report(left: Option<Left>) -> PassReport {
-        let outcome = left.map(|left| MirrorOutcome {
-            objects: 1,
-            bytes: None,
-            manifest: None,
-            source_publication: SourcePublication::Skipped,
-            source_failures: Vec::new(),
-            left,
-            targets: Vec::new(),
-        });
+        let outcome = left.map(|left| SyncReport { compared: 1, left, ..SyncReport::default() });
         let source = outcome.ok_or_else(|| PassError { message: "it failed".to_owned(), passing: true });
         PassReport { source, targets: Vec::new() }
     }

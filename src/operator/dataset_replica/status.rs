@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use skyfleet_api::conditions::{ConditionType, Finding, Reason, conditions, is_true, whole_seconds};
 use skyfleet_api::dataset_replica::ReplicaStatus;
 use skyfleet_api::{DatasetReplica, DatasetReplicaStatus};
-use skyfleet_mirror::{MirrorOutcome, SourcePublication, TargetOutcome};
+use skyfleet_mirror::{SourcePublication, SyncReport, SyncTarget};
 
 use super::apply::{Ended, PassReport};
 use super::validate::Job;
@@ -90,14 +90,14 @@ fn source(
         SourcePublication::Skipped => (None, None),
         SourcePublication::Failed(error) => (None, Some(format!("the manifest could not be put here: {error}"))),
     };
-    let error = error.or_else(|| outcome.source_failures.first().map(ToString::to_string));
-    verified(base, digest, outcome.objects, outcome.bytes, now, error)
+    let error = error.or_else(|| outcome.failures.first().map(ToString::to_string));
+    verified(base, digest, (outcome.compared, outcome.compared_bytes), now, error)
 }
 
 fn target(
     bucket: &str,
     prefix: &str,
-    outcome: &Result<TargetOutcome, String>,
+    outcome: &Result<SyncTarget, String>,
     earlier: Option<ReplicaStatus>,
     now: Timestamp,
 ) -> ReplicaStatus {
@@ -108,10 +108,11 @@ fn target(
         ..earlier.unwrap_or_default()
     };
     match outcome {
-        Ok(TargetOutcome { manifest: Some(digest), verified_objects, verified_bytes, removal_error, .. }) => {
+        Ok(target) if let Some(digest) = target.manifest => {
             let base = ReplicaStatus { lag_seconds: None, ..base };
-            let error = removal_error.as_ref().map(ToString::to_string);
-            verified(base, Some(digest.to_string()), *verified_objects, Some(*verified_bytes), now, error)
+            let (objects, bytes) = (target.settled + target.copied, target.settled_bytes + target.copied_bytes);
+            let error = (!target.is_complete()).then(|| failure(target));
+            verified(base, Some(digest.to_string()), (objects, bytes), now, error)
         }
         Ok(outcome) => behind(base, &failure(outcome), now),
         Err(why) => behind(base, why, now),
@@ -127,15 +128,14 @@ fn behind(base: ReplicaStatus, why: &str, now: Timestamp) -> ReplicaStatus {
 fn verified(
     base: ReplicaStatus,
     digest: Option<String>,
-    objects: u64,
-    bytes: Option<u64>,
+    (objects, bytes): (u64, u64),
     now: Timestamp,
     error: Option<String>,
 ) -> ReplicaStatus {
     let same = base.manifest_digest == digest;
     ReplicaStatus {
         objects: i64::try_from(objects).ok(),
-        bytes: bytes.and_then(|bytes| i64::try_from(bytes).ok()),
+        bytes: i64::try_from(bytes).ok(),
         last_sync_time: if same { base.last_sync_time } else { digest.as_ref().map(|_| Time(whole_seconds(now))) },
         manifest_digest: digest,
         error,
@@ -143,44 +143,39 @@ fn verified(
     }
 }
 
-fn failure(outcome: &TargetOutcome) -> String {
+fn failure(outcome: &SyncTarget) -> String {
     let first = outcome.failures.first().map(ToString::to_string);
     let left = (!outcome.left.is_nothing()).then(|| outcome.left.to_string());
     let why = outcome.error.as_ref().map(ToString::to_string).or(first).or(left);
     let why = why.unwrap_or_else(|| "it is behind".to_owned());
-    if outcome.failed_objects > 1 {
-        format!("{} objects failed, the first: {why}", outcome.failed_objects)
-    } else {
-        why
-    }
+    if outcome.failed > 1 { format!("{} objects failed, the first: {why}", outcome.failed) } else { why }
 }
 
 fn findings<'a>(report: &PassReport, targets: impl Iterator<Item = &'a str>) -> Vec<Finding> {
-    let outcome: &MirrorOutcome = match &report.source {
+    let outcome: &SyncReport = match &report.source {
         Ok(outcome) => outcome,
         Err(error) if error.passing => return Finding::reconciling(Reason::CopyFailed, error.message.clone()),
         Err(error) => return Finding::stalled(Reason::CopyFailed, error.message.clone()),
     };
     if report.complete() {
-        let bytes = outcome.bytes.unwrap_or_default();
-        let message =
-            format!("{} objects ({bytes} bytes) verified in {} targets", outcome.objects, report.targets.len());
+        let (objects, bytes) = (outcome.compared, outcome.compared_bytes);
+        let message = format!("{objects} objects ({bytes} bytes) verified in {} targets", report.targets.len());
         return Finding::ready(message);
     }
     let behind: Vec<String> = targets
         .zip(&report.targets)
         .filter_map(|(bucket, target)| match target {
             Ok(target) if target.manifest.is_some() && target.manifest == outcome.manifest => {
-                target.removal_error.as_ref().map(|error| format!("{bucket}: {error}"))
+                (!target.is_complete()).then(|| format!("{bucket}: {}", failure(target)))
             }
             Ok(target) => Some(format!("{bucket}: {}", failure(target))),
             Err(why) => Some(format!("{bucket}: {why}")),
         })
         .collect();
-    let unread = outcome.source_failures.first().map(|failure| format!("the source: {failure}"));
+    let unread = outcome.failures.first().map(|failure| format!("the source: {failure}"));
     let message = behind.into_iter().chain(unread).collect::<Vec<_>>().join("; ");
     // Failures are tried again with the next pass, too.
-    let holds_all = |target: &Result<TargetOutcome, String>| {
+    let holds_all = |target: &Result<SyncTarget, String>| {
         target.as_ref().is_ok_and(|target| target.manifest.is_some() && target.manifest == outcome.manifest)
     };
     let reason = if !outcome.left.is_nothing() {
@@ -207,16 +202,9 @@ mod tests {
         let replica = replica(&json!({"schedule": {"cron": "0 3 * * *"}}));
         let job = copied(&replica, &buckets(true, &["SHA256"]));
         let left = Left { objects: 2, bytes: 3_000_000_000, cost: "0.27".parse().expect("a cost") };
-        let behind = TargetOutcome { left, ..TargetOutcome::default() };
-        let outcome = MirrorOutcome {
-            objects: 5,
-            bytes: None,
-            manifest: None,
-            source_publication: SourcePublication::Skipped,
-            source_failures: Vec::new(),
-            left,
-            targets: vec![behind.clone(), behind.clone()],
-        };
+        let behind = SyncTarget { left, ..SyncTarget::default() };
+        let targets = vec![behind.clone(), behind.clone()];
+        let outcome = SyncReport { compared: 5, left, targets, ..SyncReport::default() };
         let report = PassReport { source: Ok(outcome), targets: vec![Ok(behind.clone()), Ok(behind)] };
         let at = "2026-11-25T12:00:00.5Z".parse().expect("a time");
         let status = of_look(&replica, &job, Some(&Ended { report, at }), at);

@@ -1,7 +1,11 @@
 //! Makes what lies below a prefix of a bucket the same in others, with no list of it in memory.
 
+mod compare;
+mod failure;
 mod judge;
 mod listing;
+mod outcome;
+mod publish;
 mod remove;
 mod round;
 mod rows;
@@ -12,26 +16,42 @@ use tokio_util::sync::CancellationToken;
 
 use crate::egress::Spending;
 use crate::overlap::overlapping;
-use crate::{MirrorError, Replica};
+use crate::publish::source_identity;
+use crate::state::Book;
+use crate::{DatasetName, Replica};
 
+pub use failure::{MirrorError, ObjectFailure};
 use round::{Ended, Round};
-use target::Target;
-pub use types::{Bounds, Deletion, SyncEvent, SyncOptions, SyncProgress, SyncReport, SyncTarget, TargetError};
+use target::{Manner, Target};
+pub use types::{
+    Bounds, Dataset, Deletion, SourcePublication, SyncEvent, SyncOptions, SyncProgress, SyncReport, SyncTarget,
+    TargetError,
+};
 
 /// Brings every target up to date with the source, once.
 ///
 /// Source and targets are listed side by side. An object is copied where sizes, contents or times differ (see `judge`), read
 /// once for all targets that need it, and proven at each. What listings cannot tell apart, such as copies at another
-/// provider, is remembered in an object below `.skyfleet/` of the target; a pass that finds nothing to do writes nothing.
+/// provider, is remembered below `.skyfleet/` of the target; a pass that finds nothing to do writes nothing.
+///
+/// A [`Dataset`] is remembered whole, with the SHA-256 of each object: a target that holds all of it gets a manifest, which one
+/// digest names.
 ///
 /// What it guarantees:
+/// - An object is read once however many targets need it, and never held whole in memory (see [`crate::TransferLimits`]).
+/// - A target's manifest is published after every object of it was proven at that target, and after that was remembered.
 /// - Objects are removed only where that is asked for, and only when the listings of source and target have both ended whole,
-///   every object of the source could be read, and each one is, at that moment, still not at the source.
+///   every object of the source could be read, and each one is, at that moment, still not at the source. A dataset's go last,
+///   once the manifest without them is published.
 /// - A target that fails, fails alone; a failed page of a listing is never the end of it.
 /// - Keys below `.skyfleet/` are neither copied nor removed.
-/// - Memory: see [`crate::TransferLimits`], and about 200 bytes for each object that has to be remembered.
+/// - Memory does not grow with the number of objects: see [`crate::TransferLimits`]; on top come two pages of each listing, and
+///   some pages of 4,096 objects of what is remembered.
 ///
 /// What it assumes: one pass at a time writes to a target, and nobody else writes below its prefix.
+///
+/// Drop it only when the process ends: stop it by `cancel`, which ends it soon, removes the parts of unfinished uploads that no
+/// journal names, and keeps what is known of the copies.
 ///
 /// # Errors
 /// When the source cannot be listed, two of the copies overlap, or on cancellation. What fails at a target is in the report.
@@ -45,16 +65,19 @@ pub async fn sync(
     if let Some((one, other)) = overlapping(source, targets) {
         return Err(MirrorError::Overlap(one, other));
     }
+    let dataset: Option<&DatasetName> = options.dataset.as_ref().map(|dataset| &dataset.name);
+    let manner = Manner { remembers_all: dataset.is_some(), is_dry: options.dry_run };
     let mut sorted = vec![false; targets.len() + 1];
     let mut spending = Spending::new(options.source_limits.egress);
     loop {
         let mut looked_at = Vec::with_capacity(targets.len());
         for replica in targets {
-            looked_at.push(Target::look(replica.clone(), source, cancel).await);
+            let book = Book::of(replica, dataset, source_identity(source));
+            looked_at.push(Target::look(replica.clone(), book, manner, cancel).await);
         }
         let round = Round::new(source.clone(), looked_at, options, &mut spending, cancel.clone(), progress.clone());
         match round.run(&sorted).await? {
-            Ended::Whole(report) => return Ok(report),
+            Ended::Whole(report) => return Ok(*report),
             // What was copied by now is found settled; nothing was removed.
             Ended::Unordered(side) => {
                 sorted[side] = true;

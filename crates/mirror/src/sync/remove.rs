@@ -9,11 +9,14 @@ use crate::{ObjectFailure, StoreError};
 /// Called only when the listings of the source and of every target that is not given up have ended whole.
 pub(super) async fn remove_surplus(round: &mut Round<'_>) {
     let shared = round.shared.clone();
+    let is_dry = round.options.dry_run;
     let incomplete = round.report.source_failures > 0;
     for (index, target) in round.targets.iter_mut().enumerate() {
         target.report.surplus = target.surplus.count();
         let Deletion::Surplus(most) = round.options.deletion else { continue };
-        if incomplete || target.is_given_up() || !target.report.left.is_nothing() {
+        // A dataset loses what it had once its manifest without that is there.
+        let is_early = round.options.dataset.is_some() && !is_dry && target.report.manifest.is_none();
+        if incomplete || is_early || target.is_given_up() || !target.report.left.is_nothing() {
             continue;
         }
         let objects = match std::mem::take(&mut target.surplus).removal(most) {
@@ -26,7 +29,7 @@ pub(super) async fn remove_surplus(round: &mut Round<'_>) {
                 continue;
             }
         };
-        if round.options.dry_run {
+        if is_dry {
             target.report.removed += objects.len() as u64;
             for (key, _) in objects {
                 (shared.progress)(SyncEvent::Removed { target: index, key });
@@ -39,12 +42,11 @@ pub(super) async fn remove_surplus(round: &mut Round<'_>) {
             Ok(false) => {}
             Ok(true) => {
                 target.report.removed += 1;
-                target.memory.entries.remove(&key);
                 (shared.progress)(SyncEvent::Removed { target: index, key });
             }
             Err(error) => {
-                target.failed(&error);
                 let failure = ObjectFailure { key, error };
+                target.failed(failure.clone());
                 (shared.progress)(SyncEvent::Failed { target: Some(index), failure });
             }
         };

@@ -5,18 +5,18 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::judge::is_settled;
+use super::publish::publish_everywhere;
 use super::remove::remove_surplus;
-use super::rows::{Held, Row, Rows, Stopped};
+use super::rows::{Rows, Stopped};
 use super::target::Target;
 use super::types::{Deletion, SyncEvent, SyncOptions, SyncProgress, SyncReport, TargetError};
-use crate::copy::{Copy, SourceRead, copy_object};
+use crate::copy::{SourceRead, copy_object};
 use crate::egress::Spending;
 use crate::fan_out::{Destination, Transfer};
-use crate::{MirrorError, ObjectFailure, ObjectSummary, Replica, StoreError};
+use crate::{MirrorError, ObjectSummary, Replica, StoreError};
 
 /// Objects between two reports of how many were compared.
-const REPORT_EVERY: u64 = 1000;
+pub(super) const REPORT_EVERY: u64 = 1000;
 
 /// What all tasks share.
 pub(super) struct Shared {
@@ -33,20 +33,20 @@ pub(super) struct Round<'a> {
     spending: &'a mut Spending,
     running: JoinSet<Attempted>,
     /// Every further read would meet the same error.
-    source_is_lost: Option<StoreError>,
+    pub(super) source_is_lost: Option<StoreError>,
 }
 
 pub(super) enum Ended {
-    Whole(SyncReport),
+    Whole(Box<SyncReport>),
     Unordered(usize),
 }
 
 /// How one object went.
-struct Attempted {
-    object: ObjectSummary,
+pub(super) struct Attempted {
+    pub(super) object: ObjectSummary,
     /// The targets, in the order of the copies.
-    indices: Vec<usize>,
-    outcome: Result<SourceRead, StoreError>,
+    pub(super) indices: Vec<usize>,
+    pub(super) outcome: Result<SourceRead, StoreError>,
 }
 
 impl<'a> Round<'a> {
@@ -60,6 +60,7 @@ impl<'a> Round<'a> {
     ) -> Self {
         let bandwidth = options.source_limits.bandwidth;
         let transfer = Transfer::new(options.limits, options.verification, cancel).paced(bandwidth);
+        let transfer = if options.dataset.is_some() { transfer.with_sha256() } else { transfer };
         Self {
             shared: Arc::new(Shared { source, transfer, progress }),
             options,
@@ -76,7 +77,8 @@ impl<'a> Round<'a> {
         let mut rows = Rows::start(&self.shared.source, &replicas, sorted, &self.shared.transfer.cancel);
         let stopped = self.walk(&mut rows).await.err();
         while let Some(attempted) = self.running.join_next().await {
-            self.take(attempted).await;
+            self.take(attempted);
+            self.write().await;
         }
         for (target, failure) in self.targets.iter().zip(rows.failures()) {
             if let Some(error) = failure {
@@ -84,17 +86,22 @@ impl<'a> Round<'a> {
             }
         }
         let cancelled = self.shared.transfer.cancel.is_cancelled();
-        if stopped.is_none() && !cancelled && self.source_is_lost.is_none() {
-            remove_surplus(&mut self).await;
-            self.sweep().await;
+        let is_whole = stopped.is_none() && !cancelled && self.source_is_lost.is_none();
+        for target in &mut self.targets {
+            target.keep(is_whole).await;
         }
-        let report = self.end().await;
+        if is_whole {
+            self.sweep().await;
+            publish_everywhere(&mut self).await;
+            remove_surplus(&mut self).await;
+        }
+        let report = self.end();
         match stopped {
             _ if cancelled => Err(MirrorError::Cancelled),
             Some(Stopped::Source(error)) => Err(MirrorError::of_source(error)),
             Some(Stopped::Unordered(side)) => Ok(Ended::Unordered(side)),
             None => match report {
-                Ok(report) => Ok(Ended::Whole(report)),
+                Ok(report) => Ok(Ended::Whole(Box::new(report))),
                 Err(error) => Err(MirrorError::of_source(error)),
             },
         }
@@ -102,19 +109,28 @@ impl<'a> Round<'a> {
 
     async fn walk(&mut self, rows: &mut Rows) -> Result<(), Stopped> {
         while self.source_is_lost.is_none() && self.targets.iter().any(|target| !target.is_given_up()) {
-            while self.running.len() >= self.shared.transfer.limits.objects.max(1) {
+            while self.running.len() >= self.shared.transfer.limits.objects.max(1)
+                || self.targets.iter().any(Target::is_waiting)
+            {
                 let Some(attempted) = self.running.join_next().await else { break };
-                self.take(attempted).await;
+                self.take(attempted);
+                self.write().await;
             }
             while let Some(attempted) = self.running.try_join_next() {
-                self.take(attempted).await;
+                self.take(attempted);
             }
+            self.write().await;
             let Some(row) = rows.next().await? else { break };
-            if self.options.filter.keeps(&row.key) {
-                self.compare(row);
-            }
+            self.look_at(row).await;
         }
         Ok(())
+    }
+
+    /// Writes what is ready of what is remembered.
+    async fn write(&mut self) {
+        for target in &mut self.targets {
+            target.write().await;
+        }
     }
 
     /// Throws away what is left of large objects that are not at the source any more.
@@ -129,41 +145,8 @@ impl<'a> Round<'a> {
         }
     }
 
-    fn compare(&mut self, row: Row) {
-        let Some(object) = row.source else { return self.surplus(row) };
-        self.report.compared += 1;
-        if self.report.compared.is_multiple_of(REPORT_EVERY) {
-            (self.shared.progress)(SyncEvent::Compared(REPORT_EVERY));
-        }
-        let in_bounds = self.options.sizes.hold(&object.size) && self.options.modified.hold(&object.modified);
-        let mut needed_by = Vec::new();
-        for (index, held) in row.targets.into_iter().enumerate() {
-            let (target, Some(held)) = (&mut self.targets[index], held) else { continue };
-            if let Held::Object(held) = held {
-                target.surplus.shared();
-                if in_bounds && is_settled(&object, &held, target.memory.entries.get(&object.key)) {
-                    target.report.settled += 1;
-                    continue;
-                }
-            }
-            if in_bounds && !target.is_given_up() {
-                needed_by.push(index);
-            }
-        }
-        if !needed_by.is_empty() {
-            self.copy(object, needed_by);
-        }
-    }
-
-    fn surplus(&mut self, row: Row) {
-        for (target, held) in self.targets.iter_mut().zip(row.targets) {
-            if let Some(Held::Object(held)) = held {
-                target.surplus.add(row.key.clone(), held.etag);
-            }
-        }
-    }
-
-    fn copy(&mut self, object: ObjectSummary, indices: Vec<usize>) {
+    /// Begins to copy an object to the targets that need it.
+    pub(super) fn copy(&mut self, object: ObjectSummary, indices: Vec<usize>) {
         if let Err(cost) = self.spending.reserve(object.size) {
             self.report.left.add(object.size, cost);
             return indices.into_iter().for_each(|index| self.targets[index].report.left.add(object.size, cost));
@@ -182,7 +165,9 @@ impl<'a> Round<'a> {
             return;
         }
         let destination = |index: &usize| {
-            let Target { replica, journals, .. } = &self.targets[*index];
+            let target = &mut self.targets[*index];
+            target.expect(&object.key);
+            let Target { replica, journals, .. } = target;
             let key = replica.key(&object.key);
             Destination { store: replica.store.clone(), key, journals: journals.clone() }
         };
@@ -190,52 +175,10 @@ impl<'a> Round<'a> {
         self.running.spawn(attempt(self.shared.clone(), object, indices, destinations));
     }
 
-    async fn take(&mut self, attempted: Result<Attempted, tokio::task::JoinError>) {
-        let Attempted { object, indices, outcome } = match attempted {
-            Ok(attempted) => attempted,
-            Err(failure) => std::panic::resume_unwind(failure.into_panic()),
-        };
-        match outcome {
-            // It left the source after it was listed; the next pass removes it, where that is asked for.
-            Ok(SourceRead::Vanished) => {}
-            Ok(SourceRead::Whole(copies)) => {
-                for (index, copy) in indices.into_iter().zip(copies) {
-                    self.copied(index, &object, copy).await;
-                }
-            }
-            Err(error) => {
-                self.report.source_failures += 1;
-                if error.concerns_whole_bucket() {
-                    self.source_is_lost.get_or_insert(error.clone());
-                }
-                let failure = ObjectFailure { key: object.key, error };
-                (self.shared.progress)(SyncEvent::Failed { target: None, failure });
-            }
-        }
-    }
-
-    async fn copied(&mut self, index: usize, object: &ObjectSummary, copy: Result<Copy, StoreError>) {
-        let (target, key) = (&mut self.targets[index], object.key.clone());
-        let event = match copy {
-            Ok(copy) => {
-                let bytes = copy.entry.size;
-                target.copied(object, copy).await;
-                SyncEvent::Copied { target: index, key, bytes }
-            }
-            Err(error) => {
-                target.failed(&error);
-                SyncEvent::Failed { target: Some(index), failure: ObjectFailure { key, error } }
-            }
-        };
-        (self.shared.progress)(event);
-    }
-
-    /// Keeps what is to be remembered; the error is that of a source that was lost on the way.
-    async fn end(mut self) -> Result<SyncReport, StoreError> {
+    /// The error is that of a source that was lost on the way.
+    fn end(mut self) -> Result<SyncReport, StoreError> {
         (self.shared.progress)(SyncEvent::Compared(self.report.compared % REPORT_EVERY));
-        for target in self.targets {
-            self.report.targets.push(target.end(!self.options.dry_run).await);
-        }
+        self.report.targets = self.targets.into_iter().map(Target::end).collect();
         if self.report.source_failures > 0 && self.options.deletion != Deletion::Never {
             for target in &mut self.report.targets {
                 target.error.get_or_insert(TargetError::SourceIncomplete);

@@ -6,55 +6,63 @@ use tokio_util::sync::CancellationToken;
 
 use super::judge::listings_agree;
 use super::types::{SyncTarget, TargetError};
-use crate::checkpoint::Unsaved;
 use crate::copy::Copy;
 use crate::journal::Journals;
-use crate::publish::{StateFile, source_identity};
+use crate::state::{Book, StateEntry, TargetState};
 use crate::surplus::Surplus;
-use crate::{ObjectSummary, RESERVED_PREFIX, Replica, Sha256, State, StoreError};
+use crate::{ObjectFailure, ObjectSummary, Replica, RetryClass, StoreError};
 
 pub(super) struct Target {
     pub(super) replica: Replica,
-    /// What is remembered of objects that the listings alone do not settle.
-    pub(super) memory: State,
-    file: Option<StateFile>,
+    /// What is remembered of objects; `None` where that could not be looked at, and in a dry run once it was.
+    pub(super) state: Option<TargetState>,
     /// How far large objects have come; `None` where that could not be found out.
     pub(super) journals: Option<Arc<Journals>>,
     pub(super) surplus: Surplus,
     pub(super) report: SyncTarget,
+    /// It holds objects in another version than others have got meanwhile.
+    pub(super) is_behind: bool,
+    /// Whether the listings settle what they can; else all is remembered.
+    remembers_all: bool,
+    /// Nothing is written.
+    is_dry: bool,
     /// Set once every further object would meet the same error.
     gave_up: Arc<OnceLock<StoreError>>,
-    unsaved: Unsaved,
+}
+
+/// What a pass does with its targets.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Manner {
+    pub(super) remembers_all: bool,
+    pub(super) is_dry: bool,
 }
 
 impl Target {
     /// Looks at what earlier passes have left there.
-    pub(super) async fn look(replica: Replica, source: &Replica, cancel: &CancellationToken) -> Self {
+    pub(super) async fn look(replica: Replica, book: Book, manner: Manner, cancel: &CancellationToken) -> Self {
         let gave_up = Arc::new(OnceLock::new());
-        let look = async {
-            let key = memory_key(&replica);
-            let (file, memory) = StateFile::load(&replica, key, source_identity(source), cancel).await?;
-            Ok((file, memory, Journals::load(&replica, cancel).await))
-        };
-        let look = look.await.map_err(|error| gave_up.set(error)).ok();
-        let (file, memory, journals) = match look {
-            Some((file, memory, journals)) => (Some(file), memory, journals.map(Arc::new)),
-            None => (None, State::default(), None),
-        };
+        let state = TargetState::open(book, cancel).await.map_err(|error| gave_up.set(error)).ok();
+        let journals = if state.is_some() { Journals::load(&replica, cancel).await } else { None };
+        let Manner { remembers_all, is_dry } = manner;
         Self {
             replica,
-            memory,
-            file,
-            journals,
+            state,
+            journals: journals.map(Arc::new),
             surplus: Surplus::default(),
             report: SyncTarget::default(),
+            is_behind: false,
+            remembers_all,
+            is_dry,
             gave_up,
-            unsaved: Unsaved::default(),
         }
     }
 
+    pub(super) fn error(&self) -> Option<&StoreError> {
+        self.gave_up.get()
+    }
+
     pub(super) fn is_given_up(&self) -> bool {
-        self.gave_up.get().is_some()
+        self.error().is_some()
     }
 
     pub(super) fn give_up(&self, error: StoreError) {
@@ -62,67 +70,110 @@ impl Target {
         self.gave_up.get_or_init(|| error);
     }
 
+    /// What is remembered of an object. To be asked for in the order of keys.
+    pub(super) async fn recall(&mut self, key: &str) -> Option<StateEntry> {
+        if self.is_given_up() {
+            return None;
+        }
+        match self.state.as_mut()?.recall(key).await {
+            Ok(entry) => entry,
+            Err(error) => {
+                self.give_up(error);
+                None
+            }
+        }
+    }
+
+    /// What is remembered of an object stays so.
+    pub(super) fn carry(&mut self, key: &str, entry: Option<StateEntry>) {
+        if let (Some(entry), Some(state), false) = (entry, &mut self.state, self.is_dry) {
+            state.carry(key.to_owned(), entry);
+        }
+    }
+
+    /// The object is being copied.
+    pub(super) fn expect(&mut self, key: &str) {
+        if let Some(state) = &mut self.state {
+            state.expect(key.to_owned());
+        }
+    }
+
+    /// An object that was expected did not come.
+    pub(super) fn forget(&mut self, key: &str) {
+        if let Some(state) = &mut self.state {
+            state.settle(key, None);
+        }
+    }
+
     /// An object was proven there.
-    pub(super) async fn copied(&mut self, source: &ObjectSummary, copy: Copy) {
+    pub(super) fn copied(&mut self, source: &ObjectSummary, copy: Copy) {
         self.report.copied += 1;
         self.report.copied_bytes += copy.entry.size;
         if copy.has_attributes && !self.replica.store.keeps_attributes() {
             self.report.attributes_lost += 1;
         }
-        let source = ObjectSummary {
-            etag: copy.entry.source_etag.clone(),
-            modified: copy.entry.source_modified,
-            ..source.clone()
-        };
-        let target = ObjectSummary {
-            etag: copy.entry.target_etag.clone(),
-            modified: copy.modified,
-            md5: None,
-            ..source.clone()
-        };
-        if listings_agree(&source, &target) {
-            self.memory.entries.remove(&source.key);
+        let Some(state) = &mut self.state else { return };
+        let (key, summary) = (&source.key, |etag: &str, modified| {
+            let (key, etag) = (String::new(), etag.to_owned());
+            ObjectSummary { key, size: copy.entry.size, etag, modified, md5: None }
+        });
+        let from = summary(&copy.entry.source_etag, copy.entry.source_modified);
+        let to = summary(&copy.entry.target_etag, copy.modified);
+        let is_told = !self.remembers_all && listings_agree(&ObjectSummary { md5: source.md5, ..from }, &to);
+        state.settle(key, (!is_told).then_some(copy.entry));
+    }
+
+    /// Something failed with an object.
+    pub(super) fn failed(&mut self, failure: ObjectFailure) {
+        self.report.failed += 1;
+        if failure.error.concerns_whole_bucket() {
+            self.give_up(failure.error.clone());
+        }
+        if self.report.failures.len() < ObjectFailure::KEPT {
+            self.report.failures.push(failure);
+        }
+    }
+
+    /// Whether no further object should be begun.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.is_given_up() && self.state.as_ref().is_some_and(TargetState::is_waiting)
+    }
+
+    /// Writes what is ready of what is remembered.
+    pub(super) async fn write(&mut self) {
+        if self.is_given_up() {
             return;
         }
-        self.unsaved.add(copy.entry.size);
-        self.memory.entries.insert(source.key, copy.entry);
-        if self.unsaved.is_due(self.memory.entries.len())
-            && let Err(error) = self.save().await
+        if let Some(state) = &mut self.state
+            && state.is_due()
+            && let Err(error) = state.write().await
         {
-            tracing::warn!(%error, "what is remembered of the copy is not kept yet");
+            self.give_up(error);
         }
     }
 
-    /// Keeps what is remembered, so that an interrupted pass loses little.
-    async fn save(&mut self) -> Result<(), StoreError> {
-        self.unsaved = Unsaved::default();
-        match &mut self.file {
-            Some(file) => file.save(&self.replica, &self.memory).await,
-            None => Ok(()),
+    /// Keeps what is remembered: all of it, after a pass that has seen every object; else what there is by now.
+    pub(super) async fn keep(&mut self, is_whole: bool) {
+        // What the whole bucket refused, it would refuse again; what that forgets is bounded by what was kept on the way.
+        let is_open = self.error().is_none_or(|error| error.retry() != RetryClass::Permanent);
+        let is_whole = is_whole && !self.is_given_up();
+        let Some(state) = self.state.as_mut().filter(|_| is_open && !self.is_dry) else { return };
+        let kept = if is_whole { state.finish().await } else { state.keep().await };
+        if let Err(error) = kept {
+            self.give_up(error);
         }
     }
 
-    pub(super) fn failed(&mut self, error: &StoreError) {
-        self.report.failed += 1;
-        if error.concerns_whole_bucket() {
-            self.give_up(error.clone());
-        }
+    /// Whether all that the source has was proven to be there, in one version.
+    pub(super) fn holds_all(&self) -> bool {
+        !self.is_given_up() && !self.is_behind && self.report.failed == 0 && self.report.left.is_nothing()
     }
 
-    /// Keeps what is remembered; says how the target is.
-    pub(super) async fn end(mut self, keep: bool) -> SyncTarget {
+    /// Says how it is.
+    pub(super) fn end(mut self) -> SyncTarget {
         if let Some(error) = self.gave_up.get() {
             self.report.error = Some(TargetError::Store(error.clone()));
         }
-        if keep && let Err(error) = self.save().await {
-            self.report.error.get_or_insert(TargetError::Store(error));
-        }
         self.report
     }
-}
-
-/// Where a target keeps what is remembered.
-fn memory_key(target: &Replica) -> String {
-    let digest = Sha256::of(target.prefix.as_bytes()).to_string();
-    format!("{RESERVED_PREFIX}sync/{}.jsonl", &digest[..16])
 }

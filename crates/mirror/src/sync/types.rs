@@ -1,7 +1,9 @@
 use std::sync::Arc;
 
 use crate::surplus::MostDeleted;
-use crate::{Filter, Left, ObjectFailure, SourceLimits, StoreError, TransferLimits, Verification};
+use crate::{
+    DatasetName, Filter, Left, ManifestDigest, ObjectFailure, SourceLimits, StoreError, TransferLimits, Verification,
+};
 
 /// What a pass does and may use.
 #[derive(Debug, Clone, Default)]
@@ -21,8 +23,19 @@ pub struct SyncOptions {
     pub limits: TransferLimits,
     /// What may leave the source.
     pub source_limits: SourceLimits,
-    /// How copies are proven.
+    /// How copies are proven. [`Verification::ReadBack`] is for those who do not trust what a store tells of a checksum.
     pub verification: Verification,
+    /// What is copied as a dataset: then the SHA-256 of every object is known, and a digest names all of it.
+    pub dataset: Option<Dataset>,
+}
+
+/// What the objects of the source are together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dataset {
+    /// Its name: manifests lie below it.
+    pub name: DatasetName,
+    /// Put the manifest into the source's bucket too: pods near it load from there. Only where it is writable.
+    pub publish_to_source: bool,
 }
 
 /// From and to, both included; what is `None` bounds nothing.
@@ -102,23 +115,48 @@ pub type SyncProgress = Arc<dyn Fn(SyncEvent) + Send + Sync>;
 /// How a pass ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SyncReport {
-    /// Objects of the source that were compared.
+    /// Objects of the source that were compared, and did not vanish meanwhile.
     pub compared: u64,
+    /// Their bytes.
+    pub compared_bytes: u64,
     /// Objects that could not be read from the source.
     pub source_failures: u64,
+    /// The first of them, at most [`ObjectFailure::KEPT`].
+    pub failures: Vec<ObjectFailure>,
     /// Bytes of the objects that were copied, or tried to be: what left the source, each object once.
     pub source_bytes: u64,
     /// What the budget did not suffice for, each object once.
     pub left: Left,
+    /// The digest of the dataset's content, where a target holds all of it.
+    pub manifest: Option<ManifestDigest>,
+    /// Whether the source's bucket has the manifest.
+    pub source_publication: SourcePublication,
     /// For each target, in the order they were given.
     pub targets: Vec<SyncTarget>,
+}
+
+/// Whether the source's bucket has the manifest.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum SourcePublication {
+    /// Not asked for, or no target holds all of it yet.
+    #[default]
+    Skipped,
+    /// It is there.
+    Published,
+    /// It could not be put there.
+    Failed(StoreError),
 }
 
 /// How a target is after a pass. In a dry run, what would have been done counts as done.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SyncTarget {
+    /// The manifest of the dataset that the target now holds, every object proven, and that is published there; `None` when it is
+    /// behind.
+    pub manifest: Option<ManifestDigest>,
     /// Objects that needed nothing.
     pub settled: u64,
+    /// Their bytes.
+    pub settled_bytes: u64,
     /// Objects that were copied.
     pub copied: u64,
     /// Their bytes.
@@ -127,6 +165,8 @@ pub struct SyncTarget {
     pub attributes_lost: u64,
     /// Objects that could not be copied or removed.
     pub failed: u64,
+    /// The first of them, at most [`ObjectFailure::KEPT`].
+    pub failures: Vec<ObjectFailure>,
     /// Objects that were left for a later pass. Then nothing is removed either.
     pub left: Left,
     /// Objects that the source does not have.
@@ -167,6 +207,14 @@ impl SyncReport {
     #[must_use]
     pub fn is_complete(&self) -> bool {
         let is_whole = self.source_failures == 0 && self.left.is_nothing();
-        is_whole && self.targets.iter().all(|target| target.failed == 0 && target.error.is_none())
+        is_whole && self.targets.iter().all(SyncTarget::is_complete)
+    }
+}
+
+impl SyncTarget {
+    /// Whether everything that was tried at it went well.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.failed == 0 && self.error.is_none()
     }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use skyfleet_e2e::object_store::{ObjectStore as Garage, REGION, RunningObjectStore};
 use skyfleet_mirror::{
-    Credentials, DatasetName, MirrorOptions, ObjectStore, Payload, Replica, S3Location, S3Store, Verification, mirror,
-    verify,
+    Credentials, Dataset, DatasetName, ObjectStore, Payload, Replica, S3Location, S3Store, SyncOptions, Verification,
+    sync, verify,
 };
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -65,7 +65,8 @@ async fn fill(source: &dyn ObjectStore) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dataset_goes_from_each_cloud_to_each() {
     let places = [Place::garage().await, Place::Cloud(Cloud::azure().await), Place::Cloud(Cloud::google().await)];
-    let dataset = DatasetName::new("ml", "weights").unwrap();
+    let name = DatasetName::new("ml", "weights").unwrap();
+    let dataset = Dataset { name: name.clone(), publish_to_source: false };
     let cancel = CancellationToken::new();
     let replica = |store: &Arc<dyn ObjectStore>| Replica { store: store.clone(), prefix: String::new() };
     let mut digests = Vec::new();
@@ -77,12 +78,13 @@ async fn a_dataset_goes_from_each_cloud_to_each() {
             targets.push(place.bucket(&format!("target{from}")).await);
         }
         let replicas: Vec<_> = targets.iter().map(replica).collect();
-        let (from_source, options) = (replica(&source), MirrorOptions::default());
+        let (from_source, options) =
+            (replica(&source), SyncOptions { dataset: Some(dataset.clone()), ..SyncOptions::default() });
         for copied in [SMALL.len() as u64 + 1, 0] {
-            let pass = mirror(&dataset, &from_source, &replicas, &options, &cancel, Arc::new(|_| ()));
+            let pass = sync(&from_source, &replicas, &options, &cancel, Arc::new(|_| ()));
             let outcome = pass.await.unwrap();
             for target in &outcome.targets {
-                assert_eq!((target.copied_objects, target.failed_objects), (copied, 0), "from {from}: {target:?}");
+                assert_eq!((target.copied, target.failed), (copied, 0), "from {from}: {target:?}");
                 assert_eq!(target.manifest, outcome.manifest);
             }
             digests.push(outcome.manifest.unwrap());
@@ -92,7 +94,7 @@ async fn a_dataset_goes_from_each_cloud_to_each() {
             let attributes = target.head("large.bin").await.unwrap().attributes;
             assert_eq!(attributes, source.head("large.bin").await.unwrap().attributes, "from {from} {target:?}");
             assert!(keys(&**target, ".skyfleet/parts/").await.is_empty());
-            let key = skyfleet_mirror::manifest_key(&dataset, digests[0]);
+            let key = skyfleet_mirror::manifest_key(&name, digests[0]);
             let manifest = skyfleet_mirror::Manifest::parse(&read(&**target, &key).await).unwrap();
             let report = verify(&replica(target), &manifest, Verification::ReadBack, 4, &cancel).await.unwrap();
             assert_eq!((report.verified, report.mismatches), (SMALL.len() as u64 + 1, vec![]));

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use skyfleet_e2e::object_store::{Contents, Fault, SIMULATED_KEY, SimulatedBucket, SimulatedS3};
 use skyfleet_mirror::{
-    Credentials, DatasetName, LocalStore, MirrorOptions, ObjectFailure, ObjectStore, Replica, S3Location, S3Store,
-    Sha256, SyncEvent, SyncOptions, SyncReport, TransferLimits, mirror, sync,
+    Credentials, Dataset, DatasetName, LocalStore, ObjectFailure, ObjectStore, Replica, S3Location, S3Store, Sha256,
+    SyncEvent, SyncOptions, SyncReport, TransferLimits, sync,
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -224,23 +224,22 @@ async fn a_dataset_that_is_taken_up_has_the_digest_of_the_whole() {
     let source = Source::start(1).await;
     let place = Place::garage().await;
     let store = place.bucket("target").await;
-    let dataset = DatasetName::new("ml", "weights").unwrap();
-    let options = MirrorOptions { limits: limits(), ..MirrorOptions::default() };
+    let dataset = Dataset { name: DatasetName::new("ml", "weights").unwrap(), publish_to_source: false };
+    let options = SyncOptions { limits: limits(), dataset: Some(dataset), ..SyncOptions::default() };
     // A pass that is asked to stop, too.
     let (cancel, sent) = (CancellationToken::new(), AtomicU64::new(0));
     let stop = cancel.clone();
     let progress = Arc::new(move |event| {
-        if let skyfleet_mirror::MirrorEvent::Sent { bytes, .. } = event
+        if let skyfleet_mirror::SyncEvent::Sent { bytes, .. } = event
             && sent.fetch_add(bytes, Ordering::SeqCst) + bytes >= KILLED_AFTER
         {
             stop.cancel();
         }
     });
-    mirror(&dataset, &source.replica, &[whole(&store)], &options, &cancel, progress).await.unwrap_err();
+    sync(&source.replica, &[whole(&store)], &options, &cancel, progress).await.unwrap_err();
     let starts = source.watch();
     let cancel = CancellationToken::new();
-    let outcome =
-        mirror(&dataset, &source.replica, &[whole(&store)], &options, &cancel, Arc::new(|_| ())).await.unwrap();
+    let outcome = sync(&source.replica, &[whole(&store)], &options, &cancel, Arc::new(|_| ())).await.unwrap();
     let manifest = outcome.targets[0].manifest.expect("it is complete");
     let text = format!("{{\"key\":\"big\",\"size\":{SIZE},\"sha256\":\"{}\"}}\n", Sha256::of(&content(SIZE, 1)));
     assert_eq!(manifest.0, Sha256::of(text.as_bytes()));

@@ -6,16 +6,24 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use skyfleet_mirror::{
-    MirrorError, MirrorEvent, MirrorOptions, MirrorOutcome, ObjectStore as _, Payload, StoreErrorKind, TransferLimits,
-    mirror,
+    MirrorError, ObjectStore as _, Payload, StoreErrorKind, SyncEvent, SyncOptions, SyncReport, SyncTarget,
+    TargetError, TransferLimits, sync,
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Call, Reaction, Server, Watched, content, dataset, pass, pass_with, replica};
+use crate::support::{Call, Reaction, Server, Watched, content, dataset_options, pass, pass_with, replica};
 
 async fn put(store: &Watched, key: &str, size: usize, seed: u64) {
     let bytes = content(size, seed);
     store.put(key, &skyfleet_mirror::Attributes::default(), Payload::of(bytes.clone())).await.unwrap();
+}
+
+/// Why a target was given up.
+fn store_error(target: &SyncTarget) -> Option<&StoreErrorKind> {
+    match target.error.as_ref()? {
+        TargetError::Store(error) => Some(&error.kind),
+        _ => None,
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -38,12 +46,12 @@ async fn an_object_that_changes_under_the_copy_is_copied_anew() {
         _ => Reaction::Pass,
     });
     let outcome = pass(&source, &[&target]).await;
-    assert_eq!(outcome.targets[0].copied_objects, 1, "{outcome:?}");
+    assert_eq!(outcome.targets[0].copied, 1, "{outcome:?}");
     assert!(target.read("big").await == content(25 << 20, 2));
     assert_eq!(gets.load(Ordering::SeqCst), 3);
     // The next pass sees the new version as the one it has.
     source.unhook();
-    assert_eq!(pass(&source, &[&target]).await.targets[0].copied_objects, 0);
+    assert_eq!(pass(&source, &[&target]).await.targets[0].copied, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -57,7 +65,7 @@ async fn a_bit_that_flips_on_the_way_from_the_source_is_found() {
         Call::Get { key, .. } if key == "small" && counted.fetch_add(1, Ordering::SeqCst) < 2 => Reaction::FlipBit,
         _ => Reaction::Pass,
     });
-    assert_eq!(pass(&source, &[&target]).await.targets[0].copied_objects, 1);
+    assert_eq!(pass(&source, &[&target]).await.targets[0].copied, 1);
     assert!(target.read("small").await == content(1000, 1));
     assert_eq!(gets.load(Ordering::SeqCst), 3);
 }
@@ -71,7 +79,7 @@ async fn a_source_whose_connections_keep_breaking_is_read_on() {
         Call::Get { key, .. } if key == "big" => Reaction::BreakBody(3 << 20),
         _ => Reaction::Pass,
     });
-    assert_eq!(pass(&source, &[&target]).await.targets[0].copied_objects, 1);
+    assert_eq!(pass(&source, &[&target]).await.targets[0].copied, 1);
     assert!(target.read("big").await == content(30 << 20, 1));
 }
 
@@ -101,18 +109,18 @@ async fn a_target_that_dies_fails_alone_and_a_later_pass_completes_it() {
     });
     let outcome = pass(&source, &[&steady, &dying]).await;
     let [fine, failed] = &outcome.targets[..] else { panic!() };
-    assert_eq!((fine.manifest, fine.verified_objects), (outcome.manifest, 40), "{fine:?}");
+    assert_eq!((fine.manifest, fine.settled + fine.copied), (outcome.manifest, 40), "{fine:?}");
     assert!(outcome.manifest.is_some());
     assert_eq!(failed.manifest, None);
-    assert_eq!(failed.error.as_ref().map(|error| &error.kind), Some(&StoreErrorKind::Unreachable), "{failed:?}");
-    assert!(failed.copied_objects < 40 && failed.failures.len() <= 10);
+    assert_eq!(store_error(failed), Some(&StoreErrorKind::Unreachable), "{failed:?}");
+    assert!(failed.copied < 40 && failed.failures.len() <= 10);
 
     dying.unhook();
     let stopped = stopped.lock().unwrap().take().unwrap();
     let _again = stopped.start_again().await;
     let outcome = pass(&source, &[&steady, &dying]).await;
     assert_eq!(outcome.targets[1].manifest, outcome.manifest, "{outcome:?}");
-    assert_eq!(outcome.targets[0].copied_objects, 0);
+    assert_eq!(outcome.targets[0].copied, 0);
     assert_eq!(dying.contents().await, source.contents().await);
 }
 
@@ -123,7 +131,7 @@ async fn a_missing_target_does_not_stop_the_others() {
     let missing = server.open("no-such-bucket", "").await;
     source.put_text("a", "a").await;
     let outcome = pass(&source, &[&missing, &target]).await;
-    assert_eq!(outcome.targets[0].error.as_ref().map(|error| &error.kind), Some(&StoreErrorKind::MissingBucket));
+    assert_eq!(store_error(&outcome.targets[0]), Some(&StoreErrorKind::MissingBucket));
     assert_eq!((outcome.targets[0].manifest, outcome.targets[1].manifest), (None, outcome.manifest));
     assert_eq!(missing.writes(), 0);
 }
@@ -135,8 +143,8 @@ async fn a_missing_source_is_an_error_and_never_an_empty_dataset() {
     let missing = server.open("no-such-bucket", "").await;
     let cancel = CancellationToken::new();
     let targets = [replica(&target, "")];
-    let options = MirrorOptions::default();
-    let outcome = mirror(&dataset(), &replica(&missing, ""), &targets, &options, &cancel, Arc::new(|_| ())).await;
+    let options = dataset_options();
+    let outcome = sync(&replica(&missing, ""), &targets, &options, &cancel, Arc::new(|_| ())).await;
     assert!(matches!(outcome, Err(MirrorError::Source(error)) if error.kind == StoreErrorKind::MissingBucket));
     assert_eq!(target.writes(), 0);
 }
@@ -154,14 +162,14 @@ async fn a_page_that_fails_is_never_the_end_of_a_listing() {
         _ => Reaction::Pass,
     };
     source.hook(fail_second_page);
-    let (cancel, options) = (CancellationToken::new(), MirrorOptions::default());
+    let (cancel, options) = (CancellationToken::new(), dataset_options());
     let targets = [replica(&target, "")];
-    let outcome = mirror(&dataset(), &replica(&source, ""), &targets, &options, &cancel, Arc::new(|_| ())).await;
+    let outcome = sync(&replica(&source, ""), &targets, &options, &cancel, Arc::new(|_| ())).await;
     assert!(matches!(outcome, Err(MirrorError::Source(error)) if error.kind == StoreErrorKind::Unreachable));
     assert_eq!(target.writes(), 0);
 
     source.unhook();
-    assert_eq!(pass(&source, &[&target]).await.targets[0].copied_objects, 1001);
+    assert_eq!(pass(&source, &[&target]).await.targets[0].copied, 1001);
     // At the target neither: the objects on the page that did not come are not copied again, they are unknown.
     target.writes();
     target.hook(fail_second_page);
@@ -180,19 +188,18 @@ async fn a_stopped_pass_is_remembered_and_the_next_one_goes_on() {
     let (cancel, copied) = (CancellationToken::new(), Arc::new(AtomicU64::new(0)));
     let (stop, counted) = (cancel.clone(), copied.clone());
     let progress = Arc::new(move |event| {
-        if matches!(event, MirrorEvent::Copied { .. }) && counted.fetch_add(1, Ordering::SeqCst) == 19 {
+        if matches!(event, SyncEvent::Copied { .. }) && counted.fetch_add(1, Ordering::SeqCst) == 19 {
             stop.cancel();
         }
     });
     let targets = [replica(&target, "")];
-    let outcome =
-        mirror(&dataset(), &replica(&source, ""), &targets, &MirrorOptions::default(), &cancel, progress).await;
+    let outcome = sync(&replica(&source, ""), &targets, &dataset_options(), &cancel, progress).await;
     assert_eq!(outcome, Err(MirrorError::Cancelled));
     let first = copied.load(Ordering::SeqCst);
     assert!((20..60).contains(&first), "{first}");
 
     let outcome = pass(&source, &[&target]).await;
-    assert_eq!(outcome.targets[0].copied_objects, 60 - first);
+    assert_eq!(outcome.targets[0].copied, 60 - first);
     assert_eq!(target.contents().await, source.contents().await);
 }
 
@@ -258,8 +265,8 @@ async fn memory_is_bounded_when_a_target_is_slow() {
         _ => Reaction::Pass,
     });
     let limits = TransferLimits { memory: BUDGET, parts: 16, ..TransferLimits::default() };
-    let options = MirrorOptions { limits, ..MirrorOptions::default() };
-    let outcome: MirrorOutcome = pass_with(&source, &[&quick, &slow], &options).await;
+    let options = SyncOptions { limits, ..dataset_options() };
+    let outcome: SyncReport = pass_with(&source, &[&quick, &slow], &options).await;
     assert_eq!(outcome.targets[1].manifest, outcome.manifest);
     assert_eq!(most.load(Ordering::SeqCst), BUDGET);
 }

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use skyfleet_e2e::object_store::{Contents, Fault, SIMULATED_KEY, SimulatedBucket, SimulatedS3};
 use skyfleet_mirror::{
-    ConnectOptions, Deletion, EgressBudget, InFlight, LocalStore, MirrorOptions, MostDeleted, ObjectStore, Replica,
-    RetryPolicy, S3Location, S3Store, SourceLimits, StoreErrorKind, SyncOptions, SyncReport, mirror, sync,
+    ConnectOptions, Deletion, EgressBudget, InFlight, LocalStore, MostDeleted, ObjectStore, Replica, RetryPolicy,
+    S3Location, S3Store, SourceLimits, StoreErrorKind, SyncOptions, SyncReport, sync,
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{content, credentials, dataset};
+use crate::support::{content, credentials, dataset_options};
 
 /// A server with objects of 1000 bytes, 2000 bytes and so on, and two empty targets.
 async fn server(objects: usize) -> SimulatedS3 {
@@ -179,14 +179,14 @@ async fn a_dataset_is_not_published_before_all_of_it_was_paid() {
     let source = open(&server, "source", ConnectOptions::default()).await;
     let targets = [open(&server, "one", ConnectOptions::default()).await];
     let run = async |most| {
-        let options = MirrorOptions { source_limits: budget(most), ..MirrorOptions::default() };
+        let options = SyncOptions { source_limits: budget(most), ..dataset_options() };
         let progress = Arc::new(|_| ());
-        mirror(&dataset(), &source, &targets, &options, &CancellationToken::new(), progress).await.unwrap()
+        sync(&source, &targets, &options, &CancellationToken::new(), progress).await.unwrap()
     };
     let outcome = run("3").await;
     assert_eq!((outcome.left.objects, outcome.left.cost.to_string().as_str()), (1, "3.00"));
     assert_eq!((outcome.manifest, outcome.targets[0].manifest, outcome.targets[0].left), (None, None, outcome.left));
-    assert_eq!((outcome.targets[0].copied_objects, outcome.targets[0].failed_objects), (2, 0));
+    assert_eq!((outcome.targets[0].copied, outcome.targets[0].failed), (2, 0));
     let outcome = run("3").await;
     assert!(outcome.left.is_nothing() && outcome.targets[0].manifest.is_some(), "{outcome:?}");
 }

@@ -2,13 +2,14 @@
 #![allow(clippy::unwrap_used)]
 
 mod connection;
+mod datasets;
 mod faults;
 mod faulty;
 mod fetching;
 mod identities;
 mod keys;
 mod limits;
-mod mirroring;
+mod remembering;
 mod support;
 mod syncing;
 mod uploading;

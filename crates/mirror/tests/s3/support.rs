@@ -10,9 +10,9 @@ use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 use skyfleet_e2e::object_store::{ObjectStore as Garage, REGION, RunningObjectStore};
 use skyfleet_mirror::{
-    Attributes, Body, Capabilities, Checksum, ConnectOptions, Credentials, DatasetName, ListPage, MirrorOptions,
-    MirrorOutcome, ObjectHead, ObjectStore, Payload, Place, Proof, Replica, RetryPolicy, S3Location, S3Store,
-    StoreError, StoreErrorKind, UploadedPart, Written, list, mirror,
+    Attributes, Body, Capabilities, Checksum, ConnectOptions, Credentials, Dataset, DatasetName, ListPage, ObjectHead,
+    ObjectStore, Payload, Place, Proof, Replica, RetryPolicy, S3Location, S3Store, StoreError, StoreErrorKind,
+    SyncOptions, SyncReport, UploadedPart, Written, list, sync,
 };
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -330,21 +330,21 @@ pub(crate) fn replica(store: &Arc<Watched>, prefix: &str) -> Replica {
     Replica { store: store.clone(), prefix: prefix.to_owned() }
 }
 
-/// One pass over whole buckets, publishing to the source too.
-pub(crate) async fn pass(source: &Arc<Watched>, targets: &[&Arc<Watched>]) -> MirrorOutcome {
-    let options = MirrorOptions { publish_to_source: true, ..MirrorOptions::default() };
-    pass_with(source, targets, &options).await
+/// A dataset, with nothing published to the source.
+pub(crate) fn dataset_options() -> SyncOptions {
+    let dataset = Dataset { name: dataset(), publish_to_source: false };
+    SyncOptions { dataset: Some(dataset), ..SyncOptions::default() }
 }
 
-pub(crate) async fn pass_with(
-    source: &Arc<Watched>,
-    targets: &[&Arc<Watched>],
-    options: &MirrorOptions,
-) -> MirrorOutcome {
+/// One pass over whole buckets, publishing to the source too.
+pub(crate) async fn pass(source: &Arc<Watched>, targets: &[&Arc<Watched>]) -> SyncReport {
+    let dataset = Some(Dataset { name: dataset(), publish_to_source: true });
+    pass_with(source, targets, &SyncOptions { dataset, ..SyncOptions::default() }).await
+}
+
+pub(crate) async fn pass_with(source: &Arc<Watched>, targets: &[&Arc<Watched>], options: &SyncOptions) -> SyncReport {
     let targets: Vec<_> = targets.iter().map(|target| replica(target, "")).collect();
-    mirror(&dataset(), &replica(source, ""), &targets, options, &CancellationToken::new(), Arc::new(|_| ()))
-        .await
-        .unwrap()
+    sync(&replica(source, ""), &targets, options, &CancellationToken::new(), Arc::new(|_| ())).await.unwrap()
 }
 
 /// Bytes that no two offsets of share, so that a misplaced part shows.

@@ -1,0 +1,17 @@
+//! What is remembered of a target's objects: pages in the order of keys, read and written one at a time beside the listings, so
+//! that no number of objects needs more memory.
+//!
+//! Pages never change once they are written, and an index names those that count: it is what a pass replaces at its end, and
+//! from time to time on the way. A page or an index that is lost, damaged, or of another source only makes objects be copied again.
+
+mod book;
+mod index;
+mod page;
+mod pager;
+mod recall;
+mod target_state;
+
+pub(crate) use book::Book;
+pub(crate) use index::PageRef;
+pub(crate) use page::StateEntry;
+pub(crate) use target_state::TargetState;

@@ -1,0 +1,82 @@
+//! Reads the pages of the last pass, one ahead of who asks.
+
+use std::iter::Peekable;
+use std::vec;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::book::{Book, READING};
+use super::index::PageRef;
+use super::page::Record;
+use crate::{Place, StoreError, StoreErrorKind};
+
+pub(super) struct Recall {
+    place: Place,
+    /// Those that are still to come, the next one last.
+    to_come: Vec<PageRef>,
+    current: Option<PageRef>,
+    records: Peekable<vec::IntoIter<Record>>,
+    pages: mpsc::Receiver<Result<Vec<Record>, StoreError>>,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl Recall {
+    pub(super) fn start(book: Book, pages: Vec<PageRef>, cancel: &CancellationToken) -> Self {
+        let (sender, receiver) = mpsc::channel(1);
+        let (place, wanted, cancel) = (book.place().clone(), pages.clone(), cancel.clone());
+        let task = tokio::spawn(async move {
+            for page in wanted {
+                let records = book.page(&page, &cancel).await.map(|records| {
+                    records.unwrap_or_else(|| {
+                        tracing::warn!(error = %book.lost(&page), "objects are copied again");
+                        Vec::new()
+                    })
+                });
+                let failed = records.is_err();
+                if sender.send(records).await.is_err() || failed {
+                    return;
+                }
+            }
+        });
+        let to_come = pages.into_iter().rev().collect();
+        let records = Vec::new().into_iter().peekable();
+        Self { place, to_come, current: None, records, pages: receiver, _task: AbortOnDropHandle::new(task) }
+    }
+
+    /// The next record of the current page, which stays.
+    pub(super) fn peek(&mut self) -> Option<&Record> {
+        self.records.peek()
+    }
+
+    pub(super) fn next(&mut self) -> Option<Record> {
+        self.records.next()
+    }
+
+    /// Whether a page is being read.
+    pub(super) fn has_page(&self) -> bool {
+        self.current.is_some()
+    }
+
+    /// Turns to the next page; `None` after the last.
+    pub(super) async fn turn(&mut self) -> Result<Option<&PageRef>, StoreError> {
+        self.current = None;
+        let Some(page) = self.to_come.pop() else { return Ok(None) };
+        let Some(records) = self.pages.recv().await else { return Err(self.cut_short()) };
+        self.records = records?.into_iter().peekable();
+        Ok(Some(self.current.insert(page)))
+    }
+
+    /// What was not read yet.
+    pub(super) fn rest(&mut self) -> Vec<PageRef> {
+        let from = self.records.peek().map(|(key, _)| key.clone());
+        let current = self.current.clone().filter(|_| from.is_some()).map(|page| PageRef { from, ..page });
+        current.into_iter().chain(self.to_come.iter().rev().cloned()).collect()
+    }
+
+    fn cut_short(&self) -> StoreError {
+        let detail = "the reading of its pages ended before their end";
+        self.place.error(StoreErrorKind::Protocol, READING, detail)
+    }
+}

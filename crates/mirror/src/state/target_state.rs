@@ -1,0 +1,164 @@
+//! What is remembered of one target, in the course of a pass.
+
+use std::collections::HashSet;
+
+use tokio_util::sync::CancellationToken;
+
+use super::book::Book;
+use super::index::{Index, PageRef};
+use super::page::StateEntry;
+use super::pager::{Page, Pager};
+use super::recall::Recall;
+use crate::checkpoint::Unsaved;
+use crate::{ManifestDigest, StoreError};
+
+/// Records of a page at most: about a megabyte of them.
+const MOST_RECORDS: usize = 4096;
+/// Pages that wait for objects under way, at most, before the pass waits with them.
+const MOST_WAITING: usize = 8;
+
+pub(crate) struct TargetState {
+    book: Book,
+    /// What lies there.
+    index: Index,
+    /// Names of pages that lie there.
+    there: HashSet<String>,
+    recall: Recall,
+    pager: Pager,
+    unsaved: Unsaved,
+}
+
+impl TargetState {
+    /// Begins to read what earlier passes have left.
+    pub(crate) async fn open(book: Book, cancel: &CancellationToken) -> Result<Self, StoreError> {
+        let index = book.index(cancel).await?;
+        let there = index.pages.iter().map(|page| page.name.clone()).collect();
+        let recall = Recall::start(book.clone(), index.pages.clone(), cancel);
+        Ok(Self { book, index, there, recall, pager: Pager::new(MOST_RECORDS), unsaved: Unsaved::default() })
+    }
+
+    /// What is remembered of an object. Keys are to be asked for in their order; what is not said of one before the next is
+    /// asked for, is forgotten.
+    pub(crate) async fn recall(&mut self, key: &str) -> Result<Option<StateEntry>, StoreError> {
+        loop {
+            while let Some((next, _)) = self.recall.peek() {
+                if next.as_str() > key {
+                    return Ok(None);
+                }
+                if let Some((next, entry)) = self.recall.next()
+                    && next == key
+                {
+                    return Ok(Some(entry));
+                }
+            }
+            if self.recall.has_page() {
+                self.pager.boundary();
+            }
+            let Some(page) = self.recall.turn().await? else { return Ok(None) };
+            self.pager.begin(page);
+        }
+    }
+
+    /// What was recalled still holds.
+    pub(crate) fn carry(&mut self, key: String, entry: StateEntry) {
+        self.pager.carry(key, entry);
+    }
+
+    /// The object is being copied.
+    pub(crate) fn expect(&mut self, key: String) {
+        self.pager.expect(key);
+    }
+
+    /// What became of an object that was expected.
+    pub(crate) fn settle(&mut self, key: &str, entry: Option<StateEntry>) {
+        if let Some(entry) = &entry {
+            self.unsaved.add(entry.size);
+        }
+        self.pager.settle(key, entry);
+    }
+
+    /// Whether there is something to write.
+    pub(crate) fn is_due(&self) -> bool {
+        self.pager.waiting() > 0 || self.unsaved.is_due()
+    }
+
+    /// Whether so much waits for objects under way that no further object should be begun.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.pager.waiting() > MOST_WAITING
+    }
+
+    /// Writes what is ready, and from time to time the index too, so that a pass that is killed loses little.
+    pub(crate) async fn write(&mut self) -> Result<(), StoreError> {
+        self.write_pages().await?;
+        if self.unsaved.is_due() { self.keep().await } else { Ok(()) }
+    }
+
+    /// Keeps all that is known by now, in the middle of a pass.
+    pub(crate) async fn keep(&mut self) -> Result<(), StoreError> {
+        self.unsaved = Unsaved::default();
+        let mut pages = self.pages().await?;
+        pages.extend(self.recall.rest());
+        self.replace_index(pages, None).await
+    }
+
+    /// Keeps all of it, at the end of a pass that has seen every object.
+    pub(crate) async fn finish(&mut self) -> Result<(), StoreError> {
+        self.pager.end();
+        let pages = self.pages().await?;
+        let manifest = self.index.manifest.filter(|_| pages == self.index.pages);
+        self.replace_index(pages, manifest).await
+    }
+
+    /// The digest of all that is remembered, where that was told before.
+    pub(crate) fn manifest(&self) -> Option<ManifestDigest> {
+        self.index.manifest
+    }
+
+    /// The digest of all that is remembered, to be told.
+    pub(crate) async fn name(&mut self, manifest: ManifestDigest) -> Result<(), StoreError> {
+        self.replace_index(self.index.pages.clone(), Some(manifest)).await
+    }
+
+    /// What lies there, to be read once more.
+    pub(crate) fn written(&self) -> (&Book, &[PageRef]) {
+        (&self.book, &self.index.pages)
+    }
+
+    /// All pages so far, written as far as they are known.
+    async fn pages(&mut self) -> Result<Vec<PageRef>, StoreError> {
+        self.write_pages().await?;
+        let mut pages = Vec::new();
+        for page in self.pager.pages() {
+            match page {
+                Page::Written(page) => pages.push(page.clone()),
+                Page::Unwritten(records) if records.is_empty() => {}
+                Page::Unwritten(records) => pages.push(self.book.write_page(&records, &mut self.there).await?),
+            }
+        }
+        Ok(pages)
+    }
+
+    async fn write_pages(&mut self) -> Result<(), StoreError> {
+        while let Some((place, records)) = self.pager.ready() {
+            let page =
+                if records.is_empty() { None } else { Some(self.book.write_page(&records, &mut self.there).await?) };
+            self.pager.written(place, page);
+        }
+        Ok(())
+    }
+
+    async fn replace_index(&mut self, pages: Vec<PageRef>, manifest: Option<ManifestDigest>) -> Result<(), StoreError> {
+        let index = Index { pages, manifest };
+        if index == self.index {
+            return Ok(());
+        }
+        self.book.write_index(&index).await?;
+        let pages_changed = index.pages != self.index.pages;
+        self.index = index;
+        if pages_changed {
+            self.book.sweep(&self.index).await?;
+            self.there = self.index.pages.iter().map(|page| page.name.clone()).collect();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,66 @@
+//! What each target needs of an object.
+
+use super::judge::is_settled;
+use super::round::{REPORT_EVERY, Round};
+use super::rows::{Held, Row};
+use super::types::SyncEvent;
+use crate::ObjectSummary;
+
+impl Round<'_> {
+    pub(super) async fn look_at(&mut self, row: Row) {
+        let is_wanted = self.options.filter.keeps(&row.key);
+        match row.source {
+            Some(object) if is_wanted => self.compare(object, row.targets).await,
+            _ => self.leave(&row.key, row.targets, is_wanted).await,
+        }
+    }
+
+    async fn compare(&mut self, object: ObjectSummary, targets: Vec<Option<Held>>) {
+        self.report.compared += 1;
+        self.report.compared_bytes += object.size;
+        if self.report.compared.is_multiple_of(REPORT_EVERY) {
+            (self.shared.progress)(SyncEvent::Compared(REPORT_EVERY));
+        }
+        let in_bounds = self.options.sizes.hold(&object.size) && self.options.modified.hold(&object.modified);
+        let in_dataset = self.options.dataset.is_some();
+        let mut needed_by = Vec::new();
+        for (index, held) in targets.into_iter().enumerate() {
+            let target = &mut self.targets[index];
+            let remembered = target.recall(&object.key).await;
+            let is_needed = match &held {
+                // What it holds is not known.
+                None => false,
+                Some(Held::Nothing) => true,
+                Some(Held::Object(held)) => {
+                    target.surplus.shared();
+                    !is_settled(&object, held, remembered.as_ref(), in_dataset)
+                }
+            };
+            if !in_bounds || !is_needed {
+                target.carry(&object.key, remembered);
+            }
+            if held.is_some() && !is_needed {
+                target.report.settled += 1;
+                target.report.settled_bytes += object.size;
+            } else if is_needed && in_bounds && !target.is_given_up() {
+                needed_by.push(index);
+            }
+        }
+        if !needed_by.is_empty() {
+            self.copy(object, needed_by);
+        }
+    }
+
+    /// The source does not have it, or it is not to be copied.
+    async fn leave(&mut self, key: &str, targets: Vec<Option<Held>>, is_wanted: bool) {
+        for (target, held) in self.targets.iter_mut().zip(targets) {
+            let remembered = target.recall(key).await;
+            match held {
+                Some(Held::Object(held)) if is_wanted => target.surplus.add(key.to_owned(), held.etag),
+                Some(_) if is_wanted => {}
+                // For a pass with another filter, or that can list it; a dataset is what its own filter keeps.
+                _ => target.carry(key, remembered.filter(|_| is_wanted || self.options.dataset.is_none())),
+            }
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Why a pass, or an object of it, failed.
+
+use std::fmt;
+
+use crate::{RetryClass, StoreError, StoreErrorKind};
+
+/// An object that could not be copied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectFailure {
+    /// The key, relative to the dataset's prefix.
+    pub key: String,
+    /// Why.
+    pub error: StoreError,
+}
+
+impl ObjectFailure {
+    /// How many failures an outcome keeps; the rest is only counted.
+    pub const KEPT: usize = 10;
+}
+
+impl fmt::Display for ObjectFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.key, self.error)
+    }
+}
+
+/// Why a pass could not be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MirrorError {
+    /// The source cannot be listed.
+    #[error("the source: {0}")]
+    Source(#[source] StoreError),
+    /// A prefix of one lies within the other's, in the same bucket.
+    #[error("{0:?} and {1:?} overlap: give the target another bucket or prefix")]
+    Overlap(String, String),
+    /// The caller asked to stop. What was copied is remembered.
+    #[error("the mirror was stopped on request")]
+    Cancelled,
+}
+
+impl MirrorError {
+    pub(crate) fn of_source(error: StoreError) -> Self {
+        if error.kind == StoreErrorKind::Cancelled { Self::Cancelled } else { Self::Source(error) }
+    }
+
+    /// Whether it helps to try again.
+    #[must_use]
+    pub fn retry(&self) -> RetryClass {
+        match self {
+            Self::Source(error) => error.retry(),
+            Self::Overlap(..) => RetryClass::Permanent,
+            Self::Cancelled => RetryClass::Transient,
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! What became of an object that was to be copied.
+
+use tokio::task::JoinError;
+
+use super::round::{Attempted, Round};
+use super::types::SyncEvent;
+use crate::copy::{Copy, SourceRead};
+use crate::{ObjectFailure, ObjectSummary, StoreError};
+
+impl Round<'_> {
+    pub(super) fn take(&mut self, attempted: Result<Attempted, JoinError>) {
+        let Attempted { object, indices, outcome } = match attempted {
+            Ok(attempted) => attempted,
+            Err(failure) => std::panic::resume_unwind(failure.into_panic()),
+        };
+        let copies = match outcome {
+            Ok(SourceRead::Whole(copies)) => copies,
+            // It left the source after it was listed; the next pass removes it, where that is asked for.
+            Ok(SourceRead::Vanished) => {
+                self.report.compared -= 1;
+                self.report.compared_bytes -= object.size;
+                self.leave_behind(&indices);
+                return self.forget(&object.key, &indices);
+            }
+            Err(error) => {
+                self.forget(&object.key, &indices);
+                return self.source_failed(ObjectFailure { key: object.key, error });
+            }
+        };
+        let is_another = |copy: &Result<Copy, StoreError>| copy.as_ref().is_ok_and(|copy| copy.is_not_of(&object));
+        if copies.iter().any(is_another) {
+            self.leave_behind(&indices);
+        }
+        for (index, copy) in indices.into_iter().zip(copies) {
+            self.copied(index, &object, copy);
+        }
+    }
+
+    /// Those that needed nothing have the version that was listed, which is not the source's any more.
+    fn leave_behind(&mut self, indices: &[usize]) {
+        let others = self.targets.iter_mut().enumerate().filter(|(index, _)| !indices.contains(index));
+        others.for_each(|(_, target)| target.is_behind = true);
+    }
+
+    fn forget(&mut self, key: &str, indices: &[usize]) {
+        for index in indices {
+            self.targets[*index].forget(key);
+        }
+    }
+
+    fn source_failed(&mut self, failure: ObjectFailure) {
+        self.report.source_failures += 1;
+        if failure.error.concerns_whole_bucket() {
+            self.source_is_lost.get_or_insert(failure.error.clone());
+        }
+        if self.report.failures.len() < ObjectFailure::KEPT {
+            self.report.failures.push(failure.clone());
+        }
+        (self.shared.progress)(SyncEvent::Failed { target: None, failure });
+    }
+
+    fn copied(&mut self, index: usize, object: &ObjectSummary, copy: Result<Copy, StoreError>) {
+        let (target, key) = (&mut self.targets[index], object.key.clone());
+        let event = match copy {
+            Ok(copy) => {
+                let bytes = copy.entry.size;
+                target.copied(object, copy);
+                SyncEvent::Copied { target: index, key, bytes }
+            }
+            Err(error) => {
+                let failure = ObjectFailure { key, error };
+                target.forget(&failure.key);
+                target.failed(failure.clone());
+                SyncEvent::Failed { target: Some(index), failure }
+            }
+        };
+        (self.shared.progress)(event);
+    }
+}

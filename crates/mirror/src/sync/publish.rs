@@ -1,0 +1,57 @@
+//! Names the datasets that are whole now.
+
+use super::round::Round;
+use super::types::SourcePublication;
+use crate::ManifestDigest;
+use crate::StoreError;
+use crate::publish::{ManifestSource, publish};
+
+/// Publishes the manifest at each target that holds all that the source does, and at the source where that is asked for. Called
+/// when every object was seen and what is remembered was kept.
+pub(super) async fn publish_everywhere(round: &mut Round<'_>) {
+    let Some(dataset) = round.options.dataset.as_ref().filter(|_| !round.options.dry_run) else { return };
+    if round.report.source_failures > 0 {
+        return;
+    }
+    for index in 0..round.targets.len() {
+        match publish_at(round, index).await {
+            Ok(Some(digest)) => {
+                round.targets[index].report.manifest = Some(digest);
+                if round.report.manifest.is_none() && dataset.publish_to_source {
+                    round.report.source_publication = publish_to_source(round, index, digest).await;
+                }
+                round.report.manifest.get_or_insert(digest);
+            }
+            Ok(None) => {}
+            Err(error) => round.targets[index].give_up(error),
+        }
+    }
+}
+
+/// `None` for a target that is behind.
+async fn publish_at(round: &mut Round<'_>, index: usize) -> Result<Option<ManifestDigest>, StoreError> {
+    let target = &mut round.targets[index];
+    let (true, Some(dataset)) = (target.holds_all(), &round.options.dataset) else { return Ok(None) };
+    let objects = target.report.settled + target.report.copied;
+    let Some(state) = &mut target.state else { return Ok(None) };
+    let (book, pages) = state.written();
+    let source = ManifestSource { book, pages, objects, transfer: &round.shared.transfer };
+    let digest = publish(&target.replica, &dataset.name, state.manifest(), &source).await?;
+    state.name(digest).await?;
+    Ok(Some(digest))
+}
+
+/// From what is remembered of a target that holds all of it.
+async fn publish_to_source(round: &Round<'_>, index: usize, digest: ManifestDigest) -> SourcePublication {
+    let target = &round.targets[index];
+    let (Some(dataset), Some(state)) = (&round.options.dataset, &target.state) else {
+        return SourcePublication::Skipped;
+    };
+    let (book, pages) = state.written();
+    let objects = target.report.settled + target.report.copied;
+    let source = ManifestSource { book, pages, objects, transfer: &round.shared.transfer };
+    match publish(&round.shared.source, &dataset.name, Some(digest), &source).await {
+        Ok(_) => SourcePublication::Published,
+        Err(error) => SourcePublication::Failed(error),
+    }
+}
