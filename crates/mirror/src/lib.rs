@@ -11,7 +11,6 @@ mod access;
 mod attributes;
 mod azure;
 mod cancel;
-mod checkpoint;
 mod checksum;
 mod connect_options;
 mod content;

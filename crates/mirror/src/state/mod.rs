@@ -10,6 +10,7 @@ mod page;
 mod pager;
 mod recall;
 mod target_state;
+mod unsaved;
 
 pub(crate) use book::Book;
 pub(crate) use index::PageRef;

@@ -18,8 +18,16 @@ pub(super) struct Recall {
     to_come: Vec<PageRef>,
     current: Option<PageRef>,
     records: Peekable<vec::IntoIter<Record>>,
-    pages: mpsc::Receiver<Result<Vec<Record>, StoreError>>,
+    pages: mpsc::Receiver<Result<Option<Vec<Record>>, StoreError>>,
     _task: AbortOnDropHandle<()>,
+}
+
+/// What comes next.
+pub(super) enum Turned<'a> {
+    Page(&'a PageRef),
+    /// One of which nothing can be read.
+    Lost(&'a PageRef),
+    Ended,
 }
 
 impl Recall {
@@ -28,12 +36,10 @@ impl Recall {
         let (place, wanted, cancel) = (book.place().clone(), pages.clone(), cancel.clone());
         let task = tokio::spawn(async move {
             for page in wanted {
-                let records = book.page(&page, &cancel).await.map(|records| {
-                    records.unwrap_or_else(|| {
-                        tracing::warn!(error = %book.lost(&page), "objects are copied again");
-                        Vec::new()
-                    })
-                });
+                let records = book.page(&page, &cancel).await;
+                if let Ok(None) = records {
+                    tracing::warn!(error = %book.lost(&page), "objects are copied again");
+                }
                 let failed = records.is_err();
                 if sender.send(records).await.is_err() || failed {
                     return;
@@ -59,13 +65,16 @@ impl Recall {
         self.current.is_some()
     }
 
-    /// Turns to the next page; `None` after the last.
-    pub(super) async fn turn(&mut self) -> Result<Option<&PageRef>, StoreError> {
+    /// Turns to the next page.
+    pub(super) async fn turn(&mut self) -> Result<Turned<'_>, StoreError> {
         self.current = None;
-        let Some(page) = self.to_come.pop() else { return Ok(None) };
+        let Some(page) = self.to_come.pop() else { return Ok(Turned::Ended) };
         let Some(records) = self.pages.recv().await else { return Err(self.cut_short()) };
-        self.records = records?.into_iter().peekable();
-        Ok(Some(self.current.insert(page)))
+        let records = records?;
+        let is_lost = records.is_none();
+        self.records = records.unwrap_or_default().into_iter().peekable();
+        let page = self.current.insert(page);
+        Ok(if is_lost { Turned::Lost(page) } else { Turned::Page(page) })
     }
 
     /// What was not read yet.

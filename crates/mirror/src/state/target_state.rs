@@ -8,8 +8,8 @@ use super::book::Book;
 use super::index::{Index, PageRef};
 use super::page::StateEntry;
 use super::pager::{Page, Pager};
-use super::recall::Recall;
-use crate::checkpoint::Unsaved;
+use super::recall::{Recall, Turned};
+use super::unsaved::Unsaved;
 use crate::{ManifestDigest, StoreError};
 
 /// Records of a page at most: about a megabyte of them.
@@ -54,8 +54,12 @@ impl TargetState {
             if self.recall.has_page() {
                 self.pager.boundary();
             }
-            let Some(page) = self.recall.turn().await? else { return Ok(None) };
-            self.pager.begin(page);
+            match self.recall.turn().await? {
+                Turned::Page(page) => self.pager.begin(page),
+                // The same content may have to be written again.
+                Turned::Lost(page) => _ = self.there.remove(&page.name),
+                Turned::Ended => return Ok(None),
+            }
         }
     }
 
@@ -93,8 +97,11 @@ impl TargetState {
         if self.unsaved.is_due() { self.keep().await } else { Ok(()) }
     }
 
-    /// Keeps all that is known by now, in the middle of a pass.
+    /// Keeps all that is known by now, in the middle of a pass, if anything new is.
     pub(crate) async fn keep(&mut self) -> Result<(), StoreError> {
+        if self.unsaved.is_nothing() {
+            return Ok(());
+        }
         self.unsaved = Unsaved::default();
         let mut pages = self.pages().await?;
         pages.extend(self.recall.rest());

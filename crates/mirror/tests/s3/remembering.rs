@@ -8,8 +8,8 @@ use std::time::Duration;
 use http::Method;
 use skyfleet_e2e::object_store::{Contents, Fault, SIMULATED_KEY, SimulatedBucket, SimulatedS3};
 use skyfleet_mirror::{
-    ConnectOptions, Filter, Manifest, Payload, Replica, S3Location, S3Store, Sha256, SyncEvent, SyncOptions,
-    SyncReport, manifest_key, sync,
+    ConnectOptions, Filter, Manifest, MirrorError, Payload, Replica, S3Location, S3Store, Sha256, SyncEvent,
+    SyncOptions, SyncReport, manifest_key, sync,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -130,6 +130,25 @@ async fn a_pass_that_is_killed_has_kept_most_of_what_it_did() {
     let report = pass(&server, &dataset_options()).await;
     assert_eq!(report.targets[0].settled, OBJECTS as u64);
     assert_eq!(pages(&server).len(), 4, "nothing is left of pages that do not count");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pass_that_is_stopped_before_it_learns_anything_writes_nothing() {
+    let (server, writes) = server().await;
+    let first = pass(&server, &dataset_options()).await;
+    let (source, target) = (open(&server, "source").await, open(&server, "target").await);
+    let cancel = CancellationToken::new();
+    let stop = cancel.clone();
+    let progress = Arc::new(move |event| {
+        if matches!(event, SyncEvent::Compared(_)) {
+            stop.cancel();
+        }
+    });
+    writes.store(0, Ordering::SeqCst);
+    let stopped = sync(&source, &[target], &dataset_options(), &cancel, progress).await;
+    assert_eq!((stopped, writes.load(Ordering::SeqCst)), (Err(MirrorError::Cancelled), 0));
+    let report = pass(&server, &dataset_options()).await;
+    assert_eq!((report.manifest, writes.load(Ordering::SeqCst)), (first.manifest, 0));
 }
 
 /// Copies that listings cannot settle, by passes with one filter and with another.

@@ -2,20 +2,24 @@
 
 /// What a crash would have to copy again.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Unsaved {
+pub(super) struct Unsaved {
     objects: u64,
     bytes: u64,
 }
 
 impl Unsaved {
     /// One more object was copied.
-    pub(crate) fn add(&mut self, bytes: u64) {
+    pub(super) fn add(&mut self, bytes: u64) {
         self.objects += 1;
         self.bytes += bytes;
     }
 
+    pub(super) fn is_nothing(self) -> bool {
+        self.objects == 0
+    }
+
     /// Whether saving is worth its cost: some pages of what is remembered are written, and the index of all.
-    pub(crate) fn is_due(self) -> bool {
+    pub(super) fn is_due(self) -> bool {
         const OBJECT_OVERHEAD: u64 = 64 * 1024;
         const ENOUGH: u64 = 256 * 1024 * 1024;
         self.bytes + self.objects * OBJECT_OVERHEAD >= ENOUGH
