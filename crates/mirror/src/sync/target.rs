@@ -10,7 +10,7 @@ use crate::copy::Copy;
 use crate::journal::Journals;
 use crate::state::{Book, StateEntry, TargetState};
 use crate::surplus::Surplus;
-use crate::{ObjectFailure, ObjectSummary, Replica, RetryClass, StoreError};
+use crate::{ObjectFailure, ObjectSummary, Replica, RetryClass, StoreError, StoreErrorKind};
 
 pub(super) struct Target {
     pub(super) replica: Replica,
@@ -155,7 +155,9 @@ impl Target {
     /// Keeps what is remembered: all of it, after a pass that has seen every object; else what there is by now.
     pub(super) async fn keep(&mut self, is_whole: bool) {
         // What the whole bucket refused, it would refuse again; what that forgets is bounded by what was kept on the way.
-        let is_open = self.error().is_none_or(|error| error.retry() != RetryClass::Permanent);
+        let passes =
+            |error: &StoreError| error.kind == StoreErrorKind::Cancelled || error.retry() != RetryClass::Permanent;
+        let is_open = self.error().is_none_or(passes);
         let is_whole = is_whole && !self.is_given_up();
         let Some(state) = self.state.as_mut().filter(|_| is_open && !self.is_dry) else { return };
         let kept = if is_whole { state.finish().await } else { state.keep().await };
