@@ -1,5 +1,7 @@
 //! Copies one object to all targets that need it.
 
+use std::borrow::Cow;
+
 use futures::future::join_all;
 
 use crate::cancel::cancellable;
@@ -7,7 +9,7 @@ use crate::content::{Hashing, Wanted};
 use crate::fan_out::{Content, Destination, Proven, Start, Transfer, fan_out};
 use crate::journal::{Journal, SourceVersion};
 use crate::reader::ObjectReader;
-use crate::{Attributes, ObjectHead, Replica, RetryClass, StateEntry, StoreError, StoreErrorKind};
+use crate::{Attributes, ObjectHead, Replica, RetryClass, StateEntry, StoreError, StoreErrorKind, Tags};
 
 /// How often an object is begun anew because it changed, or came damaged, while it was read.
 const MOST_RESTARTS: u32 = 3;
@@ -17,8 +19,17 @@ pub(crate) struct Copy {
     pub(crate) entry: StateEntry,
     /// When the target says that it was written, in seconds since the Unix epoch.
     pub(crate) modified: i64,
-    /// Whether the source's object carries anything beside its bytes.
+    /// Whether the source's object carries anything beside its bytes and tags.
     pub(crate) has_attributes: bool,
+    pub(crate) tags: SourceTags,
+}
+
+/// The tags of the source's object.
+#[derive(Debug, Clone)]
+pub(crate) enum SourceTags {
+    Read(Tags),
+    /// It has some, and they could not be read.
+    Unread(StoreError),
 }
 
 /// How the source went.
@@ -174,17 +185,48 @@ async fn copy_from(
     if start.journals.iter().flatten().any(|journal| Some(&journal.source) != version.as_ref()) {
         return Err(source.store.place().error(StoreErrorKind::Changed, format!("read on in {key:?}"), ""));
     }
+    let tags = match tags_of(source, key, &head, transfer).await {
+        Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(SourceRead::Vanished),
+        other => other?,
+    };
+    let attributes = match &tags {
+        SourceTags::Read(tags) if !tags.is_empty() => {
+            Cow::Owned(Attributes { tags: tags.clone(), ..head.attributes.clone() })
+        }
+        _ => Cow::Borrowed(&head.attributes),
+    };
     let content = Content {
         size: head.size,
-        attributes: &head.attributes,
+        attributes: &attributes,
         announced: head.whole_checksum(),
         version: version.as_ref(),
     };
     let copies = fan_out(&mut reader, &content, destinations, start, transfer, sent).await?;
-    Ok(SourceRead::Whole(copies.into_iter().map(|proven| proven.map(|proven| copy_of(&head, proven))).collect()))
+    let copy = |proven: Proven| copy_of(&head, tags.clone(), proven);
+    Ok(SourceRead::Whole(copies.into_iter().map(|proven| proven.map(copy)).collect()))
 }
 
-fn copy_of(head: &ObjectHead, Proven { sha256, etag, modified }: Proven) -> Copy {
+/// The object's tags. That they may not be read is no reason to leave the object.
+async fn tags_of(
+    source: &Replica,
+    key: &str,
+    head: &ObjectHead,
+    transfer: &Transfer,
+) -> Result<SourceTags, StoreError> {
+    if head.tag_count == 0 {
+        return Ok(SourceTags::Read(Tags::new()));
+    }
+    let request = source.store.tags(&source.key(key));
+    let tags = cancellable(&transfer.cancel, source.store.place(), request).await;
+    match tags {
+        Err(error) if matches!(error.kind, StoreErrorKind::CredentialsRefused | StoreErrorKind::Rejected) => {
+            Ok(SourceTags::Unread(error))
+        }
+        tags => tags.map(SourceTags::Read),
+    }
+}
+
+fn copy_of(head: &ObjectHead, tags: SourceTags, Proven { sha256, etag, modified }: Proven) -> Copy {
     Copy {
         entry: StateEntry {
             size: head.size,
@@ -195,5 +237,6 @@ fn copy_of(head: &ObjectHead, Proven { sha256, etag, modified }: Proven) -> Copy
         },
         modified,
         has_attributes: head.attributes != Attributes::default(),
+        tags,
     }
 }

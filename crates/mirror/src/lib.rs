@@ -49,6 +49,7 @@ mod state;
 mod store;
 mod surplus;
 mod sync;
+mod tags;
 mod upload;
 mod upload_id;
 mod verify;
@@ -91,6 +92,9 @@ pub use store::{
     list,
 };
 pub use surplus::MostDeleted;
-pub use sync::{Bounds, Deletion, SyncEvent, SyncOptions, SyncProgress, SyncReport, SyncTarget, TargetError, sync};
+pub use sync::{
+    Bounds, Deletion, SyncEvent, SyncOptions, SyncProgress, SyncReport, SyncTarget, TagsUnread, TargetError, sync,
+};
+pub use tags::{Tags, TagsLost};
 pub use upload::{UploadError, UploadOutcome, upload};
 pub use verify::{Mismatch, VerifyReport, verify};

@@ -6,7 +6,9 @@ use bytes::Bytes;
 use futures::stream::{self, BoxStream, Stream};
 use serde::{Deserialize, Serialize};
 
-use crate::{Attributes, Checksum, ChecksumAlgorithm, Payload, StoreError, StoreErrorKind, StoredChecksum};
+use crate::{
+    Attributes, Checksum, ChecksumAlgorithm, Payload, StoreError, StoreErrorKind, StoredChecksum, Tags, TagsLost,
+};
 
 /// The bytes of an object, as they come.
 pub type Body = BoxStream<'static, Result<Bytes, StoreError>>;
@@ -22,9 +24,15 @@ pub trait ObjectStore: Debug + Send + Sync {
     /// By what it shows that it holds what is written. What that is may turn out with the first write, or when an upload begins.
     fn proof(&self) -> Proof;
 
-    /// Whether it keeps [`Attributes`].
+    /// Whether it keeps [`Attributes`], tags aside.
     fn keeps_attributes(&self) -> bool {
         true
+    }
+
+    /// Why an object that was written with these tags does not have all of them; `None` when it does. Whether the store has tags at
+    /// all may turn out with the first write of some.
+    fn tags_lost(&self, tags: &Tags) -> Option<TagsLost> {
+        (!tags.is_empty()).then_some(TagsLost::Unsupported)
     }
 
     /// One page of the objects whose key starts with `prefix`, in the byte order of keys.
@@ -32,6 +40,12 @@ pub trait ObjectStore: Debug + Send + Sync {
 
     /// What the store says about an object.
     async fn head(&self, key: &str) -> Result<ObjectHead, StoreError>;
+
+    /// The tags of an object whose [`ObjectHead::tag_count`] says that it has some.
+    async fn tags(&self, key: &str) -> Result<Tags, StoreError> {
+        let _has_none = key;
+        Ok(Tags::new())
+    }
 
     /// An object's bytes from `offset` on; with `etag`, only of that version (else [`StoreErrorKind::Changed`]).
     async fn get(&self, key: &str, offset: u64, etag: Option<&str>) -> Result<(ObjectHead, Body), StoreError>;
@@ -159,6 +173,8 @@ pub struct ObjectHead {
     pub attributes: Attributes,
     /// What the store checked the content against when it was written.
     pub checksum: Option<StoredChecksum>,
+    /// How many tags it carries, as far as the store tells. S3 tells it only to those who may read them.
+    pub tag_count: u32,
 }
 
 impl ObjectHead {

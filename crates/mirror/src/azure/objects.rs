@@ -7,13 +7,13 @@ use http::{HeaderMap, Request, StatusCode};
 use md5::Digest as _;
 
 use super::AzureStore;
-use super::attributes::{from_headers, to_headers};
+use super::attributes::{from_headers, tag_count, to_headers};
 use super::listing::{bare, read_page};
 use crate::http::{Chunks, header, http_date, query, whole_size};
 use crate::upload_id::UploadId;
 use crate::{
     Attributes, Body, Capabilities, Checksum, ListPage, ObjectHead, ObjectStore, Payload, Place, Proof, StoreError,
-    StoreErrorKind, UploadedPart, Written,
+    StoreErrorKind, Tags, TagsLost, UploadedPart, Written,
 };
 
 #[async_trait]
@@ -24,6 +24,10 @@ impl ObjectStore for AzureStore {
 
     fn proof(&self) -> Proof {
         Proof::Transit
+    }
+
+    fn tags_lost(&self, tags: &Tags) -> Option<TagsLost> {
+        self.why_lost(tags)
     }
 
     async fn list_page(&self, prefix: &str, continuation: Option<String>) -> Result<ListPage, StoreError> {
@@ -50,6 +54,10 @@ impl ObjectStore for AzureStore {
             head_of(&answer.headers, 0).map_err(|detail| self.protocol(&action, detail))
         };
         self.options.retry.run(attempt).await
+    }
+
+    async fn tags(&self, key: &str) -> Result<Tags, StoreError> {
+        self.read_tags(key).await
     }
 
     async fn get(&self, key: &str, offset: u64, etag: Option<&str>) -> Result<(ObjectHead, Body), StoreError> {
@@ -80,19 +88,13 @@ impl ObjectStore for AzureStore {
     }
 
     async fn put(&self, key: &str, attributes: &Attributes, payload: Payload) -> Result<Written, StoreError> {
-        let action = format!("write {key:?}");
-        let attributes = self.attributes(&action, key, attributes)?;
-        let md5 = md5(payload.pieces());
-        let attempt = || async {
-            let request = self.put_blob(key, &md5);
-            let answer = self.ask(&action, with(request, &attributes), payload.clone().into_chunks()).await?;
-            written(&answer.headers).map_err(|detail| self.protocol(&action, detail))
-        };
-        self.options.retry.run(attempt).await
+        let attributes = self.takes(attributes).await?;
+        self.put_as_it_is(key, &attributes, payload).await
     }
 
     /// Nothing is asked: the blocks of an upload are known to Azure by their names alone.
     async fn create_multipart(&self, key: &str, attributes: &Attributes) -> Result<String, StoreError> {
+        let attributes = &self.takes(attributes).await?;
         let action = format!("begin the upload of {key:?} in blocks");
         self.attributes(&action, key, attributes)?;
         UploadId::new(key, attributes).encode().map_err(|detail| self.protocol(&action, detail))
@@ -171,6 +173,24 @@ impl ObjectStore for AzureStore {
 }
 
 impl AzureStore {
+    /// Writes a whole blob with attributes that it can have.
+    pub(super) async fn put_as_it_is(
+        &self,
+        key: &str,
+        attributes: &Attributes,
+        payload: Payload,
+    ) -> Result<Written, StoreError> {
+        let action = format!("write {key:?}");
+        let attributes = self.attributes(&action, key, attributes)?;
+        let md5 = md5(payload.pieces());
+        let attempt = || async {
+            let request = self.put_blob(key, &md5);
+            let answer = self.ask(&action, with(request, &attributes), payload.clone().into_chunks()).await?;
+            written(&answer.headers).map_err(|detail| self.protocol(&action, detail))
+        };
+        self.options.retry.run(attempt).await
+    }
+
     pub(super) fn put_blob(&self, key: &str, md5: &str) -> Builder {
         Request::put(self.blob(key, &[])).header("x-ms-blob-type", "BlockBlob").header("content-md5", md5)
     }
@@ -190,7 +210,7 @@ impl AzureStore {
         UploadId::decode(upload).ok_or_else(unknown)
     }
 
-    fn protocol(&self, action: &str, detail: impl Into<String>) -> StoreError {
+    pub(super) fn protocol(&self, action: &str, detail: impl Into<String>) -> StoreError {
         self.place.error(StoreErrorKind::Protocol, action, detail)
     }
 }
@@ -229,5 +249,6 @@ fn head_of(headers: &HeaderMap, offset: u64) -> Result<ObjectHead, String> {
         modified: header(headers, "last-modified").and_then(http_date).unwrap_or_default(),
         attributes: from_headers(headers),
         checksum: None,
+        tag_count: tag_count(headers),
     })
 }

@@ -100,6 +100,7 @@ impl Resource {
             etag: self.generation()?,
             modified: self.modified(),
             checksum: self.checksum(),
+            tag_count: 0,
             attributes: Attributes {
                 content_type: self.content_type,
                 cache_control: self.cache_control,
@@ -107,6 +108,7 @@ impl Resource {
                 content_disposition: self.content_disposition,
                 content_language: self.content_language,
                 metadata: self.metadata,
+                ..Attributes::default()
             },
         })
     }

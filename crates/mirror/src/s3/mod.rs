@@ -15,6 +15,7 @@ mod probe;
 mod requests;
 mod role;
 mod signing;
+mod tagging;
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use tokio::sync::OnceCell;
 
 use crate::http::Http;
 use crate::retry::Requests;
-use crate::{Place, S3Location};
+use crate::{Place, S3Location, TagsLost};
 use signing::Signer;
 
 /// A bucket, or the part of it below a prefix, in Amazon S3 or a store that speaks S3. Clones share their connections.
@@ -42,6 +43,8 @@ pub struct S3Store {
     keeps_crc64nvme: Arc<OnceCell<bool>>,
     /// Whether it refused that checksum. It may keep that of an object, and refuse that of one in parts.
     refuses_crc64nvme: Arc<AtomicBool>,
+    /// Why it does not keep tags, if it does not; empty until the first are to be written.
+    tags_lost: Arc<OnceCell<Option<TagsLost>>>,
 }
 
 impl fmt::Debug for S3Store {

@@ -8,7 +8,7 @@ use super::{attributes, checksum, classify, listing, multipart};
 use crate::http::{header, http_date, whole_size};
 use crate::{
     Attributes, Body, Capabilities, Checksum, ChecksumAlgorithm, ListPage, ObjectHead, ObjectStore, Payload, Place,
-    Proof, StoreError, StoreErrorKind, UploadedPart, Written,
+    Proof, StoreError, StoreErrorKind, Tags, TagsLost, UploadedPart, Written,
 };
 
 /// What a store may take more for each part, to make an object of them.
@@ -22,6 +22,10 @@ impl ObjectStore for S3Store {
 
     fn proof(&self) -> Proof {
         Proof::Told(self.algorithm())
+    }
+
+    fn tags_lost(&self, tags: &Tags) -> Option<TagsLost> {
+        self.why_lost(tags)
     }
 
     async fn list_page(&self, prefix: &str, continuation: Option<String>) -> Result<ListPage, StoreError> {
@@ -48,6 +52,10 @@ impl ObjectStore for S3Store {
         self.options.retry.run(attempt).await
     }
 
+    async fn tags(&self, key: &str) -> Result<Tags, StoreError> {
+        self.read_tags(key).await
+    }
+
     async fn get(&self, key: &str, offset: u64, etag: Option<&str>) -> Result<(ObjectHead, Body), StoreError> {
         let (action, url) = (format!("read {key:?}"), self.object(key, &[]));
         let attempt = || async {
@@ -70,22 +78,12 @@ impl ObjectStore for S3Store {
     }
 
     async fn put(&self, key: &str, attributes: &Attributes, payload: Payload) -> Result<Written, StoreError> {
-        match self.put_once(key, attributes, &payload).await {
-            Err(error) => match self.instead_of(&payload, &error).await? {
-                Some(payload) => self.put_once(key, attributes, &payload).await,
-                None => Err(error),
-            },
-            Ok(written) => {
-                if written.checksum.is_none() && matches!(payload.checksum(), Checksum::Crc64Nvme(_)) {
-                    // So that the next ones need not be read back.
-                    self.keeps_crc64nvme().await?;
-                }
-                Ok(written)
-            }
-        }
+        let attributes = self.takes(attributes).await?;
+        self.put_checked(key, &attributes, payload).await
     }
 
     async fn create_multipart(&self, key: &str, attributes: &Attributes) -> Result<String, StoreError> {
+        let attributes = &self.takes(attributes).await?;
         if self.algorithm() == ChecksumAlgorithm::Crc64Nvme {
             match self.begin(key, attributes, &CRC64NVME_OF_THE_WHOLE).await {
                 Ok((upload, true)) => {
@@ -207,7 +205,12 @@ const CRC64NVME_OF_THE_WHOLE: [(&str, &str); 2] =
 const SHA256_OF_PARTS: [(&str, &str); 1] = [("x-amz-checksum-algorithm", "SHA256")];
 
 impl S3Store {
-    async fn put_once(&self, key: &str, attributes: &Attributes, payload: &Payload) -> Result<Written, StoreError> {
+    pub(super) async fn put_once(
+        &self,
+        key: &str,
+        attributes: &Attributes,
+        payload: &Payload,
+    ) -> Result<Written, StoreError> {
         let (action, url) = (format!("write {key:?}"), self.object(key, &[]));
         let attempt = || async {
             let request = attributes::write(Request::put(&url), attributes);
@@ -255,5 +258,6 @@ fn head_of(headers: &HeaderMap, offset: u64) -> Result<ObjectHead, String> {
         modified: header(headers, "last-modified").and_then(http_date).unwrap_or_default(),
         attributes: attributes::read(headers),
         checksum: checksum::read(headers),
+        tag_count: attributes::tag_count(headers),
     })
 }

@@ -16,7 +16,9 @@ use crate::{MirrorError, Replica};
 
 use round::{Ended, Round};
 use target::Target;
-pub use types::{Bounds, Deletion, SyncEvent, SyncOptions, SyncProgress, SyncReport, SyncTarget, TargetError};
+pub use types::{
+    Bounds, Deletion, SyncEvent, SyncOptions, SyncProgress, SyncReport, SyncTarget, TagsUnread, TargetError,
+};
 
 /// Brings every target up to date with the source, once.
 ///

@@ -9,8 +9,8 @@ use super::judge::is_settled;
 use super::remove::remove_surplus;
 use super::rows::{Held, Row, Rows, Stopped};
 use super::target::Target;
-use super::types::{Deletion, SyncEvent, SyncOptions, SyncProgress, SyncReport, TargetError};
-use crate::copy::{Copy, SourceRead, copy_object};
+use super::types::{Deletion, SyncEvent, SyncOptions, SyncProgress, SyncReport, TagsUnread, TargetError};
+use crate::copy::{Copy, SourceRead, SourceTags, copy_object};
 use crate::egress::Spending;
 use crate::fan_out::{Destination, Transfer};
 use crate::{MirrorError, ObjectFailure, ObjectSummary, Replica, StoreError};
@@ -199,6 +199,7 @@ impl<'a> Round<'a> {
             // It left the source after it was listed; the next pass removes it, where that is asked for.
             Ok(SourceRead::Vanished) => {}
             Ok(SourceRead::Whole(copies)) => {
+                self.tags_unread(&copies);
                 for (index, copy) in indices.into_iter().zip(copies) {
                     self.copied(index, &object, copy).await;
                 }
@@ -211,6 +212,14 @@ impl<'a> Round<'a> {
                 let failure = ObjectFailure { key: object.key, error };
                 (self.shared.progress)(SyncEvent::Failed { target: None, failure });
             }
+        }
+    }
+
+    /// Counts an object whose tags stay behind, once for all targets.
+    fn tags_unread(&mut self, copies: &[Result<Copy, StoreError>]) {
+        if let Some(SourceTags::Unread(error)) = copies.iter().flatten().map(|copy| &copy.tags).next() {
+            let unread = self.report.tags_unread.get_or_insert_with(|| TagsUnread { objects: 0, error: error.clone() });
+            unread.objects += 1;
         }
     }
 

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::judge::listings_agree;
 use super::types::{SyncTarget, TargetError};
 use crate::checkpoint::Unsaved;
-use crate::copy::Copy;
+use crate::copy::{Copy, SourceTags};
 use crate::journal::Journals;
 use crate::publish::{StateFile, source_identity};
 use crate::surplus::Surplus;
@@ -68,6 +68,11 @@ impl Target {
         self.report.copied_bytes += copy.entry.size;
         if copy.has_attributes && !self.replica.store.keeps_attributes() {
             self.report.attributes_lost += 1;
+        }
+        if let SourceTags::Read(tags) = &copy.tags
+            && let Some(lost) = self.replica.store.tags_lost(tags)
+        {
+            *self.report.tags_lost.entry(lost).or_default() += 1;
         }
         let source = ObjectSummary {
             etag: copy.entry.source_etag.clone(),

@@ -1,7 +1,8 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::surplus::MostDeleted;
-use crate::{Filter, Left, ObjectFailure, SourceLimits, StoreError, TransferLimits, Verification};
+use crate::{Filter, Left, ObjectFailure, SourceLimits, StoreError, TagsLost, TransferLimits, Verification};
 
 /// What a pass does and may use.
 #[derive(Debug, Clone, Default)]
@@ -110,8 +111,19 @@ pub struct SyncReport {
     pub source_bytes: u64,
     /// What the budget did not suffice for, each object once.
     pub left: Left,
+    /// Objects whose tags could not be read, and that were copied without.
+    pub tags_unread: Option<TagsUnread>,
     /// For each target, in the order they were given.
     pub targets: Vec<SyncTarget>,
+}
+
+/// Tags that stayed at the source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TagsUnread {
+    /// Of so many objects.
+    pub objects: u64,
+    /// Why those of the first could not be read.
+    pub error: StoreError,
 }
 
 /// How a target is after a pass. In a dry run, what would have been done counts as done.
@@ -125,6 +137,8 @@ pub struct SyncTarget {
     pub copied_bytes: u64,
     /// Copied objects that carried a content type or the like, which the target cannot keep.
     pub attributes_lost: u64,
+    /// Copied objects that do not have all of their tags there, by the reason.
+    pub tags_lost: BTreeMap<TagsLost, u64>,
     /// Objects that could not be copied or removed.
     pub failed: u64,
     /// Objects that were left for a later pass. Then nothing is removed either.

@@ -11,4 +11,6 @@ mod limits;
 mod mirroring;
 mod support;
 mod syncing;
+mod tags;
 mod uploading;
+mod versity;

@@ -9,14 +9,14 @@ use std::time::SystemTime;
 use ::base64::Engine as _;
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt as _, stream};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use s3s::dto::{
     AbortMultipartUploadInput, AbortMultipartUploadOutput, ChecksumType, CommonPrefix, CompleteMultipartUploadInput,
     CompleteMultipartUploadOutput, CreateMultipartUploadInput, CreateMultipartUploadOutput, DeleteObjectInput,
-    DeleteObjectOutput, ETag, EncodingType, GetObjectInput, GetObjectOutput, HeadBucketInput, HeadBucketOutput,
-    HeadObjectInput, HeadObjectOutput, ListMultipartUploadsInput, ListMultipartUploadsOutput, ListObjectsV2Input,
-    ListObjectsV2Output, MultipartUpload, Object, PutObjectInput, PutObjectOutput, StreamingBlob, Timestamp,
-    UploadPartInput, UploadPartOutput,
+    DeleteObjectOutput, ETag, EncodingType, GetObjectInput, GetObjectOutput, GetObjectTaggingInput,
+    GetObjectTaggingOutput, HeadBucketInput, HeadBucketOutput, HeadObjectInput, HeadObjectOutput,
+    ListMultipartUploadsInput, ListMultipartUploadsOutput, ListObjectsV2Input, ListObjectsV2Output, MultipartUpload,
+    Object, PutObjectInput, PutObjectOutput, StreamingBlob, Tag, Timestamp, UploadPartInput, UploadPartOutput,
 };
 use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 
@@ -47,6 +47,18 @@ pub(super) fn unbase64(text: &str) -> Option<Vec<u8>> {
 
 pub(super) fn base64(bytes: &[u8]) -> String {
     ::base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+/// What tells that an object has tags.
+fn count(tags: &BTreeMap<String, String>) -> Option<i32> {
+    i32::try_from(tags.len()).ok().filter(|count| *count > 0)
+}
+
+/// Tags as a request that writes an object carries them.
+fn tags_in(query: Option<&str>) -> BTreeMap<String, String> {
+    let decoded = |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
+    let pairs = query.unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
+    pairs.map(|(key, value)| (decoded(key), decoded(value))).collect()
 }
 
 impl Memory {
@@ -195,8 +207,18 @@ impl S3 for Memory {
             checksum_crc64nvme,
             content_type: object.content_type,
             metadata: object.metadata.map(|metadata| metadata.into_iter().collect()),
+            tag_count: count(&object.tags),
             ..GetObjectOutput::default()
         }))
+    }
+
+    async fn get_object_tagging(
+        &self,
+        request: S3Request<GetObjectTaggingInput>,
+    ) -> S3Result<S3Response<GetObjectTaggingOutput>> {
+        let object = self.find(&request.input.bucket, &request.input.key)?;
+        let tags = object.tags.into_iter().map(|(key, value)| Tag { key: Some(key), value: Some(value) });
+        Ok(S3Response::new(GetObjectTaggingOutput { tag_set: tags.collect(), ..GetObjectTaggingOutput::default() }))
     }
 
     async fn put_object(&self, request: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
@@ -209,6 +231,7 @@ impl S3 for Memory {
             content_type,
             metadata,
             if_none_match,
+            tagging,
             ..
         } = request.input;
         let body = whole(body).await?;
@@ -227,6 +250,7 @@ impl S3 for Memory {
                 modified: SystemTime::now(),
                 content_type,
                 metadata: metadata.map(|metadata| metadata.into_iter().collect()),
+                tags: tags_in(tagging.as_deref()),
             };
             bucket.objects.insert(key, object);
             Ok(())
@@ -245,12 +269,20 @@ impl S3 for Memory {
         request: S3Request<CreateMultipartUploadInput>,
     ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
         let CreateMultipartUploadInput {
-            bucket, key, content_type, metadata, checksum_algorithm, checksum_type, ..
+            bucket,
+            key,
+            content_type,
+            metadata,
+            checksum_algorithm,
+            checksum_type,
+            tagging,
+            ..
         } = request.input;
         let id = self.uploads.fetch_add(1, Ordering::Relaxed).to_string();
         self.with(&bucket, |bucket| {
             let metadata = metadata.map(|metadata| metadata.into_iter().collect());
-            let upload = Upload { key: key.clone(), parts: BTreeMap::new(), content_type, metadata };
+            let tags = tags_in(tagging.as_deref());
+            let upload = Upload { key: key.clone(), parts: BTreeMap::new(), content_type, metadata, tags };
             bucket.uploads.insert(id.clone(), upload);
             Ok(())
         })?;
@@ -311,6 +343,7 @@ impl S3 for Memory {
                 modified: SystemTime::now(),
                 content_type: upload.content_type.clone(),
                 metadata: upload.metadata.clone(),
+                tags: upload.tags.clone(),
             };
             bucket.uploads.remove(&upload_id);
             bucket.objects.insert(key.clone(), object);
