@@ -6,9 +6,11 @@ use futures::future::join_all;
 
 use crate::cancel::cancellable;
 use crate::content::{Hashing, Wanted};
-use crate::fan_out::{Content, Destination, Proven, Start, Transfer, fan_out};
+use crate::fan_out::{Content, Destination, Proven, Start, Transfer, fan_out, part_limits};
 use crate::journal::{Journal, SourceVersion};
+use crate::part;
 use crate::reader::ObjectReader;
+use crate::source_tags::SourceTags;
 use crate::{Attributes, ObjectHead, Replica, RetryClass, StateEntry, StoreError, StoreErrorKind, Tags};
 
 /// How often an object is begun anew because it changed, or came damaged, while it was read.
@@ -22,14 +24,6 @@ pub(crate) struct Copy {
     /// Whether the source's object carries anything beside its bytes and tags.
     pub(crate) has_attributes: bool,
     pub(crate) tags: SourceTags,
-}
-
-/// The tags of the source's object.
-#[derive(Debug, Clone)]
-pub(crate) enum SourceTags {
-    Read(Tags),
-    /// It has some, and they could not be read.
-    Unread(StoreError),
 }
 
 /// How the source went.
@@ -54,6 +48,43 @@ pub(crate) async fn copy_object(
     sent: impl Fn(usize, u64) + Sync,
 ) -> Result<SourceRead, StoreError> {
     let _turn = transfer.turn(size).await;
+    let refusals = refusals(size, destinations);
+    if refusals.iter().all(Option::is_none) {
+        return copy_whole(source, key, destinations, transfer, sent).await;
+    }
+    // Nothing is read for those that could not hold it.
+    let fits = |index: &usize| refusals[*index].is_none();
+    let fitting: Vec<_> = (0..destinations.len()).filter(fits).collect();
+    let some: Vec<_> = fitting.iter().map(|index| destinations[*index].clone()).collect();
+    let mut copies = Vec::new().into_iter();
+    if !some.is_empty() {
+        let sent = |index: usize, bytes| sent(fitting[index], bytes);
+        match copy_whole(source, key, &some, transfer, sent).await? {
+            SourceRead::Whole(copied) => copies = copied.into_iter(),
+            SourceRead::Vanished => return Ok(SourceRead::Vanished),
+        }
+    }
+    let outcomes = refusals.into_iter().filter_map(|refusal| refusal.map(Err).or_else(|| copies.next()));
+    Ok(SourceRead::Whole(outcomes.collect()))
+}
+
+/// Why destinations cannot hold an object of this size.
+fn refusals(size: u64, destinations: &[Destination]) -> Vec<Option<StoreError>> {
+    let limits: Vec<_> = destinations.iter().map(|destination| destination.store.part_limits()).collect();
+    let refusals = part::refusals(size, &limits).into_iter().zip(destinations);
+    let refusal = |(why, Destination { store, key, .. }): (Option<String>, &Destination)| {
+        Some(store.place().error(StoreErrorKind::Rejected, format!("write {key:?}"), why?))
+    };
+    refusals.map(refusal).collect()
+}
+
+async fn copy_whole(
+    source: &Replica,
+    key: &str,
+    destinations: &[Destination],
+    transfer: &Transfer,
+    sent: impl Fn(usize, u64) + Sync,
+) -> Result<SourceRead, StoreError> {
     let mut restarts = 0;
     loop {
         let outcome = copy_once(source, key, destinations, transfer, &sent).await;
@@ -149,7 +180,8 @@ async fn begin(
     }
     let place = source.store.place();
     let head = cancellable(&transfer.cancel, place, source.store.head(&source.key(key))).await?;
-    let (version, sizes) = (SourceVersion::of(source, &head), transfer.limits.parts_of(head.size));
+    let version = SourceVersion::of(source, &head);
+    let sizes = transfer.limits.parts_of(head.size, part_limits(destinations));
     let wanted = Wanted { sha256: transfer.sha256, ..Wanted::default() }.to_compare_with(head.whole_checksum());
     for (destination, journal) in destinations.iter().zip(&mut journals) {
         let Some(kept) = &*journal else { continue };
@@ -185,7 +217,7 @@ async fn copy_from(
     if start.journals.iter().flatten().any(|journal| Some(&journal.source) != version.as_ref()) {
         return Err(source.store.place().error(StoreErrorKind::Changed, format!("read on in {key:?}"), ""));
     }
-    let tags = match tags_of(source, key, &head, transfer).await {
+    let tags = match SourceTags::of(source, key, &head, transfer).await {
         Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(SourceRead::Vanished),
         other => other?,
     };
@@ -204,26 +236,6 @@ async fn copy_from(
     let copies = fan_out(&mut reader, &content, destinations, start, transfer, sent).await?;
     let copy = |proven: Proven| copy_of(&head, tags.clone(), proven);
     Ok(SourceRead::Whole(copies.into_iter().map(|proven| proven.map(copy)).collect()))
-}
-
-/// The object's tags. That they may not be read is no reason to leave the object.
-async fn tags_of(
-    source: &Replica,
-    key: &str,
-    head: &ObjectHead,
-    transfer: &Transfer,
-) -> Result<SourceTags, StoreError> {
-    if head.tag_count == 0 {
-        return Ok(SourceTags::Read(Tags::new()));
-    }
-    let request = source.store.tags(&source.key(key));
-    let tags = cancellable(&transfer.cancel, source.store.place(), request).await;
-    match tags {
-        Err(error) if matches!(error.kind, StoreErrorKind::CredentialsRefused | StoreErrorKind::Rejected) => {
-            Ok(SourceTags::Unread(error))
-        }
-        tags => tags.map(SourceTags::Read),
-    }
 }
 
 fn copy_of(head: &ObjectHead, tags: SourceTags, Proven { sha256, etag, modified }: Proven) -> Copy {

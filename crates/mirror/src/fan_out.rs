@@ -16,7 +16,7 @@ use crate::pace::Pace;
 use crate::reader::{ChunkReader, Parts};
 use crate::verify::{Expected, prove_written};
 use crate::writer::{Sent, Writer};
-use crate::{Attributes, Checksum, ObjectStore, Sha256, StoreError, StoreErrorKind, TransferLimits};
+use crate::{Attributes, Checksum, ObjectStore, PartLimits, Sha256, StoreError, StoreErrorKind, TransferLimits};
 
 /// How a copy is proven to be one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -41,6 +41,11 @@ impl Destination {
     pub(crate) fn failed(&self, detail: &str) -> StoreError {
         self.store.place().error(StoreErrorKind::Cancelled, format!("write {:?}", self.key), detail)
     }
+}
+
+/// What an object must be cut by that goes to all of them.
+pub(crate) fn part_limits(destinations: &[Destination]) -> PartLimits {
+    PartLimits::strictest(destinations.iter().map(|destination| destination.store.part_limits()))
 }
 
 /// What all copies of a pass share.
@@ -163,7 +168,7 @@ pub(crate) async fn fan_out<R: ChunkReader>(
     transfer: &Transfer,
     sent: impl Fn(usize, u64) + Sync,
 ) -> Result<Vec<Result<Proven, StoreError>>, R::Error> {
-    let sizes = transfer.limits.parts_of(content.size);
+    let sizes = transfer.limits.parts_of(content.size, part_limits(destinations));
     let first = start.parts();
     let Start { journals, whole } = start;
     // Begun before anything is read: what a store checks may turn out only now.

@@ -45,6 +45,7 @@ mod removal;
 mod retry;
 mod s3;
 mod source_limits;
+mod source_tags;
 mod state;
 mod store;
 mod surplus;
@@ -80,7 +81,7 @@ pub use mirror::{
     MirrorError, MirrorEvent, MirrorOptions, MirrorOutcome, ObjectFailure, ProgressSink, Replica, SourcePublication,
     TargetOutcome, mirror,
 };
-pub use part::TransferLimits;
+pub use part::{PartLimits, TransferLimits};
 pub use payload::Payload;
 pub use plan::{CopyPlan, ObjectCopy, TargetView, plan_copies};
 pub use retry::{InFlight, RetryPolicy};

@@ -7,7 +7,8 @@ use futures::stream::{self, BoxStream, Stream};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Attributes, Checksum, ChecksumAlgorithm, Payload, StoreError, StoreErrorKind, StoredChecksum, Tags, TagsLost,
+    Attributes, Checksum, ChecksumAlgorithm, PartLimits, Payload, StoreError, StoreErrorKind, StoredChecksum, Tags,
+    TagsLost,
 };
 
 /// The bytes of an object, as they come.
@@ -33,6 +34,11 @@ pub trait ObjectStore: Debug + Send + Sync {
     /// all may turn out with the first write of some.
     fn tags_lost(&self, tags: &Tags) -> Option<TagsLost> {
         (!tags.is_empty()).then_some(TagsLost::Unsupported)
+    }
+
+    /// What it can hold of one object.
+    fn part_limits(&self) -> PartLimits {
+        PartLimits::S3
     }
 
     /// One page of the objects whose key starts with `prefix`, in the byte order of keys.

@@ -72,6 +72,8 @@ pub async fn upload(
     let mut reader = FileReader::open(file).await?;
     let size = reader.left;
     let destination = Destination { store: store.clone(), key: key.to_owned(), journals: None };
+    let too_large = |detail| store.place().error(StoreErrorKind::Rejected, format!("write {key:?}"), detail);
+    store.part_limits().check(size).map_err(too_large)?;
     let transfer = Transfer::new(limits, Verification::Checksum, cancel.clone()).with_sha256();
     let sent = |_, bytes| sent(bytes);
     let content = Content { size, attributes: &Attributes::default(), announced: None, version: None };

@@ -12,8 +12,8 @@ use super::listing::{bare, read_page};
 use crate::http::{Chunks, header, http_date, query, whole_size};
 use crate::upload_id::UploadId;
 use crate::{
-    Attributes, Body, Capabilities, Checksum, ListPage, ObjectHead, ObjectStore, Payload, Place, Proof, StoreError,
-    StoreErrorKind, Tags, TagsLost, UploadedPart, Written,
+    Attributes, Body, Capabilities, Checksum, ListPage, ObjectHead, ObjectStore, PartLimits, Payload, Place, Proof,
+    StoreError, StoreErrorKind, Tags, TagsLost, UploadedPart, Written,
 };
 
 #[async_trait]
@@ -28,6 +28,10 @@ impl ObjectStore for AzureStore {
 
     fn tags_lost(&self, tags: &Tags) -> Option<TagsLost> {
         self.why_lost(tags)
+    }
+
+    fn part_limits(&self) -> PartLimits {
+        PartLimits::AZURE
     }
 
     async fn list_page(&self, prefix: &str, continuation: Option<String>) -> Result<ListPage, StoreError> {

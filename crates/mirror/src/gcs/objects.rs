@@ -7,8 +7,8 @@ use super::requests::Insert;
 use super::resource::{LISTING_FIELDS, read_page};
 use crate::http::{header, query};
 use crate::{
-    Attributes, Body, Capabilities, Checksum, ChecksumAlgorithm, ListPage, ObjectHead, ObjectStore, Payload, Place,
-    Proof, StoreError, StoreErrorKind, UploadedPart, Written,
+    Attributes, Body, Capabilities, Checksum, ChecksumAlgorithm, ListPage, ObjectHead, ObjectStore, PartLimits,
+    Payload, Place, Proof, StoreError, StoreErrorKind, UploadedPart, Written,
 };
 
 /// As many as Google gives at once.
@@ -22,6 +22,10 @@ impl ObjectStore for GcsStore {
 
     fn proof(&self) -> Proof {
         Proof::Told(ChecksumAlgorithm::Crc32c)
+    }
+
+    fn part_limits(&self) -> PartLimits {
+        PartLimits::GOOGLE
     }
 
     async fn list_page(&self, prefix: &str, continuation: Option<String>) -> Result<ListPage, StoreError> {

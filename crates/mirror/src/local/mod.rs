@@ -13,8 +13,8 @@ use futures::StreamExt as _;
 use tokio::task::spawn_blocking;
 
 use crate::{
-    Attributes, Body, Capabilities, Checksum, ListPage, ObjectHead, ObjectStore, Payload, Place, Proof, StoreError,
-    StoreErrorKind, UploadedPart, Written,
+    Attributes, Body, Capabilities, Checksum, ListPage, ObjectHead, ObjectStore, PartLimits, Payload, Place, Proof,
+    StoreError, StoreErrorKind, UploadedPart, Written,
 };
 use walk::Walk;
 
@@ -103,6 +103,10 @@ impl ObjectStore for LocalStore {
 
     fn keeps_attributes(&self) -> bool {
         false
+    }
+
+    fn part_limits(&self) -> PartLimits {
+        PartLimits::NONE
     }
 
     async fn list_page(&self, prefix: &str, continuation: Option<String>) -> Result<ListPage, StoreError> {

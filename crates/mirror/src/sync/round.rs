@@ -10,9 +10,10 @@ use super::remove::remove_surplus;
 use super::rows::{Held, Row, Rows, Stopped};
 use super::target::Target;
 use super::types::{Deletion, SyncEvent, SyncOptions, SyncProgress, SyncReport, TagsUnread, TargetError};
-use crate::copy::{Copy, SourceRead, SourceTags, copy_object};
+use crate::copy::{Copy, SourceRead, copy_object};
 use crate::egress::Spending;
 use crate::fan_out::{Destination, Transfer};
+use crate::source_tags::SourceTags;
 use crate::{MirrorError, ObjectFailure, ObjectSummary, Replica, StoreError};
 
 /// Objects between two reports of how many were compared.

@@ -7,9 +7,10 @@ use tokio_util::sync::CancellationToken;
 use super::judge::listings_agree;
 use super::types::{SyncTarget, TargetError};
 use crate::checkpoint::Unsaved;
-use crate::copy::{Copy, SourceTags};
+use crate::copy::Copy;
 use crate::journal::Journals;
 use crate::publish::{StateFile, source_identity};
+use crate::source_tags::SourceTags;
 use crate::surplus::Surplus;
 use crate::{ObjectSummary, RESERVED_PREFIX, Replica, Sha256, State, StoreError};
 

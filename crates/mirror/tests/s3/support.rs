@@ -11,8 +11,8 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use skyfleet_e2e::object_store::{ObjectStore as Garage, REGION, RunningObjectStore};
 use skyfleet_mirror::{
     Attributes, Body, Capabilities, Checksum, ConnectOptions, Credentials, DatasetName, ListPage, MirrorOptions,
-    MirrorOutcome, ObjectHead, ObjectStore, Payload, Place, Proof, Replica, RetryPolicy, S3Location, S3Store,
-    StoreError, StoreErrorKind, UploadedPart, Written, list, mirror,
+    MirrorOutcome, ObjectHead, ObjectStore, PartLimits, Payload, Place, Proof, Replica, RetryPolicy, S3Location,
+    S3Store, StoreError, StoreErrorKind, UploadedPart, Written, list, mirror,
 };
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -119,6 +119,7 @@ pub(crate) struct Watched {
     inner: S3Store,
     writes: AtomicU64,
     hook: std::sync::Mutex<Option<Hook>>,
+    limits: std::sync::Mutex<Option<PartLimits>>,
 }
 
 impl std::fmt::Debug for Watched {
@@ -129,11 +130,21 @@ impl std::fmt::Debug for Watched {
 
 impl Watched {
     fn new(inner: S3Store) -> Self {
-        Self { inner, writes: AtomicU64::new(0), hook: std::sync::Mutex::default() }
+        Self {
+            inner,
+            writes: AtomicU64::new(0),
+            hook: std::sync::Mutex::default(),
+            limits: std::sync::Mutex::default(),
+        }
     }
 
     pub(crate) fn hook(&self, hook: impl Fn(&Call) -> Reaction + Send + Sync + 'static) {
         *self.hook.lock().unwrap() = Some(Arc::new(hook));
+    }
+
+    /// Says that it holds no larger objects.
+    pub(crate) fn hold_at_most(&self, bytes: u64) {
+        *self.limits.lock().unwrap() = Some(PartLimits { object: bytes, ..self.inner.part_limits() });
     }
 
     pub(crate) fn unhook(&self) {
@@ -196,6 +207,10 @@ impl Watched {
 impl ObjectStore for Watched {
     fn proof(&self) -> Proof {
         self.inner.proof()
+    }
+
+    fn part_limits(&self) -> PartLimits {
+        self.limits.lock().unwrap().unwrap_or_else(|| self.inner.part_limits())
     }
 
     fn place(&self) -> &Place {

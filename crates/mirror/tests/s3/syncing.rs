@@ -232,6 +232,28 @@ async fn what_the_filter_leaves_out_is_neither_copied_nor_removed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_target_cannot_hold_is_not_read_for_it() {
+    let server = Server::start().await;
+    let source = server.bucket("source").await;
+    let (small, any) = (server.bucket("small").await, server.bucket("any").await);
+    put(&source, "large", &Attributes::default(), content(2000, 1)).await;
+    put(&source, "fits", &Attributes::default(), content(1000, 1)).await;
+    small.hold_at_most(1000);
+    let gets = Arc::new(AtomicU64::new(0));
+    let counted = gets.clone();
+    source.hook(move |call| {
+        counted.fetch_add(u64::from(matches!(call, Call::Get { .. })), Ordering::SeqCst);
+        Reaction::Pass
+    });
+    let report = run(&source, &[&small, &any], &SyncOptions::default()).await.unwrap();
+    let counts: Vec<_> = report.targets.iter().map(|target| (target.copied, target.failed)).collect();
+    assert_eq!((counts, gets.swap(0, Ordering::SeqCst)), (vec![(1, 1), (2, 0)], 2));
+    let report = run(&source, &[&small], &SyncOptions::default()).await.unwrap();
+    assert_eq!((report.targets[0].failed, gets.load(Ordering::SeqCst)), (1, 0), "nobody could take it");
+    assert_eq!(small.contents().await.into_keys().collect::<Vec<_>>(), ["fits"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_pass_that_is_stopped_goes_on_where_it_was() {
     let server = Server::start().await;
     let (source, target) = (server.bucket("source").await, server.bucket("target").await);
