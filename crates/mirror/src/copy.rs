@@ -128,7 +128,8 @@ async fn copy_once(
         let outcome = match copy {
             Err(error) if !may_go_on(&error, resumed) => {
                 discard(destination, transfer).await;
-                if resumed {
+                // What another has written is there still when it is begun anew.
+                if resumed && error.kind != StoreErrorKind::Changed {
                     tracing::info!(%error, "an upload cannot be taken up again: copying the object anew");
                     let sent = |_, bytes| sent(index, bytes);
                     let only = std::slice::from_ref(destination);

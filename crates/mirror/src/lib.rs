@@ -14,6 +14,7 @@ mod azure;
 mod cancel;
 mod checkpoint;
 mod checksum;
+mod condition;
 mod connect_options;
 mod content;
 mod copy;
@@ -61,6 +62,7 @@ pub use access::StoreAccess;
 pub use attributes::Attributes;
 pub use azure::AzureStore;
 pub use checksum::{Checksum, ChecksumAlgorithm, StoredChecksum};
+pub use condition::Condition;
 pub use connect_options::ConnectOptions;
 pub use credentials::{
     AwsFederation, AwsRole, AzureApp, AzureFederation, Federation, GoogleFederation, GooglePool, GoogleTokenServices,

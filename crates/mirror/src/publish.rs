@@ -7,8 +7,8 @@ use crate::content::{Hashing, Wanted};
 use crate::layout::{KEPT_MANIFESTS, manifest_of_key};
 use crate::reader::{ChunkReader as _, ObjectReader};
 use crate::{
-    Attributes, DatasetName, Manifest, ManifestDigest, Payload, Replica, State, StoreError, StoreErrorKind, list,
-    manifest_key,
+    Attributes, Condition, DatasetName, Manifest, ManifestDigest, Payload, Replica, State, StoreError, StoreErrorKind,
+    list, manifest_key,
 };
 
 /// What tells the state of one source from that of another.
@@ -37,7 +37,7 @@ pub(crate) async fn read_document(
 
 pub(crate) async fn write_document(replica: &Replica, key: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
     let attributes = Attributes { content_type: Some("application/jsonl".to_owned()), ..Attributes::default() };
-    replica.store.put(key, &attributes, Payload::of(bytes)).await.map(|_| ())
+    replica.store.put(key, &attributes, Payload::of(bytes), &Condition::Any).await.map(|_| ())
 }
 
 /// A target's memory as it lies in its bucket.

@@ -7,8 +7,8 @@ use futures::stream::{self, BoxStream, Stream};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Attributes, Checksum, ChecksumAlgorithm, PartLimits, Payload, StoreError, StoreErrorKind, StoredChecksum, Tags,
-    TagsLost,
+    Attributes, Checksum, ChecksumAlgorithm, Condition, PartLimits, Payload, StoreError, StoreErrorKind,
+    StoredChecksum, Tags, TagsLost,
 };
 
 /// The bytes of an object, as they come.
@@ -56,8 +56,15 @@ pub trait ObjectStore: Debug + Send + Sync {
     /// An object's bytes from `offset` on; with `etag`, only of that version (else [`StoreErrorKind::Changed`]).
     async fn get(&self, key: &str, offset: u64, etag: Option<&str>) -> Result<(ObjectHead, Body), StoreError>;
 
-    /// Writes a whole object.
-    async fn put(&self, key: &str, attributes: &Attributes, payload: Payload) -> Result<Written, StoreError>;
+    /// Writes a whole object. Where the condition does not hold it fails, mostly as [`StoreErrorKind::Changed`], and so it may when the
+    /// answer to a first attempt was lost: then what is there is what was written.
+    async fn put(
+        &self,
+        key: &str,
+        attributes: &Attributes,
+        payload: Payload,
+        condition: &Condition,
+    ) -> Result<Written, StoreError>;
 
     /// Opens a multipart upload; gives its id. It must be completed or aborted.
     async fn create_multipart(&self, key: &str, attributes: &Attributes) -> Result<String, StoreError>;
@@ -71,7 +78,7 @@ pub trait ObjectStore: Debug + Send + Sync {
         payload: Payload,
     ) -> Result<UploadedPart, StoreError>;
 
-    /// Makes the object from its parts, in order. `whole` is a checksum of the whole content, if one is known: where the store can, it
+    /// Makes the object from its parts, in order; the condition is as for [`Self::put`]. `whole` is a checksum of the whole content, if one is known: where the store can, it
     /// makes no other object.
     async fn complete_multipart(
         &self,
@@ -79,6 +86,7 @@ pub trait ObjectStore: Debug + Send + Sync {
         upload: &str,
         parts: &[UploadedPart],
         whole: Option<Checksum>,
+        condition: &Condition,
     ) -> Result<Written, StoreError>;
 
     /// Throws the parts away.

@@ -12,8 +12,8 @@ use super::listing::{bare, read_page};
 use crate::http::{Chunks, header, http_date, query, whole_size};
 use crate::upload_id::UploadId;
 use crate::{
-    Attributes, Body, Capabilities, Checksum, ListPage, ObjectHead, ObjectStore, PartLimits, Payload, Place, Proof,
-    StoreError, StoreErrorKind, Tags, TagsLost, UploadedPart, Written,
+    Attributes, Body, Capabilities, Checksum, Condition, ListPage, ObjectHead, ObjectStore, PartLimits, Payload, Place,
+    Proof, StoreError, StoreErrorKind, Tags, TagsLost, UploadedPart, Written,
 };
 
 #[async_trait]
@@ -91,9 +91,15 @@ impl ObjectStore for AzureStore {
         Ok((head, self.http.stream(&self.place, key, body)))
     }
 
-    async fn put(&self, key: &str, attributes: &Attributes, payload: Payload) -> Result<Written, StoreError> {
+    async fn put(
+        &self,
+        key: &str,
+        attributes: &Attributes,
+        payload: Payload,
+        condition: &Condition,
+    ) -> Result<Written, StoreError> {
         let attributes = self.takes(attributes).await?;
-        self.put_as_it_is(key, &attributes, payload).await
+        self.put_as_it_is(key, &attributes, payload, condition).await
     }
 
     /// Nothing is asked: the blocks of an upload are known to Azure by their names alone.
@@ -129,10 +135,12 @@ impl ObjectStore for AzureStore {
         upload: &str,
         parts: &[UploadedPart],
         _: Option<Checksum>,
+        condition: &Condition,
     ) -> Result<Written, StoreError> {
         let action = format!("complete the upload of {key:?} in blocks");
         let upload = self.upload(&action, upload)?;
-        let attributes = self.attributes(&action, key, &upload.attributes)?;
+        let mut headers = self.attributes(&action, key, &upload.attributes)?;
+        headers.extend(condition.header().map(|(name, value)| (name.to_owned(), value)));
         // `Latest` finds the blocks also when they are committed already and only the answer was lost.
         let blocks: Vec<_> = parts.iter().map(|part| format!("<Latest>{}</Latest>", part.etag)).collect();
         let blocks = blocks.concat();
@@ -140,7 +148,7 @@ impl ObjectStore for AzureStore {
         let (url, md5) = (self.blob(key, &[("comp", "blocklist")]), md5([&list]));
         let attempt = || async {
             let request = Request::put(&url).header("content-md5", &md5);
-            let answer = self.ask(&action, with(request, &attributes), list.clone().into()).await?;
+            let answer = self.ask(&action, with(request, &headers), list.clone().into()).await?;
             written(&answer.headers).map_err(|detail| self.protocol(&action, detail))
         };
         self.options.retry.run(attempt).await
@@ -183,13 +191,15 @@ impl AzureStore {
         key: &str,
         attributes: &Attributes,
         payload: Payload,
+        condition: &Condition,
     ) -> Result<Written, StoreError> {
         let action = format!("write {key:?}");
-        let attributes = self.attributes(&action, key, attributes)?;
+        let mut headers = self.attributes(&action, key, attributes)?;
+        headers.extend(condition.header().map(|(name, value)| (name.to_owned(), value)));
         let md5 = md5(payload.pieces());
         let attempt = || async {
             let request = self.put_blob(key, &md5);
-            let answer = self.ask(&action, with(request, &attributes), payload.clone().into_chunks()).await?;
+            let answer = self.ask(&action, with(request, &headers), payload.clone().into_chunks()).await?;
             written(&answer.headers).map_err(|detail| self.protocol(&action, detail))
         };
         self.options.retry.run(attempt).await

@@ -10,7 +10,7 @@ use super::attributes::{FITTING_TAGS, fitting_tags};
 use crate::http::Chunks;
 use crate::probe::{CONTENT, probe_key};
 use crate::tags::{self, judge_test, test_tags};
-use crate::{Attributes, ObjectStore as _, Payload, StoreError, Tags, TagsLost};
+use crate::{Attributes, Condition, ObjectStore as _, Payload, StoreError, Tags, TagsLost};
 
 /// Contributors do not have it.
 const WRITING: &str = "blobs/tags/write, which the role Storage Blob Data Owner has, or a SAS with the permission t";
@@ -38,7 +38,7 @@ impl AzureStore {
     async fn try_tags(&self) -> Result<Option<TagsLost>, StoreError> {
         let key = probe_key();
         let attributes = Attributes { tags: test_tags(), ..Attributes::default() };
-        let written = self.put_as_it_is(&key, &attributes, Payload::of(CONTENT)).await.map(|_| ());
+        let written = self.put_as_it_is(&key, &attributes, Payload::of(CONTENT), &Condition::Any).await.map(|_| ());
         let (read, removal) = match &written {
             Ok(()) => (self.read_tags(&key).await, self.delete(&key).await),
             Err(error) => (Err(error.clone()), Ok(())),

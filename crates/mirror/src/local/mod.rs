@@ -13,8 +13,8 @@ use futures::StreamExt as _;
 use tokio::task::spawn_blocking;
 
 use crate::{
-    Attributes, Body, Capabilities, Checksum, ListPage, ObjectHead, ObjectStore, PartLimits, Payload, Place, Proof,
-    StoreError, StoreErrorKind, UploadedPart, Written,
+    Attributes, Body, Capabilities, Checksum, Condition, ListPage, ObjectHead, ObjectStore, PartLimits, Payload, Place,
+    Proof, StoreError, StoreErrorKind, UploadedPart, Written,
 };
 use walk::Walk;
 
@@ -143,7 +143,8 @@ impl ObjectStore for LocalStore {
         Ok((head, body.boxed()))
     }
 
-    async fn put(&self, key: &str, _: &Attributes, payload: Payload) -> Result<Written, StoreError> {
+    /// A file system knows no conditions.
+    async fn put(&self, key: &str, _: &Attributes, payload: Payload, _: &Condition) -> Result<Written, StoreError> {
         let (root, file, owned) = (self.root.clone(), self.file(key)?, key.to_owned());
         let failed = self.failed(format!("write {key:?}"));
         off_thread(move || uploads::write_whole(&root, &owned, &file, &payload).map_err(failed)).await
@@ -176,6 +177,7 @@ impl ObjectStore for LocalStore {
         upload: &str,
         parts: &[UploadedPart],
         _: Option<Checksum>,
+        _: &Condition,
     ) -> Result<Written, StoreError> {
         let (root, file, upload) = (self.root.clone(), self.file(key)?, upload.to_owned());
         let count = u32::try_from(parts.len()).unwrap_or(u32::MAX);

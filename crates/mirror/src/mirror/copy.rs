@@ -14,7 +14,7 @@ use crate::fan_out::{Destination, Transfer};
 use crate::journal::Journals;
 use crate::publish::StateFile;
 use crate::surplus::Surplus;
-use crate::{Cost, Deletion, Left, ObjectCopy, Sha256, SourceLimits, State, StateEntry, StoreError};
+use crate::{Condition, Cost, Deletion, Left, ObjectCopy, Sha256, SourceLimits, State, StateEntry, StoreError};
 
 /// What all tasks of a pass share.
 pub(super) struct Pass {
@@ -176,7 +176,8 @@ impl Copied {
             .map(|index| {
                 let Target { replica, journals, .. } = &self.targets[*index];
                 let key = replica.key(&copy.object.key);
-                (*index, Destination { store: replica.store.clone(), key, journals: journals.clone() })
+                let (store, condition) = (replica.store.clone(), Condition::Any);
+                (*index, Destination { store, key, condition, journals: journals.clone() })
             })
             .collect()
     }

@@ -6,8 +6,8 @@ use super::{S3Store, checksum};
 use crate::http::Answer;
 use crate::probe::probe_key;
 use crate::{
-    Attributes, Checksum, ChecksumAlgorithm, ObjectStore as _, Payload, StoreError, StoreErrorKind, StoredChecksum,
-    Written,
+    Attributes, Checksum, ChecksumAlgorithm, Condition, ObjectStore as _, Payload, StoreError, StoreErrorKind,
+    StoredChecksum, Written,
 };
 
 impl S3Store {
@@ -68,10 +68,11 @@ impl S3Store {
         key: &str,
         attributes: &Attributes,
         payload: Payload,
+        condition: &Condition,
     ) -> Result<Written, StoreError> {
-        match self.put_once(key, attributes, &payload).await {
+        match self.put_once(key, attributes, &payload, condition).await {
             Err(error) => match self.instead_of(&payload, &error).await? {
-                Some(payload) => self.put_once(key, attributes, &payload).await,
+                Some(payload) => self.put_once(key, attributes, &payload, condition).await,
                 None => Err(error),
             },
             Ok(written) => {

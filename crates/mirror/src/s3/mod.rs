@@ -7,6 +7,7 @@ mod attributes;
 mod checksum;
 mod choice;
 mod classify;
+mod conditions;
 mod connect;
 mod listing;
 mod multipart;
@@ -16,6 +17,7 @@ mod requests;
 mod role;
 mod signing;
 mod tagging;
+mod uploads;
 
 use std::fmt;
 use std::sync::Arc;
@@ -43,6 +45,8 @@ pub struct S3Store {
     keeps_crc64nvme: Arc<OnceCell<bool>>,
     /// Whether it refused that checksum. It may keep that of an object, and refuse that of one in parts.
     refuses_crc64nvme: Arc<AtomicBool>,
+    /// Whether it refused a write for its condition.
+    refuses_conditions: Arc<AtomicBool>,
     /// Why it does not keep tags, if it does not; empty until the first are to be written.
     tags_lost: Arc<OnceCell<Option<TagsLost>>>,
 }

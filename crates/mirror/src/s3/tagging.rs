@@ -8,7 +8,7 @@ use super::S3Store;
 use super::attributes::{FITTING_TAGS, fitting_tags};
 use crate::probe::{CONTENT, probe_key};
 use crate::tags::{self, judge_test, test_tags};
-use crate::{Attributes, ObjectStore as _, Payload, StoreError, Tags, TagsLost};
+use crate::{Attributes, Condition, ObjectStore as _, Payload, StoreError, Tags, TagsLost};
 
 impl S3Store {
     /// The attributes to write: without the tags that the store does not take, so that they do not fail the object.
@@ -34,7 +34,7 @@ impl S3Store {
         let key = probe_key();
         let attributes = Attributes { tags: test_tags(), ..Attributes::default() };
         let payload = Payload::checked_by(CONTENT, self.algorithm());
-        let written = self.put_checked(&key, &attributes, payload).await.map(|_| ());
+        let written = self.put_checked(&key, &attributes, payload, &Condition::Any).await.map(|_| ());
         let (read, removal) = match &written {
             Ok(()) => (self.read_tags(&key).await, self.delete(&key).await),
             Err(error) => (Err(error.clone()), Ok(())),

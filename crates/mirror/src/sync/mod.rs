@@ -30,6 +30,8 @@ pub use types::{
 /// - Objects are removed only where that is asked for, and only when the listings of source and target have both ended whole,
 ///   every object of the source could be read, and each one is, at that moment, still not at the source.
 /// - A target that fails, fails alone; a failed page of a listing is never the end of it.
+/// - What another writes to a target after it was listed is not overwritten, where the target's store knows conditions: the object
+///   fails there.
 /// - Keys below `.skyfleet/` are neither copied nor removed.
 /// - Memory: see [`crate::TransferLimits`], and about 200 bytes for each object that has to be remembered.
 ///

@@ -14,7 +14,7 @@ use crate::copy::{Copy, SourceRead, copy_object};
 use crate::egress::Spending;
 use crate::fan_out::{Destination, Transfer};
 use crate::source_tags::SourceTags;
-use crate::{MirrorError, ObjectFailure, ObjectSummary, Replica, StoreError};
+use crate::{Condition, MirrorError, ObjectFailure, ObjectSummary, Replica, StoreError};
 
 /// Objects between two reports of how many were compared.
 const REPORT_EVERY: u64 = 1000;
@@ -140,6 +140,7 @@ impl<'a> Round<'a> {
         let mut needed_by = Vec::new();
         for (index, held) in row.targets.into_iter().enumerate() {
             let (target, Some(held)) = (&mut self.targets[index], held) else { continue };
+            let condition = held.still();
             if let Held::Object(held) = held {
                 target.surplus.shared();
                 if in_bounds && is_settled(&object, &held, target.memory.entries.get(&object.key)) {
@@ -148,7 +149,7 @@ impl<'a> Round<'a> {
                 }
             }
             if in_bounds && !target.is_given_up() {
-                needed_by.push(index);
+                needed_by.push((index, condition));
             }
         }
         if !needed_by.is_empty() {
@@ -164,7 +165,8 @@ impl<'a> Round<'a> {
         }
     }
 
-    fn copy(&mut self, object: ObjectSummary, indices: Vec<usize>) {
+    fn copy(&mut self, object: ObjectSummary, needed_by: Vec<(usize, Condition)>) {
+        let (indices, conditions): (Vec<_>, Vec<_>) = needed_by.into_iter().unzip();
         if let Err(cost) = self.spending.reserve(object.size) {
             self.report.left.add(object.size, cost);
             return indices.into_iter().for_each(|index| self.targets[index].report.left.add(object.size, cost));
@@ -182,12 +184,12 @@ impl<'a> Round<'a> {
             }
             return;
         }
-        let destination = |index: &usize| {
+        let destination = |(index, condition): (&usize, Condition)| {
             let Target { replica, journals, .. } = &self.targets[*index];
             let key = replica.key(&object.key);
-            Destination { store: replica.store.clone(), key, journals: journals.clone() }
+            Destination { store: replica.store.clone(), key, condition, journals: journals.clone() }
         };
-        let destinations: Vec<_> = indices.iter().map(destination).collect();
+        let destinations: Vec<_> = indices.iter().zip(conditions).map(destination).collect();
         self.running.spawn(attempt(self.shared.clone(), object, indices, destinations));
     }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use skyfleet_e2e::object_store::{ObjectStore as Garage, REGION, RunningObjectStore};
 use skyfleet_mirror::{
-    Credentials, DatasetName, MirrorOptions, ObjectStore, Payload, Replica, S3Location, S3Store, Verification, mirror,
-    verify,
+    Condition, Credentials, DatasetName, MirrorOptions, ObjectStore, Payload, Replica, S3Location, S3Store,
+    Verification, mirror, verify,
 };
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -56,7 +56,7 @@ async fn fill(source: &dyn ObjectStore) {
         let part = Payload::checked_by(large.slice_ref(part), source.proof().algorithm());
         parts.push(source.put_part("large.bin", &upload, number, part).await.unwrap());
     }
-    source.complete_multipart("large.bin", &upload, &parts, None).await.unwrap();
+    source.complete_multipart("large.bin", &upload, &parts, None, &Condition::Any).await.unwrap();
     for key in SMALL {
         put(source, key, &key.to_owned().into()).await;
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use skyfleet_mirror::{
-    Attributes, ObjectStore, Payload, Replica, SyncOptions, SyncReport, Tags, TagsLost, TransferLimits, sync,
+    Attributes, Condition, ObjectStore, Payload, Replica, SyncOptions, SyncReport, Tags, TagsLost, TransferLimits, sync,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -29,11 +29,11 @@ async fn tags_of_blobs_travel_and_what_has_none_says_so() {
     let wanted = tags(&[("team", "a b+c/d"), ("class", ""), ("x:y=z", "1")]);
     let attributes = Attributes { tags: wanted.clone(), ..Attributes::default() };
     for (key, size) in [("small", 100), ("large", 12 << 20)] {
-        source.put(key, &attributes, Payload::of(content(size, 1))).await.unwrap();
+        source.put(key, &attributes, Payload::of(content(size, 1)), &Condition::Any).await.unwrap();
         assert_eq!(source.head(key).await.unwrap().tag_count, 3, "{key}");
         assert_eq!(source.tags(key).await.unwrap(), wanted);
     }
-    source.put("plain", &Attributes::default(), Payload::of(content(10, 1))).await.unwrap();
+    source.put("plain", &Attributes::default(), Payload::of(content(10, 1)), &Condition::Any).await.unwrap();
 
     let report = run(&source, &[&target, &other]).await;
     assert!(report.is_complete() && report.targets.iter().all(|target| target.copied == 3), "{report:?}");
@@ -50,7 +50,7 @@ async fn tags_that_azure_has_no_form_for_are_left_out() {
     let store = azure.bucket("bucket").await;
     let given = tags(&[("team", "größe"), ("class", "x")]);
     let attributes = Attributes { tags: given.clone(), ..Attributes::default() };
-    store.put("key", &attributes, Payload::of("x")).await.unwrap();
+    store.put("key", &attributes, Payload::of("x"), &Condition::Any).await.unwrap();
     assert_eq!(store.tags("key").await.unwrap(), tags(&[("class", "x")]));
     assert!(matches!(store.tags_lost(&given), Some(TagsLost::Unfit(_))));
     assert_eq!(store.tags_lost(&tags(&[("class", "x")])), None);

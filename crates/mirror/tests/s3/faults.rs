@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use skyfleet_mirror::{
-    MirrorError, MirrorEvent, MirrorOptions, MirrorOutcome, ObjectStore as _, Payload, StoreErrorKind, TransferLimits,
-    mirror,
+    Condition, MirrorError, MirrorEvent, MirrorOptions, MirrorOutcome, ObjectStore as _, Payload, StoreErrorKind,
+    TransferLimits, mirror,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +15,7 @@ use crate::support::{Call, Reaction, Server, Watched, content, dataset, pass, pa
 
 async fn put(store: &Watched, key: &str, size: usize, seed: u64) {
     let bytes = content(size, seed);
-    store.put(key, &skyfleet_mirror::Attributes::default(), Payload::of(bytes.clone())).await.unwrap();
+    store.put(key, &skyfleet_mirror::Attributes::default(), Payload::of(bytes.clone()), &Condition::Any).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

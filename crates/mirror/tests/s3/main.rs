@@ -1,6 +1,7 @@
 //! The engine against a real S3 server.
 #![allow(clippy::unwrap_used)]
 
+mod conditions;
 mod connection;
 mod faults;
 mod faulty;

@@ -10,9 +10,9 @@ use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 use skyfleet_e2e::object_store::{ObjectStore as Garage, REGION, RunningObjectStore};
 use skyfleet_mirror::{
-    Attributes, Body, Capabilities, Checksum, ConnectOptions, Credentials, DatasetName, ListPage, MirrorOptions,
-    MirrorOutcome, ObjectHead, ObjectStore, PartLimits, Payload, Place, Proof, Replica, RetryPolicy, S3Location,
-    S3Store, StoreError, StoreErrorKind, UploadedPart, Written, list, mirror,
+    Attributes, Body, Capabilities, Checksum, Condition, ConnectOptions, Credentials, DatasetName, ListPage,
+    MirrorOptions, MirrorOutcome, ObjectHead, ObjectStore, PartLimits, Payload, Place, Proof, Replica, RetryPolicy,
+    S3Location, S3Store, StoreError, StoreErrorKind, UploadedPart, Written, list, mirror,
 };
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -173,7 +173,7 @@ impl Watched {
     }
 
     pub(crate) async fn put_text(&self, key: &str, text: &str) {
-        self.inner.put(key, &Attributes::default(), Payload::of(text.to_owned())).await.unwrap();
+        self.inner.put(key, &Attributes::default(), Payload::of(text.to_owned()), &Condition::Any).await.unwrap();
     }
 
     pub(crate) async fn read(&self, key: &str) -> Vec<u8> {
@@ -271,9 +271,15 @@ impl ObjectStore for Watched {
         Ok((head, body.boxed()))
     }
 
-    async fn put(&self, key: &str, attributes: &Attributes, payload: Payload) -> Result<Written, StoreError> {
+    async fn put(
+        &self,
+        key: &str,
+        attributes: &Attributes,
+        payload: Payload,
+        condition: &Condition,
+    ) -> Result<Written, StoreError> {
         let reaction = self.write("put", key, payload.size()).await;
-        let mut written = self.inner.put(key, attributes, payload).await?;
+        let mut written = self.inner.put(key, attributes, payload, condition).await?;
         if matches!(reaction, Reaction::HideChecksum) {
             written.checksum = None;
         }
@@ -302,9 +308,10 @@ impl ObjectStore for Watched {
         upload: &str,
         parts: &[UploadedPart],
         whole: Option<Checksum>,
+        condition: &Condition,
     ) -> Result<Written, StoreError> {
         self.write("complete", key, 0).await;
-        self.inner.complete_multipart(key, upload, parts, whole).await
+        self.inner.complete_multipart(key, upload, parts, whole, condition).await
     }
 
     async fn abort_multipart(&self, key: &str, upload: &str) -> Result<(), StoreError> {

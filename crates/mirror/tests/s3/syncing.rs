@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::StreamExt as _;
 use skyfleet_mirror::{
-    Attributes, Bounds, Deletion, Filter, MirrorError, MostDeleted, ObjectStore as _, Payload, StoreErrorKind,
-    SyncEvent, SyncOptions, SyncReport, TargetError, sync,
+    Attributes, Bounds, Condition, Deletion, Filter, MirrorError, MostDeleted, ObjectStore as _, Payload,
+    StoreErrorKind, SyncEvent, SyncOptions, SyncReport, TargetError, sync,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -30,7 +30,7 @@ async fn put_many(store: &Watched, keys: impl Iterator<Item = String>) {
 }
 
 async fn put(store: &Watched, key: &str, attributes: &Attributes, body: bytes::Bytes) {
-    store.put(key, attributes, Payload::of(body)).await.unwrap();
+    store.put(key, attributes, Payload::of(body), &Condition::Any).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

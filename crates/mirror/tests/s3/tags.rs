@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use skyfleet_e2e::object_store::{Asked, Contents, Fault, SimulatedBucket, SimulatedS3};
 use skyfleet_mirror::{
-    Attributes, ObjectStore as _, Payload, StoreErrorKind, SyncOptions, SyncReport, Tags, TagsLost, TransferLimits,
-    sync,
+    Attributes, Condition, ObjectStore as _, Payload, StoreErrorKind, SyncOptions, SyncReport, Tags, TagsLost,
+    TransferLimits, sync,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -144,7 +144,7 @@ async fn a_real_store_that_forgets_tags_is_found_out() {
     let store = skyfleet_mirror::S3Store::connect(location, garage.credentials(), crate::support::quick());
     let store = store.await.unwrap();
     let attributes = Attributes { tags: tags(TAGS), ..Attributes::default() };
-    store.put("tagged", &attributes, Payload::of("x")).await.unwrap();
+    store.put("tagged", &attributes, Payload::of("x"), &Condition::Any).await.unwrap();
     assert_eq!(store.tags_lost(&attributes.tags), Some(TagsLost::Unsupported));
     assert_eq!(store.tags_lost(&Tags::new()), None);
     assert_eq!(store.head("tagged").await.unwrap().tag_count, 0);

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use skyfleet_e2e::object_store::{REGION, VERSITY_KEY, Versity};
 use skyfleet_mirror::{
-    Attributes, ObjectStore, Payload, Replica, S3Location, S3Store, SyncOptions, SyncReport, Tags, TransferLimits, sync,
+    Attributes, Condition, ObjectStore, Payload, Replica, S3Location, S3Store, StoreErrorKind, SyncOptions, SyncReport,
+    Tags, TransferLimits, sync,
 };
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -45,14 +46,42 @@ async fn tags_travel_with_objects_of_any_size() {
         [("team", "a b+c/d"), ("class", "x")].map(|(key, value)| (key.to_owned(), value.to_owned())).into();
     let attributes = Attributes { tags: wanted.clone(), ..Attributes::default() };
     for (key, size) in [("small", 100), ("large", 12 << 20)] {
-        source.put(key, &attributes, Payload::of(content(size, 1))).await.unwrap();
+        source.put(key, &attributes, Payload::of(content(size, 1)), &Condition::Any).await.unwrap();
         assert_eq!(source.tags(key).await.unwrap(), wanted, "{key}");
     }
-    source.put("plain", &Attributes::default(), Payload::of(content(10, 1))).await.unwrap();
+    source.put("plain", &Attributes::default(), Payload::of(content(10, 1)), &Condition::Any).await.unwrap();
     let report = run(&source, &target).await;
     assert!(report.is_complete() && report.targets[0].copied == 3, "{report:?}");
     assert!(report.targets[0].tags_lost.is_empty() && report.tags_unread.is_none(), "{report:?}");
     for (key, wanted) in [("small", &wanted), ("large", &wanted), ("plain", &Tags::new())] {
         assert_eq!(target.tags(key).await.unwrap(), *wanted, "{key}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_are_done_on_their_condition() {
+    let server = Server::start().await;
+    let store = server.bucket("bucket").await;
+    assert!(store.probe().await.unwrap().conditional_writes);
+    let put = async |text: &'static str, condition: Condition| {
+        let written = store.put("key", &Attributes::default(), Payload::of(text), &condition).await;
+        written.map(|written| written.etag).map_err(|error| error.kind)
+    };
+    let first = put("first", Condition::Absent).await.unwrap();
+    assert_eq!(put("other", Condition::Absent).await, Err(StoreErrorKind::Changed));
+    let second = put("second", Condition::Version(first.clone())).await.unwrap();
+    assert_eq!(put("other", Condition::Version(first.clone())).await, Err(StoreErrorKind::Changed));
+
+    let complete = async |condition: Condition| {
+        let upload = store.create_multipart("key", &Attributes::default()).await.unwrap();
+        let part = Payload::checked_by("third", store.proof().algorithm());
+        let part = store.put_part("key", &upload, 1, part).await.unwrap();
+        let written = store.complete_multipart("key", &upload, &[part], None, &condition).await;
+        let kind = written.map(|_| ()).map_err(|error| error.kind);
+        store.abort_leftovers("key").await.unwrap();
+        kind
+    };
+    assert_eq!(complete(Condition::Absent).await, Err(StoreErrorKind::Changed));
+    assert_eq!(complete(Condition::Version(first)).await, Err(StoreErrorKind::Changed));
+    assert_eq!(complete(Condition::Version(second)).await, Ok(()));
 }

@@ -13,7 +13,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use s3s::dto::{
     AbortMultipartUploadInput, AbortMultipartUploadOutput, ChecksumType, CommonPrefix, CompleteMultipartUploadInput,
     CompleteMultipartUploadOutput, CreateMultipartUploadInput, CreateMultipartUploadOutput, DeleteObjectInput,
-    DeleteObjectOutput, ETag, EncodingType, GetObjectInput, GetObjectOutput, GetObjectTaggingInput,
+    DeleteObjectOutput, ETag, ETagCondition, EncodingType, GetObjectInput, GetObjectOutput, GetObjectTaggingInput,
     GetObjectTaggingOutput, HeadBucketInput, HeadBucketOutput, HeadObjectInput, HeadObjectOutput,
     ListMultipartUploadsInput, ListMultipartUploadsOutput, ListObjectsV2Input, ListObjectsV2Output, MultipartUpload,
     Object, PutObjectInput, PutObjectOutput, StreamingBlob, Tag, Timestamp, UploadPartInput, UploadPartOutput,
@@ -47,6 +47,23 @@ pub(super) fn unbase64(text: &str) -> Option<Vec<u8>> {
 
 pub(super) fn base64(bytes: &[u8]) -> String {
     ::base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+/// Whether a write may be done on its conditions.
+fn check(
+    bucket: &SimulatedBucket,
+    key: &str,
+    if_match: Option<&ETagCondition>,
+    if_none_match: Option<&ETagCondition>,
+) -> S3Result<()> {
+    let held = bucket.objects.get(key);
+    if let Some(wanted) = if_match.and_then(ETagCondition::as_etag) {
+        let held = held.ok_or_else(|| s3_error!(NoSuchKey))?;
+        if wanted.value() != held.etag {
+            return Err(s3_error!(PreconditionFailed));
+        }
+    }
+    if if_none_match.is_some() && held.is_some() { Err(s3_error!(PreconditionFailed)) } else { Ok(()) }
 }
 
 /// What tells that an object has tags.
@@ -230,6 +247,7 @@ impl S3 for Memory {
             checksum_crc64nvme,
             content_type,
             metadata,
+            if_match,
             if_none_match,
             tagging,
             ..
@@ -239,9 +257,7 @@ impl S3 for Memory {
         let checksum_type = kind(part.checksum.as_ref());
         let etag = hex(&part.md5);
         self.with(&bucket, |bucket| {
-            if if_none_match.is_some() && bucket.objects.contains_key(&key) {
-                return Err(s3_error!(PreconditionFailed));
-            }
+            check(bucket, &key, if_match.as_ref(), if_none_match.as_ref())?;
             let object = Stored {
                 size: part.size,
                 body: if bucket.forgetful { Bytes::new() } else { body },
@@ -322,8 +338,16 @@ impl S3 for Memory {
         &self,
         request: S3Request<CompleteMultipartUploadInput>,
     ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
-        let CompleteMultipartUploadInput { bucket, key, upload_id, multipart_upload, checksum_crc64nvme, .. } =
-            request.input;
+        let CompleteMultipartUploadInput {
+            bucket,
+            key,
+            upload_id,
+            multipart_upload,
+            checksum_crc64nvme,
+            if_match,
+            if_none_match,
+            ..
+        } = request.input;
         let named = multipart_upload.and_then(|upload| upload.parts).unwrap_or_default();
         let etag = self.with(&bucket, |bucket| {
             let upload = bucket.uploads.get(&upload_id).ok_or_else(|| s3_error!(NoSuchUpload))?;
@@ -331,6 +355,7 @@ impl S3 for Memory {
             if named.len() != upload.parts.len() || !named.iter().all(|part| is_there(part.part_number)) {
                 return Err(s3_error!(InvalidPart));
             }
+            check(bucket, &key, if_match.as_ref(), if_none_match.as_ref())?;
             let (body, size, etag, checksum) = assembled(&upload.parts);
             if checksum_crc64nvme.is_some_and(|sent| checksum != Some(Checksum::Crc64Nvme(sent))) {
                 return Err(s3_error!(BadDigest));
