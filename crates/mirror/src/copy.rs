@@ -10,8 +10,9 @@ use crate::fan_out::{Content, Destination, Proven, Start, Transfer, fan_out, par
 use crate::journal::{Journal, SourceVersion};
 use crate::part;
 use crate::reader::ObjectReader;
+use crate::server_copy::copy_by_store;
 use crate::source_tags::SourceTags;
-use crate::{Attributes, ObjectHead, Replica, RetryClass, StateEntry, StoreError, StoreErrorKind, Tags};
+use crate::{Attributes, ObjectHead, ObjectSummary, Replica, RetryClass, StateEntry, StoreError, StoreErrorKind};
 
 /// How often an object is begun anew because it changed, or came damaged, while it was read.
 const MOST_RESTARTS: u32 = 3;
@@ -24,6 +25,8 @@ pub(crate) struct Copy {
     /// Whether the source's object carries anything beside its bytes and tags.
     pub(crate) has_attributes: bool,
     pub(crate) tags: SourceTags,
+    /// Whether the store copied it by itself, and nothing was read.
+    pub(crate) by_store: bool,
 }
 
 /// How the source went.
@@ -34,38 +37,45 @@ pub(crate) enum SourceRead {
     Vanished,
 }
 
-/// Copies one object of about this size, anew when it changes under the copy. `sent` is told which destination has taken how
-/// many bytes.
+/// Copies one object, anew when it changes under the copy. `sent` is told which destination has taken how many bytes.
 ///
 /// # Errors
 /// The source cannot be read, or changes again and again.
 pub(crate) async fn copy_object(
     source: &Replica,
-    key: &str,
-    size: u64,
+    object: &ObjectSummary,
     destinations: &[Destination],
     transfer: &Transfer,
     sent: impl Fn(usize, u64) + Sync,
 ) -> Result<SourceRead, StoreError> {
-    let _turn = transfer.turn(size).await;
-    let refusals = refusals(size, destinations);
-    if refusals.iter().all(Option::is_none) {
-        return copy_whole(source, key, destinations, transfer, sent).await;
+    let refusals = refusals(object.size, destinations).into_iter().zip(destinations).enumerate();
+    let without_reading = refusals.map(async |(index, (refusal, destination))| {
+        if let Some(refusal) = refusal {
+            return Some(Err(refusal));
+        }
+        let copy = copy_by_store(source, object, destination, transfer).await.transpose();
+        if let Some(Ok(_)) = copy {
+            sent(index, object.size);
+        }
+        copy
+    });
+    let without_reading = join_all(without_reading).await;
+    if without_reading.iter().all(Option::is_none) {
+        let _turn = transfer.turn(object.size).await;
+        return copy_whole(source, &object.key, destinations, transfer, sent).await;
     }
-    // Nothing is read for those that could not hold it.
-    let fits = |index: &usize| refusals[*index].is_none();
-    let fitting: Vec<_> = (0..destinations.len()).filter(fits).collect();
-    let some: Vec<_> = fitting.iter().map(|index| destinations[*index].clone()).collect();
+    let others: Vec<_> = (0..destinations.len()).filter(|index| without_reading[*index].is_none()).collect();
+    let destinations: Vec<_> = others.iter().map(|index| destinations[*index].clone()).collect();
     let mut copies = Vec::new().into_iter();
-    if !some.is_empty() {
-        let sent = |index: usize, bytes| sent(fitting[index], bytes);
-        match copy_whole(source, key, &some, transfer, sent).await? {
-            SourceRead::Whole(copied) => copies = copied.into_iter(),
+    if !destinations.is_empty() {
+        let _turn = transfer.turn(object.size).await;
+        let sent = |index: usize, bytes| sent(others[index], bytes);
+        match copy_whole(source, &object.key, &destinations, transfer, sent).await? {
+            SourceRead::Whole(read) => copies = read.into_iter(),
             SourceRead::Vanished => return Ok(SourceRead::Vanished),
         }
     }
-    let outcomes = refusals.into_iter().filter_map(|refusal| refusal.map(Err).or_else(|| copies.next()));
-    Ok(SourceRead::Whole(outcomes.collect()))
+    Ok(SourceRead::Whole(without_reading.into_iter().filter_map(|copy| copy.or_else(|| copies.next())).collect()))
 }
 
 /// Why destinations cannot hold an object of this size.
@@ -251,5 +261,6 @@ fn copy_of(head: &ObjectHead, tags: SourceTags, Proven { sha256, etag, modified 
         modified,
         has_attributes: head.attributes != Attributes::default(),
         tags,
+        by_store: false,
     }
 }

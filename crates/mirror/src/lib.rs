@@ -45,6 +45,7 @@ mod reader;
 mod removal;
 mod retry;
 mod s3;
+mod server_copy;
 mod source_limits;
 mod source_tags;
 mod state;
@@ -91,8 +92,8 @@ pub use s3::S3Store;
 pub use source_limits::SourceLimits;
 pub use state::{State, StateEntry};
 pub use store::{
-    Body, Capabilities, ListPage, Md5, ObjectHead, ObjectStore, ObjectSummary, Place, Proof, UploadedPart, Written,
-    list,
+    Body, Capabilities, CopySource, ListPage, Md5, ObjectHead, ObjectStore, ObjectSummary, Place, Proof, UploadedPart,
+    Written, list,
 };
 pub use surplus::MostDeleted;
 pub use sync::{

@@ -66,6 +66,18 @@ pub trait ObjectStore: Debug + Send + Sync {
         condition: &Condition,
     ) -> Result<Written, StoreError>;
 
+    /// Lets the store copy an object of its own service, whose bytes do not come here then; attributes and tags are kept. The
+    /// condition is as for [`Self::put`]. `None` when it cannot, or when nothing shows that the copy is one: it is to be written then.
+    async fn copy_from(
+        &self,
+        source: &CopySource<'_>,
+        key: &str,
+        condition: &Condition,
+    ) -> Result<Option<Written>, StoreError> {
+        let _cannot = (source, key, condition);
+        Ok(None)
+    }
+
     /// Opens a multipart upload; gives its id. It must be completed or aborted.
     async fn create_multipart(&self, key: &str, attributes: &Attributes) -> Result<String, StoreError>;
 
@@ -157,6 +169,17 @@ pub struct ObjectSummary {
     pub modified: i64,
     /// The MD5 of the content, where the listing tells it.
     pub md5: Option<Md5>,
+}
+
+/// What a store is to copy by itself.
+#[derive(Debug, Clone, Copy)]
+pub struct CopySource<'a> {
+    /// Where it is: in the same service, by the same endpoint.
+    pub store: &'a dyn ObjectStore,
+    /// The key, relative to that store's prefix.
+    pub key: &'a str,
+    /// Which version of it.
+    pub version: &'a ObjectSummary,
 }
 
 /// The MD5 of an object's content. Two that differ mean two contents; to trust that two contents are equal, look at their sizes

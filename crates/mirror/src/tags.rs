@@ -61,16 +61,20 @@ pub(crate) fn judge_test(
     read: Result<Tags, StoreError>,
     permission: &'static str,
 ) -> Result<Option<TagsLost>, StoreError> {
-    match (written, read) {
-        (Err(error), _) if error.kind == StoreErrorKind::CredentialsRefused => Ok(Some(TagsLost::Refused(permission))),
-        (Err(error), _) if error.kind == StoreErrorKind::Rejected => Ok(Some(TagsLost::Unsupported)),
-        (Err(error), _) => Err(error),
+    if let Err(error) = written {
+        return match error.kind {
+            StoreErrorKind::CredentialsRefused => Ok(Some(TagsLost::Refused(permission))),
+            StoreErrorKind::Rejected => Ok(Some(TagsLost::Unsupported)),
+            _ => Err(error),
+        };
+    }
+    match read {
         // A store may take what it does not know, and forget it.
-        (Ok(()), Ok(tags)) => Ok(tags.is_empty().then_some(TagsLost::Unsupported)),
-        (Ok(()), Err(error)) if error.kind == StoreErrorKind::Rejected => Ok(Some(TagsLost::Unsupported)),
+        Ok(tags) => Ok(tags.is_empty().then_some(TagsLost::Unsupported)),
+        Err(error) if error.kind == StoreErrorKind::Rejected => Ok(Some(TagsLost::Unsupported)),
         // Who may write them need not be allowed to read them.
-        (Ok(()), Err(error)) if error.kind == StoreErrorKind::CredentialsRefused => Ok(None),
-        (Ok(()), Err(error)) => Err(error),
+        Err(error) if error.kind == StoreErrorKind::CredentialsRefused => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

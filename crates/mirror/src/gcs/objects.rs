@@ -7,8 +7,8 @@ use super::requests::{Insert, matching};
 use super::resource::{LISTING_FIELDS, read_page};
 use crate::http::{header, query};
 use crate::{
-    Attributes, Body, Capabilities, Checksum, ChecksumAlgorithm, Condition, ListPage, ObjectHead, ObjectStore,
-    PartLimits, Payload, Place, Proof, StoreError, StoreErrorKind, UploadedPart, Written,
+    Attributes, Body, Capabilities, Checksum, ChecksumAlgorithm, Condition, CopySource, ListPage, ObjectHead,
+    ObjectStore, PartLimits, Payload, Place, Proof, StoreError, StoreErrorKind, UploadedPart, Written,
 };
 
 /// As many as Google gives at once.
@@ -89,6 +89,15 @@ impl ObjectStore for GcsStore {
         let insert = Insert::new(key, attributes, &payload);
         let conditions = matching(condition);
         self.options.retry.run(|| self.insert(&action, &insert, &conditions)).await
+    }
+
+    async fn copy_from(
+        &self,
+        source: &CopySource<'_>,
+        key: &str,
+        condition: &Condition,
+    ) -> Result<Option<Written>, StoreError> {
+        self.rewrite(source, key, condition).await
     }
 
     async fn create_multipart(&self, key: &str, attributes: &Attributes) -> Result<String, StoreError> {

@@ -6,7 +6,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-use crate::{Attributes, Checksum, ListPage, ObjectHead, ObjectSummary, Payload, StoredChecksum, Written, content};
+use crate::{
+    Attributes, Checksum, ListPage, Md5, ObjectHead, ObjectSummary, Payload, StoredChecksum, Written, content,
+};
 
 /// The fields we ask for.
 pub(super) const OBJECT_FIELDS: &str = "name,size,generation,updated,md5Hash,crc32c,contentType,cacheControl,\
@@ -82,6 +84,11 @@ impl Resource {
         Ok(Written { etag: self.generation()?, modified: Some(self.modified()), checksum: self.checksum() })
     }
 
+    /// The MD5, which what was composed has not.
+    pub(super) fn md5(&self) -> Option<Md5> {
+        self.md5_hash.as_deref().and_then(decode)
+    }
+
     fn checksum(&self) -> Option<StoredChecksum> {
         self.crc32c.as_deref().and_then(decode).map(u32::from_be_bytes).map(Checksum::Crc32c).map(Into::into)
     }
@@ -121,7 +128,7 @@ impl Resource {
             size: self.size()?,
             etag: self.generation()?,
             modified: self.modified(),
-            md5: self.md5_hash.as_deref().and_then(decode),
+            md5: self.md5(),
         })
     }
 }

@@ -14,7 +14,9 @@ use crate::fan_out::{Destination, Transfer};
 use crate::journal::Journals;
 use crate::publish::StateFile;
 use crate::surplus::Surplus;
-use crate::{Condition, Cost, Deletion, Left, ObjectCopy, Sha256, SourceLimits, State, StateEntry, StoreError};
+use crate::{
+    Condition, Cost, Deletion, Left, ObjectCopy, ObjectSummary, Sha256, SourceLimits, State, StateEntry, StoreError,
+};
 
 /// What all tasks of a pass share.
 pub(super) struct Pass {
@@ -145,7 +147,7 @@ pub(super) async fn run(pass: &Arc<Pass>, targets: Vec<Target>, copies: Vec<Obje
             if let Err(cost) = spending.reserve(copy.object.size) {
                 so_far.leave(copy.object.size, cost, &destinations);
             } else {
-                running.spawn(attempt(pass.clone(), copy.object.key, copy.object.size, destinations));
+                running.spawn(attempt(pass.clone(), copy.object, destinations));
             }
         }
         match running.join_next().await {
@@ -247,9 +249,9 @@ impl Target {
     }
 }
 
-async fn attempt(pass: Arc<Pass>, key: String, size: u64, destinations: Vec<(usize, Destination)>) -> Attempted {
+async fn attempt(pass: Arc<Pass>, object: ObjectSummary, destinations: Vec<(usize, Destination)>) -> Attempted {
     let (indices, destinations): (Vec<_>, Vec<_>) = destinations.into_iter().unzip();
     let sent = |index: usize, bytes| (pass.progress)(MirrorEvent::Sent { target: indices[index], bytes });
-    let source = copy_object(&pass.source, &key, size, &destinations, &pass.transfer, sent).await;
-    Attempted { key, indices, source }
+    let source = copy_object(&pass.source, &object, &destinations, &pass.transfer, sent).await;
+    Attempted { key: object.key, indices, source }
 }

@@ -62,6 +62,7 @@ impl S3Store {
             keeps_crc64nvme: Arc::default(),
             refuses_crc64nvme: Arc::default(),
             refuses_conditions: Arc::default(),
+            refused_copies: Arc::default(),
             tags_lost: Arc::default(),
         })
     }

@@ -9,6 +9,7 @@ mod choice;
 mod classify;
 mod conditions;
 mod connect;
+mod copies;
 mod listing;
 mod multipart;
 mod objects;
@@ -21,7 +22,7 @@ mod uploads;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU32};
 
 use tokio::sync::OnceCell;
 
@@ -47,6 +48,8 @@ pub struct S3Store {
     refuses_crc64nvme: Arc<AtomicBool>,
     /// Whether it refused a write for its condition.
     refuses_conditions: Arc<AtomicBool>,
+    /// How often in a row it did not copy by itself.
+    refused_copies: Arc<AtomicU32>,
     /// Why it does not keep tags, if it does not; empty until the first are to be written.
     tags_lost: Arc<OnceCell<Option<TagsLost>>>,
 }

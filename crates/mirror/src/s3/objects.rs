@@ -7,8 +7,8 @@ use super::uploads::{CRC64NVME_OF_THE_WHOLE, SHA256_OF_PARTS};
 use super::{attributes, checksum, listing, multipart};
 use crate::http::{header, http_date, whole_size};
 use crate::{
-    Attributes, Body, Capabilities, Checksum, ChecksumAlgorithm, Condition, ListPage, ObjectHead, ObjectStore, Payload,
-    Place, Proof, StoreError, StoreErrorKind, Tags, TagsLost, UploadedPart, Written,
+    Attributes, Body, Capabilities, Checksum, ChecksumAlgorithm, Condition, CopySource, ListPage, ObjectHead,
+    ObjectStore, Payload, Place, Proof, StoreError, StoreErrorKind, Tags, TagsLost, UploadedPart, Written,
 };
 
 #[async_trait]
@@ -83,6 +83,15 @@ impl ObjectStore for S3Store {
     ) -> Result<Written, StoreError> {
         let attributes = &*self.takes(attributes).await?;
         self.conditionally(condition, |condition| self.put_checked(key, attributes, payload.clone(), condition)).await
+    }
+
+    async fn copy_from(
+        &self,
+        source: &CopySource<'_>,
+        key: &str,
+        condition: &Condition,
+    ) -> Result<Option<Written>, StoreError> {
+        self.copy_within(source, key, condition).await
     }
 
     async fn create_multipart(&self, key: &str, attributes: &Attributes) -> Result<String, StoreError> {

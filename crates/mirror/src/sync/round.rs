@@ -203,6 +203,11 @@ impl<'a> Round<'a> {
             Ok(SourceRead::Vanished) => {}
             Ok(SourceRead::Whole(copies)) => {
                 self.tags_unread(&copies);
+                if copies.iter().all(|copy| copy.as_ref().is_ok_and(|copy| copy.by_store)) {
+                    // It did not leave its service.
+                    self.report.source_bytes -= object.size;
+                    self.spending.give_back(object.size);
+                }
                 for (index, copy) in indices.into_iter().zip(copies) {
                     self.copied(index, &object, copy).await;
                 }
@@ -267,6 +272,6 @@ async fn attempt(
     destinations: Vec<Destination>,
 ) -> Attempted {
     let sent = |index: usize, bytes| (shared.progress)(SyncEvent::Sent { target: indices[index], bytes });
-    let outcome = copy_object(&shared.source, &object.key, object.size, &destinations, &shared.transfer, sent).await;
+    let outcome = copy_object(&shared.source, &object, &destinations, &shared.transfer, sent).await;
     Attempted { object, indices, outcome }
 }

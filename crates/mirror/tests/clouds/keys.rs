@@ -131,6 +131,7 @@ pub(crate) fn attributes() -> Attributes {
         metadata: [("revision", "a1 b2"), ("empty", ""), ("x-y", "z"), ("größe", "ü\n"), ("upper", "  A ")]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into(),
+        ..Attributes::default()
     }
 }
 

@@ -136,6 +136,7 @@ async fn attributes_are_kept_by_small_and_large_copies() {
         content_disposition: Some("attachment; filename=\"a b\"".into()),
         content_language: Some("de, en".into()),
         metadata: [("revision".to_owned(), "a1 b2".to_owned()), ("empty".to_owned(), String::new())].into(),
+        ..Attributes::default()
     };
     for (key, size) in [("small", 10), ("large", 9 * 1024 * 1024)] {
         let body = crate::support::content(size, 1);

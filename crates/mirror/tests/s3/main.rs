@@ -10,6 +10,7 @@ mod identities;
 mod keys;
 mod limits;
 mod mirroring;
+mod server_copies;
 mod support;
 mod syncing;
 mod tags;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use skyfleet_e2e::object_store::{REGION, VERSITY_KEY, Versity};
 use skyfleet_mirror::{
     Attributes, Condition, ObjectStore, Payload, Replica, S3Location, S3Store, StoreErrorKind, SyncOptions, SyncReport,
-    Tags, TransferLimits, sync,
+    Tags, TransferLimits, Verification, sync,
 };
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -31,17 +31,17 @@ impl Server {
     }
 }
 
-async fn run(source: &Arc<dyn ObjectStore>, target: &Arc<dyn ObjectStore>) -> SyncReport {
+async fn run(source: &Arc<dyn ObjectStore>, target: &Arc<dyn ObjectStore>, verification: Verification) -> SyncReport {
     let replica = |store: &Arc<dyn ObjectStore>| Replica { store: store.clone(), prefix: String::new() };
     let limits = TransferLimits { part_size: 5 << 20, ..TransferLimits::default() };
-    let options = SyncOptions { limits, ..SyncOptions::default() };
+    let options = SyncOptions { limits, verification, ..SyncOptions::default() };
     sync(&replica(source), &[replica(target)], &options, &CancellationToken::new(), Arc::new(|_| ())).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tags_travel_with_objects_of_any_size() {
     let server = Server::start().await;
-    let (source, target) = (server.bucket("source").await, server.bucket("target").await);
+    let source = server.bucket("source").await;
     let wanted: Tags =
         [("team", "a b+c/d"), ("class", "x")].map(|(key, value)| (key.to_owned(), value.to_owned())).into();
     let attributes = Attributes { tags: wanted.clone(), ..Attributes::default() };
@@ -50,11 +50,16 @@ async fn tags_travel_with_objects_of_any_size() {
         assert_eq!(source.tags(key).await.unwrap(), wanted, "{key}");
     }
     source.put("plain", &Attributes::default(), Payload::of(content(10, 1)), &Condition::Any).await.unwrap();
-    let report = run(&source, &target).await;
-    assert!(report.is_complete() && report.targets[0].copied == 3, "{report:?}");
-    assert!(report.targets[0].tags_lost.is_empty() && report.tags_unread.is_none(), "{report:?}");
-    for (key, wanted) in [("small", &wanted), ("large", &wanted), ("plain", &Tags::new())] {
-        assert_eq!(target.tags(key).await.unwrap(), *wanted, "{key}");
+    // Copied by the store itself, and read and written.
+    for (name, verification) in [("copied", Verification::Checksum), ("written", Verification::ReadBack)] {
+        let target = server.bucket(name).await;
+        let report = run(&source, &target, verification).await;
+        assert!(report.is_complete() && report.targets[0].copied == 3, "{report:?}");
+        assert_eq!(report.source_bytes == 0, verification == Verification::Checksum, "{report:?}");
+        assert!(report.targets[0].tags_lost.is_empty() && report.tags_unread.is_none(), "{report:?}");
+        for (key, wanted) in [("small", &wanted), ("large", &wanted), ("plain", &Tags::new())] {
+            assert_eq!(target.tags(key).await.unwrap(), *wanted, "{key}");
+        }
     }
 }
 
