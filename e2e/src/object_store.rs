@@ -7,11 +7,13 @@ mod emulator;
 mod fake_gcs;
 mod garage;
 mod simulated;
+mod versity;
 
 pub use azurite::{AZURITE_ACCOUNT, AZURITE_KEY, AZURITE_VERSION, Azurite, azurite_script};
 pub use fake_gcs::{FAKE_GCS_VERSION, FakeGcs, fake_gcs_binary};
 pub use garage::{GARAGE_VERSION, garage_binary};
 pub use simulated::{Asked, Contents, Fault, SIMULATED_KEY, SimulatedBucket, SimulatedS3};
+pub use versity::{VERSITY_KEY, VERSITY_VERSION, Versity, versity_binary};
 
 use std::fs::File;
 use std::io;

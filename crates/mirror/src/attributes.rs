@@ -2,6 +2,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Tags;
+
 /// What an object carries beside its bytes; a copy keeps all of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -24,4 +26,11 @@ pub struct Attributes {
     /// User metadata (`x-amz-meta-*` without the prefix).
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,
+    /// Its tags. [`ObjectStore::head`] and [`ObjectStore::get`] tell none: see [`ObjectStore::tags`].
+    ///
+    /// [`ObjectStore::head`]: crate::ObjectStore::head
+    /// [`ObjectStore::get`]: crate::ObjectStore::get
+    /// [`ObjectStore::tags`]: crate::ObjectStore::tags
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: Tags,
 }

@@ -1,12 +1,17 @@
 //! Copies one object to all targets that need it.
 
+use std::borrow::Cow;
+
 use futures::future::join_all;
 
 use crate::cancel::cancellable;
 use crate::content::{Hashing, Wanted};
-use crate::fan_out::{Content, Destination, Proven, Start, Transfer, fan_out};
+use crate::fan_out::{Content, Destination, Proven, Start, Transfer, fan_out, part_limits};
 use crate::journal::{Journal, SourceVersion};
+use crate::part;
 use crate::reader::ObjectReader;
+use crate::server_copy::copy_by_store;
+use crate::source_tags::SourceTags;
 use crate::state::StateEntry;
 use crate::{Attributes, ObjectHead, ObjectSummary, Replica, RetryClass, StoreError, StoreErrorKind};
 
@@ -18,8 +23,11 @@ pub(crate) struct Copy {
     pub(crate) entry: StateEntry,
     /// When the target says that it was written, in seconds since the Unix epoch.
     pub(crate) modified: i64,
-    /// Whether the source's object carries anything beside its bytes.
+    /// Whether the source's object carries anything beside its bytes and tags.
     pub(crate) has_attributes: bool,
+    pub(crate) tags: SourceTags,
+    /// Whether the store copied it by itself, and nothing was read.
+    pub(crate) by_store: bool,
 }
 
 impl Copy {
@@ -37,20 +45,64 @@ pub(crate) enum SourceRead {
     Vanished,
 }
 
-/// Copies one object of about this size, anew when it changes under the copy. `sent` is told which destination has taken how
-/// many bytes.
+/// Copies one object, anew when it changes under the copy. `sent` is told which destination has taken how many bytes.
 ///
 /// # Errors
 /// The source cannot be read, or changes again and again.
 pub(crate) async fn copy_object(
     source: &Replica,
-    key: &str,
-    size: u64,
+    object: &ObjectSummary,
     destinations: &[Destination],
     transfer: &Transfer,
     sent: impl Fn(usize, u64) + Sync,
 ) -> Result<SourceRead, StoreError> {
-    let _turn = transfer.turn(size).await;
+    let refusals = refusals(object.size, destinations).into_iter().zip(destinations).enumerate();
+    let without_reading = refusals.map(async |(index, (refusal, destination))| {
+        if let Some(refusal) = refusal {
+            return Some(Err(refusal));
+        }
+        let copy = copy_by_store(source, object, destination, transfer).await.transpose();
+        if let Some(Ok(_)) = copy {
+            sent(index, object.size);
+        }
+        copy
+    });
+    let without_reading = join_all(without_reading).await;
+    if without_reading.iter().all(Option::is_none) {
+        let _turn = transfer.turn(object.size).await;
+        return copy_whole(source, &object.key, destinations, transfer, sent).await;
+    }
+    let others: Vec<_> = (0..destinations.len()).filter(|index| without_reading[*index].is_none()).collect();
+    let destinations: Vec<_> = others.iter().map(|index| destinations[*index].clone()).collect();
+    let mut copies = Vec::new().into_iter();
+    if !destinations.is_empty() {
+        let _turn = transfer.turn(object.size).await;
+        let sent = |index: usize, bytes| sent(others[index], bytes);
+        match copy_whole(source, &object.key, &destinations, transfer, sent).await? {
+            SourceRead::Whole(read) => copies = read.into_iter(),
+            SourceRead::Vanished => return Ok(SourceRead::Vanished),
+        }
+    }
+    Ok(SourceRead::Whole(without_reading.into_iter().filter_map(|copy| copy.or_else(|| copies.next())).collect()))
+}
+
+/// Why destinations cannot hold an object of this size.
+fn refusals(size: u64, destinations: &[Destination]) -> Vec<Option<StoreError>> {
+    let limits: Vec<_> = destinations.iter().map(|destination| destination.store.part_limits()).collect();
+    let refusals = part::refusals(size, &limits).into_iter().zip(destinations);
+    let refusal = |(why, Destination { store, key, .. }): (Option<String>, &Destination)| {
+        Some(store.place().error(StoreErrorKind::Rejected, format!("write {key:?}"), why?))
+    };
+    refusals.map(refusal).collect()
+}
+
+async fn copy_whole(
+    source: &Replica,
+    key: &str,
+    destinations: &[Destination],
+    transfer: &Transfer,
+    sent: impl Fn(usize, u64) + Sync,
+) -> Result<SourceRead, StoreError> {
     let mut restarts = 0;
     loop {
         let outcome = copy_once(source, key, destinations, transfer, &sent).await;
@@ -94,7 +146,8 @@ async fn copy_once(
         let outcome = match copy {
             Err(error) if !may_go_on(&error, resumed) => {
                 discard(destination, transfer).await;
-                if resumed {
+                // What another has written is there still when it is begun anew.
+                if resumed && error.kind != StoreErrorKind::Changed {
                     tracing::info!(%error, "an upload cannot be taken up again: copying the object anew");
                     let sent = |_, bytes| sent(index, bytes);
                     let only = std::slice::from_ref(destination);
@@ -146,7 +199,8 @@ async fn begin(
     }
     let place = source.store.place();
     let head = cancellable(&transfer.cancel, place, source.store.head(&source.key(key))).await?;
-    let (version, sizes) = (SourceVersion::of(source, &head), transfer.limits.parts_of(head.size));
+    let version = SourceVersion::of(source, &head);
+    let sizes = transfer.limits.parts_of(head.size, part_limits(destinations));
     let wanted = Wanted { sha256: transfer.sha256, ..Wanted::default() }.to_compare_with(head.whole_checksum());
     for (destination, journal) in destinations.iter().zip(&mut journals) {
         let Some(kept) = &*journal else { continue };
@@ -182,17 +236,28 @@ async fn copy_from(
     if start.journals.iter().flatten().any(|journal| Some(&journal.source) != version.as_ref()) {
         return Err(source.store.place().error(StoreErrorKind::Changed, format!("read on in {key:?}"), ""));
     }
+    let tags = match SourceTags::of(source, key, &head, transfer).await {
+        Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(SourceRead::Vanished),
+        other => other?,
+    };
+    let attributes = match &tags {
+        SourceTags::Read(tags) if !tags.is_empty() => {
+            Cow::Owned(Attributes { tags: tags.clone(), ..head.attributes.clone() })
+        }
+        _ => Cow::Borrowed(&head.attributes),
+    };
     let content = Content {
         size: head.size,
-        attributes: &head.attributes,
+        attributes: &attributes,
         announced: head.whole_checksum(),
         version: version.as_ref(),
     };
     let copies = fan_out(&mut reader, &content, destinations, start, transfer, sent).await?;
-    Ok(SourceRead::Whole(copies.into_iter().map(|proven| proven.map(|proven| copy_of(&head, proven))).collect()))
+    let copy = |proven: Proven| copy_of(&head, tags.clone(), proven);
+    Ok(SourceRead::Whole(copies.into_iter().map(|proven| proven.map(copy)).collect()))
 }
 
-fn copy_of(head: &ObjectHead, Proven { sha256, etag, modified }: Proven) -> Copy {
+fn copy_of(head: &ObjectHead, tags: SourceTags, Proven { sha256, etag, modified }: Proven) -> Copy {
     Copy {
         entry: StateEntry {
             size: head.size,
@@ -203,5 +268,7 @@ fn copy_of(head: &ObjectHead, Proven { sha256, etag, modified }: Proven) -> Copy
         },
         modified,
         has_attributes: head.attributes != Attributes::default(),
+        tags,
+        by_store: false,
     }
 }

@@ -16,7 +16,9 @@ use crate::pace::Pace;
 use crate::reader::{ChunkReader, Parts};
 use crate::verify::{Expected, prove_written};
 use crate::writer::{Sent, Writer};
-use crate::{Attributes, Checksum, ObjectStore, Sha256, StoreError, StoreErrorKind, TransferLimits};
+use crate::{
+    Attributes, Checksum, Condition, ObjectStore, PartLimits, Sha256, StoreError, StoreErrorKind, TransferLimits,
+};
 
 /// How a copy is proven to be one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -33,14 +35,30 @@ pub enum Verification {
 pub(crate) struct Destination {
     pub(crate) store: Arc<dyn ObjectStore>,
     pub(crate) key: String,
+    /// What must be there still when it is written.
+    pub(crate) condition: Condition,
     /// Where it is noted how far a large object has come; nowhere, for one that is never taken up again.
     pub(crate) journals: Option<Arc<Journals>>,
 }
 
 impl Destination {
+    /// Whether a write failed because its condition does not hold. Some stores say of a version that is gone that nothing is found.
+    pub(crate) fn is_unmet(&self, error: &StoreError) -> bool {
+        match self.condition {
+            Condition::Any => false,
+            Condition::Absent => error.kind == StoreErrorKind::Changed,
+            Condition::Version(_) => matches!(error.kind, StoreErrorKind::Changed | StoreErrorKind::NotFound),
+        }
+    }
+
     pub(crate) fn failed(&self, detail: &str) -> StoreError {
         self.store.place().error(StoreErrorKind::Cancelled, format!("write {:?}", self.key), detail)
     }
+}
+
+/// What an object must be cut by that goes to all of them.
+pub(crate) fn part_limits(destinations: &[Destination]) -> PartLimits {
+    PartLimits::strictest(destinations.iter().map(|destination| destination.store.part_limits()))
 }
 
 /// What all copies of a pass share.
@@ -163,7 +181,7 @@ pub(crate) async fn fan_out<R: ChunkReader>(
     transfer: &Transfer,
     sent: impl Fn(usize, u64) + Sync,
 ) -> Result<Vec<Result<Proven, StoreError>>, R::Error> {
-    let sizes = transfer.limits.parts_of(content.size);
+    let sizes = transfer.limits.parts_of(content.size, part_limits(destinations));
     let first = start.parts();
     let Start { journals, whole } = start;
     // Begun before anything is read: what a store checks may turn out only now.
@@ -191,11 +209,14 @@ pub(crate) async fn fan_out<R: ChunkReader>(
         return Ok(outcomes.map(|(to, written)| written.and_then(|_| Err(gave_up(to)))).collect());
     };
     let proofs = destinations.iter().zip(written).map(|(destination, written)| async move {
-        let Sent { written, composite } = written?;
+        let Sent { written, composite, refused } = written?;
         let expected = Expected { size: content.size, digests, composite };
         let Destination { store, key, .. } = destination;
+        let proof = prove_written(store, key, written, &expected, transfer.verification, &transfer.cancel).await;
+        // What is there may be our own, written by an attempt whose answer was lost.
+        let is_another = |error: &StoreError| matches!(error.kind, StoreErrorKind::Corrupt | StoreErrorKind::NotFound);
         let (etag, modified) =
-            prove_written(store, key, written, &expected, transfer.verification, &transfer.cancel).await?;
+            proof.map_err(|error| refused.filter(|_| is_another(&error)).unwrap_or_else(|| error.clone()))?;
         Ok(Proven { sha256: digests.sha256, etag, modified })
     });
     Ok(join_all(proofs).await)

@@ -12,6 +12,7 @@ mod attributes;
 mod azure;
 mod cancel;
 mod checksum;
+mod condition;
 mod connect_options;
 mod content;
 mod copy;
@@ -41,11 +42,14 @@ mod removal;
 mod replica;
 mod retry;
 mod s3;
+mod server_copy;
 mod source_limits;
+mod source_tags;
 mod state;
 mod store;
 mod surplus;
 mod sync;
+mod tags;
 mod upload;
 mod upload_id;
 mod verify;
@@ -56,6 +60,7 @@ pub use access::StoreAccess;
 pub use attributes::Attributes;
 pub use azure::AzureStore;
 pub use checksum::{Checksum, ChecksumAlgorithm, StoredChecksum};
+pub use condition::Condition;
 pub use connect_options::ConnectOptions;
 pub use credentials::{
     AwsFederation, AwsRole, AzureApp, AzureFederation, Federation, GoogleFederation, GooglePool, GoogleTokenServices,
@@ -72,20 +77,21 @@ pub use layout::{DatasetName, InvalidDatasetName, RESERVED_PREFIX, manifest_key}
 pub use local::LocalStore;
 pub use location::{Addressing, AzureCredentials, AzureLocation, Credentials, GcsCredentials, GcsLocation, S3Location};
 pub use manifest::{InvalidManifest, Manifest, ManifestEntry};
-pub use part::TransferLimits;
+pub use part::{PartLimits, TransferLimits};
 pub use payload::Payload;
 pub use replica::Replica;
 pub use retry::{InFlight, RetryPolicy};
 pub use s3::S3Store;
 pub use source_limits::SourceLimits;
 pub use store::{
-    Body, Capabilities, ListPage, Md5, ObjectHead, ObjectStore, ObjectSummary, Place, Proof, UploadedPart, Written,
-    list,
+    Body, Capabilities, CopySource, ListPage, Md5, ObjectHead, ObjectStore, ObjectSummary, Place, Proof, UploadedPart,
+    Written, list,
 };
 pub use surplus::MostDeleted;
 pub use sync::{
     Bounds, Dataset, Deletion, MirrorError, ObjectFailure, SourcePublication, SyncEvent, SyncOptions, SyncProgress,
-    SyncReport, SyncTarget, TargetError, sync,
+    SyncReport, SyncTarget, TagsUnread, TargetError, sync,
 };
+pub use tags::{Tags, TagsLost};
 pub use upload::{UploadError, UploadOutcome, upload};
 pub use verify::{Mismatch, VerifyReport, verify};

@@ -1,8 +1,11 @@
 //! How an object is cut into parts: pure.
 
 const MIB: u64 = 1024 * 1024;
-/// S3's limit.
-const MOST_PARTS: u64 = 10_000;
+const GIB: u64 = 1024 * MIB;
+const TIB: u64 = 1024 * GIB;
+/// An object is cut into no more, as long as its parts are not too large for the store then: each is named in the note of how far
+/// it has come.
+const WANTED_PARTS: u64 = 10_000;
 /// S3's least size of a part that is not the last.
 const LEAST_PART: u64 = 5 * MIB;
 
@@ -10,7 +13,7 @@ const LEAST_PART: u64 = 5 * MIB;
 ///
 /// The most memory held for content is `max(memory, largest part)`, whatever the number of objects and targets: a part is
 /// read only when the budget has room, and its bytes are shared by all targets. A part is `part_size`, or more where an
-/// object would else have more than 10,000 parts (a 5 TiB object: 525 MiB). On top come listings and state: about
+/// object would else have more than 10,000 parts (a 5 TiB object: 525 MiB), but never more than its store takes. On top come listings and state: about
 /// 500 bytes for each object and target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TransferLimits {
@@ -41,43 +44,147 @@ impl TransferLimits {
         size > self.part_size.max(LEAST_PART)
     }
 
-    /// The parts' sizes of an object, in order; a single one means a single request.
-    pub(crate) fn parts_of(&self, size: u64) -> Vec<u64> {
+    /// The parts' sizes of an object that a store with these limits can hold, in order; a single one means a single request.
+    pub(crate) fn parts_of(&self, size: u64, limits: PartLimits) -> Vec<u64> {
         let wanted = self.part_size.max(LEAST_PART);
         if !self.is_large(size) {
             return vec![size];
         }
-        let part = wanted.max(size.div_ceil(MOST_PARTS).next_multiple_of(MIB));
+        let few = size.div_ceil(WANTED_PARTS.min(limits.parts)).next_multiple_of(MIB);
+        let part = wanted.max(few).min(limits.part);
         (0..size.div_ceil(part)).map(|index| part.min(size - index * part)).collect()
     }
 }
 
+/// What a store can hold of one object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartLimits {
+    /// The most parts.
+    pub parts: u64,
+    /// The most bytes of a part.
+    pub part: u64,
+    /// The most bytes of an object.
+    pub object: u64,
+}
+
+impl PartLimits {
+    /// Amazon S3: 10,000 parts of 5 GiB, and objects of as much as that makes (48.8 TiB).
+    pub(crate) const S3: Self = Self { parts: 10_000, part: 5 * GIB, object: 50_000 * GIB };
+    /// Azure: 50,000 blocks of 4,000 MiB.
+    pub(crate) const AZURE: Self = Self { parts: 50_000, part: 4_000 * MIB, object: 50_000 * 4_000 * MIB };
+    /// Google: objects of 5 TiB. Of parts there may be any number, since they are composed in rounds; their names have five digits.
+    pub(crate) const GOOGLE: Self = Self { parts: 99_999, part: 5 * GIB, object: 5 * TIB };
+    /// A folder: what its file system takes.
+    pub(crate) const NONE: Self = Self { parts: u64::MAX, part: u64::MAX, object: u64::MAX };
+
+    fn most(self) -> u64 {
+        self.object.min(self.parts.saturating_mul(self.part))
+    }
+
+    /// The limits of several stores that share one cut.
+    pub(crate) fn strictest(all: impl IntoIterator<Item = Self>) -> Self {
+        all.into_iter().fold(Self::NONE, |one, other| Self {
+            parts: one.parts.min(other.parts),
+            part: one.part.min(other.part),
+            object: one.object.min(other.object),
+        })
+    }
+
+    /// Whether an object of this size fits; the error says why it does not.
+    pub(crate) fn check(self, size: u64) -> Result<(), String> {
+        if size <= self.most() {
+            return Ok(());
+        }
+        Err(format!("an object of {size} bytes does not fit: the store holds at most {} bytes", self.most()))
+    }
+}
+
+/// To which of several stores an object can go that is cut once for all of them: for each, `None`, or why not.
+pub(crate) fn refusals(size: u64, limits: &[PartLimits]) -> Vec<Option<String>> {
+    let alone: Vec<_> = limits.iter().map(|limits| limits.check(size).err()).collect();
+    let fitting = limits.iter().zip(&alone).filter(|(_, refusal)| refusal.is_none()).map(|(limits, _)| *limits);
+    // Many small parts for one store, and few large ones for another.
+    if PartLimits::strictest(fitting).check(size).is_err() {
+        let why = format!("an object of {size} bytes cannot be cut for all targets at once: copy it to one at a time");
+        return alone.into_iter().map(|refusal| refusal.or_else(|| Some(why.clone()))).collect();
+    }
+    alone
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{LEAST_PART, MIB, MOST_PARTS, TransferLimits};
+    use super::{GIB, LEAST_PART, MIB, PartLimits, TIB, TransferLimits, WANTED_PARTS, refusals};
     use proptest::prelude::*;
+
+    const STORES: [PartLimits; 4] = [PartLimits::S3, PartLimits::AZURE, PartLimits::GOOGLE, PartLimits::NONE];
 
     #[test]
     fn small_objects_are_one_part() {
         let limits = TransferLimits::default();
-        assert_eq!(limits.parts_of(0), [0]);
-        assert_eq!(limits.parts_of(8 * MIB), [8 * MIB]);
-        assert_eq!(limits.parts_of(8 * MIB + 1), [8 * MIB, 1]);
+        for store in STORES {
+            assert_eq!(limits.parts_of(0, store), [0]);
+            assert_eq!(limits.parts_of(8 * MIB, store), [8 * MIB]);
+            assert_eq!(limits.parts_of(8 * MIB + 1, store), [8 * MIB, 1]);
+        }
     }
 
     #[test]
-    fn the_largest_object_fits() {
-        let parts = TransferLimits::default().parts_of(5 * 1024 * 1024 * MIB);
-        assert_eq!(parts[0], 525 * MIB);
-        assert!(parts.len() as u64 <= MOST_PARTS);
+    fn parts_grow_with_the_object_up_to_what_the_store_takes() {
+        let (s3, azure, google) = (PartLimits::S3, PartLimits::AZURE, PartLimits::GOOGLE);
+        for (store, size, part, parts) in [
+            (s3, 80_000 * MIB, 8 * MIB, 10_000),
+            (s3, 80_000 * MIB + 1, 9 * MIB, 8_889),
+            (s3, 5 * TIB, 525 * MIB, 9_987),
+            (s3, 50_000 * GIB, 5 * GIB, 10_000),
+            (azure, 5 * TIB, 525 * MIB, 9_987),
+            (azure, 40_000_000 * MIB, 4_000 * MIB, 10_000),
+            (azure, 40_000_001 * MIB, 4_000 * MIB, 10_001),
+            (azure, 200_000_000 * MIB, 4_000 * MIB, 50_000),
+            (google, 5 * TIB, 525 * MIB, 9_987),
+        ] {
+            let cut = TransferLimits::default().parts_of(size, store);
+            assert_eq!((cut[0], cut.len()), (part, parts), "{size}");
+        }
+    }
+
+    #[test]
+    fn what_no_store_holds_is_refused_by_each_that_does_not() {
+        let (s3, azure, google, folder) = (PartLimits::S3, PartLimits::AZURE, PartLimits::GOOGLE, PartLimits::NONE);
+        for (size, stores, refused) in [
+            (5 * TIB, vec![s3, azure, google, folder], vec![]),
+            (5 * TIB + 1, vec![s3, azure, google, folder], vec![2]),
+            (50_000 * GIB, vec![s3, google], vec![1]),
+            (50_000 * GIB + 1, vec![s3, azure], vec![0]),
+            (200_000_001 * MIB, vec![azure, folder], vec![0]),
+            // 10,000 parts of 4,000 MiB are what both take.
+            (40_000_000 * MIB, vec![s3, azure], vec![]),
+            (40_000_001 * MIB, vec![s3, azure], vec![0, 1]),
+            (40_000_001 * MIB, vec![s3, azure, google], vec![0, 1, 2]),
+        ] {
+            let found = refusals(size, &stores);
+            let found: Vec<_> = (0..stores.len()).filter(|index| found[*index].is_some()).collect();
+            assert_eq!(found, refused, "{size} {stores:?}");
+        }
+        let why = refusals(5 * TIB + 1, &[google]);
+        assert_eq!(
+            why[0].as_deref(),
+            Some("an object of 5497558138881 bytes does not fit: the store holds at most 5497558138880 bytes")
+        );
     }
 
     proptest! {
         #[test]
-        fn parts_cover_the_object_within_the_limits(size in 0..5 * 1024 * 1024 * MIB, part_size in 0..256 * MIB) {
-            let parts = TransferLimits { part_size, ..TransferLimits::default() }.parts_of(size);
+        fn parts_cover_the_object_within_the_limits(
+            size in 0..200_000_000 * MIB,
+            part_size in 0..256 * MIB,
+            stores in prop::collection::vec(prop::sample::select(STORES.to_vec()), 1..4),
+        ) {
+            prop_assume!(refusals(size, &stores).iter().all(Option::is_none));
+            let limits = PartLimits::strictest(stores);
+            let parts = TransferLimits { part_size, ..TransferLimits::default() }.parts_of(size, limits);
             prop_assert_eq!(parts.iter().sum::<u64>(), size);
-            prop_assert!(parts.len() as u64 <= MOST_PARTS);
+            prop_assert!(parts.len() as u64 <= limits.parts && parts[0] <= limits.part);
+            prop_assert!(parts.len() as u64 <= WANTED_PARTS || parts[0] == limits.part);
             let (last, others) = parts.split_last().unwrap();
             prop_assert!(others.iter().all(|part| *part >= LEAST_PART && *part == parts[0]));
             prop_assert!(size == 0 || *last > 0);

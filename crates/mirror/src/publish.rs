@@ -11,8 +11,8 @@ use crate::layout::{KEPT_MANIFESTS, manifest_of_key};
 use crate::reader::{ChunkReader, ObjectReader};
 use crate::state::{Book, PageRef, StateEntry};
 use crate::{
-    Attributes, DatasetName, ManifestDigest, ManifestEntry, ObjectSummary, Payload, Replica, Sha256, StoreError, list,
-    manifest_key,
+    Attributes, Condition, DatasetName, ManifestDigest, ManifestEntry, ObjectSummary, Payload, Replica, Sha256,
+    StoreError, list, manifest_key,
 };
 
 /// What tells the state of one source from that of another.
@@ -40,7 +40,7 @@ pub(crate) async fn read_document(
 }
 
 pub(crate) async fn write_document(replica: &Replica, key: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
-    replica.store.put(key, &jsonl(), Payload::of(bytes)).await.map(|_| ())
+    replica.store.put(key, &jsonl(), Payload::of(bytes), &Condition::Any).await.map(|_| ())
 }
 
 fn jsonl() -> Attributes {
@@ -107,7 +107,8 @@ impl ManifestSource<'_> {
     async fn write(&self, replica: &Replica, key: &str, size: u64) -> Result<(), StoreError> {
         let attributes = jsonl();
         let content = Content { size, attributes: &attributes, announced: None, version: None };
-        let destination = Destination { store: replica.store.clone(), key: key.to_owned(), journals: None };
+        let (store, key) = (replica.store.clone(), key.to_owned());
+        let destination = Destination { store, key, condition: Condition::Any, journals: None };
         let sent = |_, _| ();
         let written =
             fan_out(&mut self.reader(), &content, &[destination], Start::afresh(1), self.transfer, sent).await?;

@@ -6,7 +6,10 @@ use bytes::Bytes;
 use futures::stream::{self, BoxStream, Stream};
 use serde::{Deserialize, Serialize};
 
-use crate::{Attributes, Checksum, ChecksumAlgorithm, Payload, StoreError, StoreErrorKind, StoredChecksum};
+use crate::{
+    Attributes, Checksum, ChecksumAlgorithm, Condition, PartLimits, Payload, StoreError, StoreErrorKind,
+    StoredChecksum, Tags, TagsLost,
+};
 
 /// The bytes of an object, as they come.
 pub type Body = BoxStream<'static, Result<Bytes, StoreError>>;
@@ -22,9 +25,20 @@ pub trait ObjectStore: Debug + Send + Sync {
     /// By what it shows that it holds what is written. What that is may turn out with the first write, or when an upload begins.
     fn proof(&self) -> Proof;
 
-    /// Whether it keeps [`Attributes`].
+    /// Whether it keeps [`Attributes`], tags aside.
     fn keeps_attributes(&self) -> bool {
         true
+    }
+
+    /// Why an object that was written with these tags does not have all of them; `None` when it does. Whether the store has tags at
+    /// all may turn out with the first write of some.
+    fn tags_lost(&self, tags: &Tags) -> Option<TagsLost> {
+        (!tags.is_empty()).then_some(TagsLost::Unsupported)
+    }
+
+    /// What it can hold of one object.
+    fn part_limits(&self) -> PartLimits {
+        PartLimits::S3
     }
 
     /// One page of the objects whose key starts with `prefix`, in the byte order of keys.
@@ -33,11 +47,36 @@ pub trait ObjectStore: Debug + Send + Sync {
     /// What the store says about an object.
     async fn head(&self, key: &str) -> Result<ObjectHead, StoreError>;
 
+    /// The tags of an object whose [`ObjectHead::tag_count`] says that it has some.
+    async fn tags(&self, key: &str) -> Result<Tags, StoreError> {
+        let _has_none = key;
+        Ok(Tags::new())
+    }
+
     /// An object's bytes from `offset` on; with `etag`, only of that version (else [`StoreErrorKind::Changed`]).
     async fn get(&self, key: &str, offset: u64, etag: Option<&str>) -> Result<(ObjectHead, Body), StoreError>;
 
-    /// Writes a whole object.
-    async fn put(&self, key: &str, attributes: &Attributes, payload: Payload) -> Result<Written, StoreError>;
+    /// Writes a whole object. Where the condition does not hold it fails, mostly as [`StoreErrorKind::Changed`], and so it may when the
+    /// answer to a first attempt was lost: then what is there is what was written.
+    async fn put(
+        &self,
+        key: &str,
+        attributes: &Attributes,
+        payload: Payload,
+        condition: &Condition,
+    ) -> Result<Written, StoreError>;
+
+    /// Lets the store copy an object of its own service, whose bytes do not come here then; attributes and tags are kept. The
+    /// condition is as for [`Self::put`]. `None` when it cannot, or when nothing shows that the copy is one: it is to be written then.
+    async fn copy_from(
+        &self,
+        source: &CopySource<'_>,
+        key: &str,
+        condition: &Condition,
+    ) -> Result<Option<Written>, StoreError> {
+        let _cannot = (source, key, condition);
+        Ok(None)
+    }
 
     /// Opens a multipart upload; gives its id. It must be completed or aborted.
     async fn create_multipart(&self, key: &str, attributes: &Attributes) -> Result<String, StoreError>;
@@ -51,7 +90,7 @@ pub trait ObjectStore: Debug + Send + Sync {
         payload: Payload,
     ) -> Result<UploadedPart, StoreError>;
 
-    /// Makes the object from its parts, in order. `whole` is a checksum of the whole content, if one is known: where the store can, it
+    /// Makes the object from its parts, in order; the condition is as for [`Self::put`]. `whole` is a checksum of the whole content, if one is known: where the store can, it
     /// makes no other object.
     async fn complete_multipart(
         &self,
@@ -59,6 +98,7 @@ pub trait ObjectStore: Debug + Send + Sync {
         upload: &str,
         parts: &[UploadedPart],
         whole: Option<Checksum>,
+        condition: &Condition,
     ) -> Result<Written, StoreError>;
 
     /// Throws the parts away.
@@ -131,6 +171,17 @@ pub struct ObjectSummary {
     pub md5: Option<Md5>,
 }
 
+/// What a store is to copy by itself.
+#[derive(Debug, Clone, Copy)]
+pub struct CopySource<'a> {
+    /// Where it is: in the same service, by the same endpoint.
+    pub store: &'a dyn ObjectStore,
+    /// The key, relative to that store's prefix.
+    pub key: &'a str,
+    /// Which version of it.
+    pub version: &'a ObjectSummary,
+}
+
 /// The MD5 of an object's content. Two that differ mean two contents; to trust that two contents are equal, look at their sizes
 /// too.
 pub type Md5 = [u8; 16];
@@ -159,6 +210,8 @@ pub struct ObjectHead {
     pub attributes: Attributes,
     /// What the store checked the content against when it was written.
     pub checksum: Option<StoredChecksum>,
+    /// How many tags it carries, as far as the store tells. S3 tells it only to those who may read them.
+    pub tag_count: u32,
 }
 
 impl ObjectHead {

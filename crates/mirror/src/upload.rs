@@ -9,7 +9,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::fan_out::{Content, Destination, Proven, Start, Transfer, fan_out};
 use crate::reader::ChunkReader;
-use crate::{Attributes, ObjectStore, RetryClass, Sha256, StoreError, StoreErrorKind, TransferLimits, Verification};
+use crate::{
+    Attributes, Condition, ObjectStore, RetryClass, Sha256, StoreError, StoreErrorKind, TransferLimits, Verification,
+};
 
 /// A file that is now an object, as the store confirmed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,7 +73,10 @@ pub async fn upload(
 ) -> Result<UploadOutcome, UploadError> {
     let mut reader = FileReader::open(file).await?;
     let size = reader.left;
-    let destination = Destination { store: store.clone(), key: key.to_owned(), journals: None };
+    let destination =
+        Destination { store: store.clone(), key: key.to_owned(), condition: Condition::Any, journals: None };
+    let too_large = |detail| store.place().error(StoreErrorKind::Rejected, format!("write {key:?}"), detail);
+    store.part_limits().check(size).map_err(too_large)?;
     let transfer = Transfer::new(limits, Verification::Checksum, cancel.clone()).with_sha256();
     let sent = |_, bytes| sent(bytes);
     let content = Content { size, attributes: &Attributes::default(), announced: None, version: None };

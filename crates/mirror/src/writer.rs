@@ -13,12 +13,18 @@ use crate::journal::{Journal, Journals};
 use crate::ledger::Ledger;
 use crate::{Checksum, ChecksumAlgorithm, Payload, Sha256, StoreError, StoreErrorKind, UploadedPart, Written};
 
+/// What to do about a condition that was not met.
+const FOREIGN_WRITE: &str = "somebody else wrote or removed it after the target was listed, and it was left as it is: \
+    let nobody else write below the target's prefix; the next pass compares it anew";
+
 /// What came of writing.
 pub(crate) struct Sent {
     /// What the store said of the object; nothing when that answer was lost.
     pub(crate) written: Option<Written>,
     /// The digest of the parts' digests, and their number, where those were sent.
     pub(crate) composite: Option<(Sha256, usize)>,
+    /// The store did not write it, since its condition did not hold. It may have done so before, and the answer was lost.
+    pub(crate) refused: Option<StoreError>,
 }
 
 pub(crate) struct Writer<'a> {
@@ -90,16 +96,34 @@ impl<'a> Writer<'a> {
         if let Some(upload) = self.upload.take() {
             return self.write_parts(upload, algorithm, parts, sent).await;
         }
-        let Destination { store, key, .. } = self.destination;
+        let Destination { store, key, condition, .. } = self.destination;
         let part = parts.recv().await;
         let Part { chunks, digests, room, .. } = part.ok_or_else(|| self.destination.failed("its source failed"))?;
         let payload = self.payload(chunks, digests.checksum(algorithm))?;
         let size = payload.size();
-        let request = store.put(key, self.content.attributes, payload);
-        let written = cancellable(&self.transfer.cancel, store.place(), request).await?;
+        let request = store.put(key, self.content.attributes, payload, condition);
+        let written = cancellable(&self.transfer.cancel, store.place(), request).await;
         drop(room);
+        let outcome = self.sent(written, None)?;
         sent(size);
-        Ok(Sent { written: Some(written), composite: None })
+        Ok(outcome)
+    }
+
+    /// How a write has ended. Whether a condition was not met for what another has written, or for our own, tells the proof that
+    /// follows.
+    fn sent(
+        &self,
+        written: Result<Written, StoreError>,
+        composite: Option<(Sha256, usize)>,
+    ) -> Result<Sent, StoreError> {
+        match written {
+            Err(error) if self.destination.is_unmet(&error) => {
+                let refused =
+                    Some(StoreError { detail: FOREIGN_WRITE.to_owned(), kind: StoreErrorKind::Changed, ..error });
+                Ok(Sent { written: None, composite, refused })
+            }
+            other => other.map(|written| Sent { written: Some(written), composite, refused: None }),
+        }
     }
 
     fn payload(&self, chunks: Chunks, checksum: Option<Checksum>) -> Result<Payload, StoreError> {
@@ -114,7 +138,7 @@ impl<'a> Writer<'a> {
         parts: Receiver<Part>,
         sent: impl Fn(u64) + Sync,
     ) -> Result<Sent, StoreError> {
-        let Destination { store, key, journals } = self.destination;
+        let Destination { store, key, journals, .. } = self.destination;
         let mut is_noted = !upload.done.is_empty();
         let id = upload.id.clone();
         let outcome = self.send_and_complete(upload, algorithm, parts, &mut is_noted, sent).await;
@@ -145,7 +169,7 @@ impl<'a> Writer<'a> {
         is_noted: &mut bool,
         sent: impl Fn(u64) + Sync,
     ) -> Result<Sent, StoreError> {
-        let Destination { store, key, journals } = self.destination;
+        let Destination { store, key, journals, condition } = self.destination;
         let (transfer, id) = (self.transfer, upload.id);
         if !upload.done.is_empty() {
             sent(upload.done.iter().map(|part| part.size).sum());
@@ -184,11 +208,14 @@ impl<'a> Writer<'a> {
         let (done, whole) =
             ledger.finish(self.sizes.len()).ok_or_else(|| self.destination.failed("its source failed"))?;
         let composite = composite(done.iter().map(|part| part.checksum)).map(|sha256| (sha256, done.len()));
-        let request = store.complete_multipart(key, &id, &done, Some(Checksum::Crc64Nvme(whole.crc64nvme)));
+        let whole = Some(Checksum::Crc64Nvme(whole.crc64nvme));
+        let request = store.complete_multipart(key, &id, &done, whole, condition);
         match cancellable(&transfer.cancel, store.place(), request).await {
             // The first answer was lost and the upload is complete already. The proof that follows tells.
-            Err(error) if error.kind == StoreErrorKind::NotFound => Ok(Sent { written: None, composite }),
-            other => other.map(|written| Sent { written: Some(written), composite }),
+            Err(error) if error.kind == StoreErrorKind::NotFound => {
+                Ok(Sent { written: None, composite, refused: None })
+            }
+            other => self.sent(other, composite),
         }
     }
 

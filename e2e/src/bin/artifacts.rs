@@ -24,6 +24,8 @@ enum Artifact {
     Azurite,
     /// The emulator of Google Cloud Storage
     FakeGcs,
+    /// The gateway that makes an object store of a folder
+    Versity,
     /// The helm program
     Helm,
     /// The adapter that gives a HorizontalPodAutoscaler its metrics
@@ -59,6 +61,7 @@ fn make(artifact: Artifact) -> Result<String, LabError> {
         Artifact::Garage => object_store::garage_binary()?.display().to_string(),
         Artifact::Azurite => object_store::azurite_script()?.display().to_string(),
         Artifact::FakeGcs => object_store::fake_gcs_binary()?.display().to_string(),
+        Artifact::Versity => object_store::versity_binary()?.display().to_string(),
         Artifact::Helm => artifacts::helm()?.display().to_string(),
         Artifact::MetricsAdapter => artifacts::metrics_adapter()?.display().to_string(),
         Artifact::Model => artifacts::model()?.display().to_string(),

@@ -1,7 +1,7 @@
 //! How a mirror ended, in words and as JSON: pure.
 
 use serde_json::{Value, json};
-use skyfleet_mirror::{Left, PricePerGb, SyncReport, SyncTarget};
+use skyfleet_mirror::{Left, PricePerGb, SyncReport, SyncTarget, TagsUnread};
 
 use super::amounts::readable;
 
@@ -16,7 +16,7 @@ impl Frame {
     /// One line a target, and one for the source where it is asked what leaves it.
     pub(super) fn words(&self, report: &SyncReport) -> String {
         let lines = self.targets.iter().zip(&report.targets).map(|(name, target)| self.line(name, report, target));
-        lines.chain(self.source_line(report)).collect::<Vec<_>>().join("\n")
+        lines.chain(self.source_line(report)).chain(tags_line(report)).collect::<Vec<_>>().join("\n")
     }
 
     fn source_line(&self, report: &SyncReport) -> Option<String> {
@@ -29,6 +29,9 @@ impl Frame {
 
     fn line(&self, name: &str, report: &SyncReport, target: &SyncTarget) -> String {
         let SyncTarget { settled, copied, copied_bytes, attributes_lost, failed, left, surplus, removed, .. } = target;
+        let tags_lost: Vec<_> =
+            target.tags_lost.iter().map(|(why, objects)| format!("; {objects} carry tags, {why}")).collect();
+        let tags_lost = tags_lost.concat();
         let [copied_word, removed_word] = if self.dry_run { ["to copy", "to remove"] } else { ["copied", "removed"] };
         let failures = failed + report.source_failures;
         let failed = if failures > 0 { format!(", {failures} failed") } else { String::new() };
@@ -44,7 +47,9 @@ impl Frame {
         };
         let left = if left.is_nothing() { String::new() } else { format!(", {} left for later", left.objects) };
         let bytes = readable(*copied_bytes);
-        format!("{name}: {copied} {copied_word} ({bytes}), {settled} as they should be{failed}{left}{surplus}{lost}")
+        format!(
+            "{name}: {copied} {copied_word} ({bytes}), {settled} as they should be{failed}{left}{surplus}{lost}{tags_lost}"
+        )
     }
 
     /// The last line for programs. The names of its fields stay.
@@ -52,17 +57,19 @@ impl Frame {
         let target = |(name, target): (&String, &SyncTarget)| {
             json!({
                 "target": name, "settled": target.settled, "copied": target.copied,
-                "copiedBytes": target.copied_bytes, "attributesLost": target.attributes_lost, "failed": target.failed, "surplus": target.surplus,
-                "removed": target.removed, "left": left(&target.left),
+                "copiedBytes": target.copied_bytes, "attributesLost": target.attributes_lost,
+                "tagsLost": tags_lost(target), "failed": target.failed, "surplus": target.surplus, "removed": target.removed, "left": left(&target.left),
                 "error": target.error.as_ref().map(ToString::to_string),
             })
         };
+        let tags_unread = report.tags_unread.as_ref();
+        let tags_unread = tags_unread.map(|unread| json!({"objects": unread.objects, "why": unread.error.to_string()}));
         let targets: Vec<Value> = self.targets.iter().zip(&report.targets).map(target).collect();
         json!({
             "event": "report", "complete": report.is_complete(), "dryRun": self.dry_run,
             "compared": report.compared, "sourceFailures": report.source_failures, "sourceBytes": report.source_bytes,
             "egressCost": self.price.map(|price| price.of(report.source_bytes).to_string()), "left": left(&report.left),
-            "targets": targets,
+            "tagsUnread": tags_unread, "targets": targets,
         })
     }
 
@@ -82,6 +89,17 @@ impl Frame {
     }
 }
 
+/// What stays at the source because it could not be read there.
+fn tags_line(report: &SyncReport) -> Option<String> {
+    let TagsUnread { objects, error } = report.tags_unread.as_ref()?;
+    Some(format!("the source: {objects} were copied without their tags: {error}"))
+}
+
+fn tags_lost(target: &SyncTarget) -> Vec<Value> {
+    let lost = target.tags_lost.iter();
+    lost.map(|(why, objects)| json!({"objects": objects, "why": why.to_string()})).collect()
+}
+
 /// Costs are decimal numbers in quotes: no number of JSON holds them.
 fn left(left: &Left) -> Value {
     json!({"objects": left.objects, "bytes": left.bytes, "cost": left.cost.to_string()})
@@ -90,7 +108,9 @@ fn left(left: &Left) -> Value {
 #[cfg(test)]
 mod tests {
     use super::Frame;
-    use skyfleet_mirror::{Left, SyncReport, SyncTarget, TargetError};
+    use skyfleet_mirror::{
+        Left, Place, StoreError, StoreErrorKind, SyncReport, SyncTarget, TagsLost, TagsUnread, TargetError,
+    };
 
     fn report() -> SyncReport {
         let fine = SyncTarget { settled: 3, copied: 2, copied_bytes: 3 << 29, ..SyncTarget::default() };
@@ -119,6 +139,33 @@ mod tests {
             "{left_out}"
         );
         assert_eq!(frame.json(&report())["targets"][1]["surplus"], 4);
+    }
+
+    #[test]
+    fn tags_that_do_not_arrive_are_named_with_the_reason() {
+        let tags_lost = [(TagsLost::Unsupported, 3), (TagsLost::Refused("s3:PutObjectTagging"), 1)].into();
+        let target = SyncTarget { copied: 4, tags_lost, ..SyncTarget::default() };
+        let Place { endpoint, bucket, .. } = Place { endpoint: "e".into(), bucket: "b".into(), prefix: "".into() };
+        let kind = StoreErrorKind::CredentialsRefused;
+        let action = "read the tags".to_owned();
+        let error = StoreError { kind, action, endpoint, bucket, detail: String::new(), retry_after: None };
+        let tags_unread = Some(TagsUnread { objects: 2, error });
+        let report = SyncReport { targets: vec![target], tags_unread, ..SyncReport::default() };
+        let frame = Frame { targets: vec!["gs://b/".to_owned()], ..frame(false, None) };
+        let words = frame.words(&report);
+        assert!(
+            words.starts_with(
+                "gs://b/: 4 copied (0 B), 0 as they should be; 3 carry tags, which it cannot keep; \
+                 1 carry tags, which its credentials may not write: they lack s3:PutObjectTagging\n\
+                 the source: 2 were copied without their tags: cannot read the tags"
+            ),
+            "{words}"
+        );
+        let json = frame.json(&report);
+        assert_eq!(
+            (&json["targets"][0]["tagsLost"][0]["objects"], &json["tagsUnread"]["objects"]),
+            (&3.into(), &2.into())
+        );
     }
 
     #[test]

@@ -7,11 +7,16 @@
 use http::HeaderMap;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
-use crate::Attributes;
 use crate::http::header;
+use crate::tags::{as_query, fitting};
+use crate::{Attributes, Tags};
 
 const METADATA: &str = "x-ms-meta-";
+const TAGS: &str = "x-ms-tags";
 const OTHERS: &str = "skyfleet_attributes";
+
+/// What Azure says of the tags that a blob can have.
+pub(super) const FITTING_TAGS: &str = "at most 10, with keys of 1 to 128 and values of at most 256 characters, of ASCII letters, digits, spaces and +-./:=_";
 
 /// What JSON may have and a header may not. A run of spaces would be signed as one.
 const ENCODED: &AsciiSet = &CONTROLS.add(b'%').add(b' ');
@@ -45,6 +50,9 @@ pub(super) fn to_headers(attributes: &Attributes) -> Result<Vec<(String, String)
         let json = serde_json::to_string(&others).map_err(|error| error.to_string())?;
         headers.push((format!("{METADATA}{OTHERS}"), utf8_percent_encode(&json, ENCODED).to_string()));
     }
+    if !attributes.tags.is_empty() {
+        headers.push((TAGS.to_owned(), as_query(&attributes.tags)));
+    }
     Ok(headers)
 }
 
@@ -71,13 +79,31 @@ pub(super) fn from_headers(headers: &HeaderMap) -> Attributes {
     attributes
 }
 
+/// How many tags a blob has.
+pub(super) fn tag_count(headers: &HeaderMap) -> u32 {
+    header(headers, "x-ms-tag-count").and_then(|count| count.parse().ok()).unwrap_or_default()
+}
+
+/// Those of the tags that a blob can have. The others could not be written, and would fail the blob.
+pub(super) fn fitting_tags(tags: &Tags) -> Tags {
+    let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b" +-./:=_".contains(&byte));
+    fitting(tags, |key, value| (1..=128).contains(&key.len()) && value.len() <= 256 && is_plain(key) && is_plain(value))
+}
+
 fn decode(text: &str) -> Option<Attributes> {
     serde_json::from_str(&percent_decode_str(text).decode_utf8().ok()?).ok()
 }
 
 fn merge(attributes: &mut Attributes, others: Attributes) {
-    let Attributes { content_type, cache_control, content_encoding, content_disposition, content_language, metadata } =
-        others;
+    let Attributes {
+        content_type,
+        cache_control,
+        content_encoding,
+        content_disposition,
+        content_language,
+        metadata,
+        ..
+    } = others;
     let properties = [
         (&mut attributes.content_type, content_type),
         (&mut attributes.cache_control, cache_control),
@@ -120,8 +146,8 @@ mod tests {
     use http::{HeaderMap, HeaderName, HeaderValue};
     use proptest::prelude::*;
 
-    use super::{from_headers, to_headers};
-    use crate::Attributes;
+    use super::{fitting_tags, from_headers, to_headers};
+    use crate::{Attributes, Tags};
 
     /// As they come back: written as `x-ms-blob-content-type`, read as `content-type`.
     fn travel(attributes: &Attributes) -> (HeaderMap, Attributes) {
@@ -147,6 +173,19 @@ mod tests {
             (headers.len(), &headers["x-ms-meta-revision"], read),
             (2, &HeaderValue::from_static("a1 b2"), attributes)
         );
+    }
+
+    #[test]
+    fn tags_that_azure_would_refuse_are_left_out() {
+        let tags = |key: &str, value: &str| Tags::from([(key.to_owned(), value.to_owned())]);
+        for (key, value) in [("team a", "1+2-3./:=_"), (&"k".repeat(128), &"v".repeat(256)), ("empty", "")] {
+            assert_eq!(fitting_tags(&tags(key, value)), tags(key, value));
+        }
+        for (key, value) in [("", "x"), (&"k".repeat(129), ""), ("a", &"v".repeat(257)), ("a@b", "x"), ("a", "ü")] {
+            assert_eq!(fitting_tags(&tags(key, value)), Tags::new(), "{key} {value}");
+        }
+        let attributes = Attributes { tags: tags("a b", "c=d"), ..Attributes::default() };
+        assert_eq!(to_headers(&attributes).unwrap(), [("x-ms-tags".to_owned(), "a%20b=c%3Dd".to_owned())]);
     }
 
     #[test]

@@ -30,9 +30,16 @@ fn answer(status: u16, code: &str, message: &str) -> Failure {
         ("BlobAlreadyExists", _) | (_, 412) => StoreErrorKind::Changed,
         ("ServerBusy" | "TooManyRequests" | "AccountBeingThrottled", _) | (_, 429) => StoreErrorKind::Throttled,
         ("Md5Mismatch" | "InvalidMd5", _) => StoreErrorKind::Corrupt,
-        ("BlobArchived" | "BlobImmutableDueToPolicy" | "InvalidBlobType" | "SnapshotsPresent", _) | (_, 501) => {
-            StoreErrorKind::Rejected
-        }
+        (
+            "BlobArchived"
+            | "BlobImmutableDueToPolicy"
+            | "InvalidBlobType"
+            | "SnapshotsPresent"
+            | "FeatureNotEnabled"
+            | "FeatureNotYetSupportedForHierarchicalNamespaceAccounts",
+            _,
+        )
+        | (_, 501) => StoreErrorKind::Rejected,
         // A token that has ended, or that somebody took back. A key or signature is refused with 403, or 400.
         (_, 401) => {
             let code = if code.is_empty() { "HTTP status 401" } else { code };
@@ -81,6 +88,7 @@ mod tests {
             (401, "", CredentialsExpired),
             (400, "Md5Mismatch", Corrupt),
             (409, "BlobArchived", Rejected),
+            (409, "FeatureNotYetSupportedForHierarchicalNamespaceAccounts", Rejected),
             (400, "InvalidBlockList", Rejected),
             (301, "", Rejected),
         ];

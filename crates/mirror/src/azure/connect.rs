@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::AzureStore;
 use super::signing::signer;
 use crate::http::{Failure, Http, check_endpoint};
@@ -27,7 +29,8 @@ impl AzureStore {
             let missing = |failure: Failure| place.error(failure.kind, "use the container", failure.detail);
             signer.find().await.map_err(missing)?;
         }
-        Ok(Self { http, signer, container, location, place, options: options.into() })
+        let options = options.into();
+        Ok(Self { http, signer, container, location, place, options, tags_lost: Arc::default() })
     }
 }
 

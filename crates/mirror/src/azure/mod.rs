@@ -9,15 +9,18 @@ mod objects;
 mod probe;
 mod requests;
 mod signing;
+mod tagging;
 
 use std::fmt;
+use std::sync::Arc;
 
 use reqsign_azure_storage::Credential;
+use tokio::sync::OnceCell;
 
 use crate::credentials::KeptSigner;
 use crate::http::Http;
 use crate::retry::Requests;
-use crate::{AzureLocation, Place};
+use crate::{AzureLocation, Place, TagsLost};
 
 /// A container, or the part of it below a prefix, in Azure Blob Storage. Clones share their connections.
 ///
@@ -34,6 +37,8 @@ pub struct AzureStore {
     location: AzureLocation,
     place: Place,
     options: Requests,
+    /// Why it does not keep tags, if it does not; empty until the first are to be written.
+    tags_lost: Arc<OnceCell<Option<TagsLost>>>,
 }
 
 impl fmt::Debug for AzureStore {

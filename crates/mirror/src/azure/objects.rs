@@ -7,13 +7,13 @@ use http::{HeaderMap, Request, StatusCode};
 use md5::Digest as _;
 
 use super::AzureStore;
-use super::attributes::{from_headers, to_headers};
+use super::attributes::{from_headers, tag_count, to_headers};
 use super::listing::{bare, read_page};
 use crate::http::{Chunks, header, http_date, query, whole_size};
 use crate::upload_id::UploadId;
 use crate::{
-    Attributes, Body, Capabilities, Checksum, ListPage, ObjectHead, ObjectStore, Payload, Place, Proof, StoreError,
-    StoreErrorKind, UploadedPart, Written,
+    Attributes, Body, Capabilities, Checksum, Condition, ListPage, ObjectHead, ObjectStore, PartLimits, Payload, Place,
+    Proof, StoreError, StoreErrorKind, Tags, TagsLost, UploadedPart, Written,
 };
 
 #[async_trait]
@@ -24,6 +24,14 @@ impl ObjectStore for AzureStore {
 
     fn proof(&self) -> Proof {
         Proof::Transit
+    }
+
+    fn tags_lost(&self, tags: &Tags) -> Option<TagsLost> {
+        self.why_lost(tags)
+    }
+
+    fn part_limits(&self) -> PartLimits {
+        PartLimits::AZURE
     }
 
     async fn list_page(&self, prefix: &str, continuation: Option<String>) -> Result<ListPage, StoreError> {
@@ -50,6 +58,10 @@ impl ObjectStore for AzureStore {
             head_of(&answer.headers, 0).map_err(|detail| self.protocol(&action, detail))
         };
         self.options.retry.run(attempt).await
+    }
+
+    async fn tags(&self, key: &str) -> Result<Tags, StoreError> {
+        self.read_tags(key).await
     }
 
     async fn get(&self, key: &str, offset: u64, etag: Option<&str>) -> Result<(ObjectHead, Body), StoreError> {
@@ -79,20 +91,20 @@ impl ObjectStore for AzureStore {
         Ok((head, self.http.stream(&self.place, key, body)))
     }
 
-    async fn put(&self, key: &str, attributes: &Attributes, payload: Payload) -> Result<Written, StoreError> {
-        let action = format!("write {key:?}");
-        let attributes = self.attributes(&action, key, attributes)?;
-        let md5 = md5(payload.pieces());
-        let attempt = || async {
-            let request = self.put_blob(key, &md5);
-            let answer = self.ask(&action, with(request, &attributes), payload.clone().into_chunks()).await?;
-            written(&answer.headers).map_err(|detail| self.protocol(&action, detail))
-        };
-        self.options.retry.run(attempt).await
+    async fn put(
+        &self,
+        key: &str,
+        attributes: &Attributes,
+        payload: Payload,
+        condition: &Condition,
+    ) -> Result<Written, StoreError> {
+        let attributes = self.takes(attributes).await?;
+        self.put_as_it_is(key, &attributes, payload, condition).await
     }
 
     /// Nothing is asked: the blocks of an upload are known to Azure by their names alone.
     async fn create_multipart(&self, key: &str, attributes: &Attributes) -> Result<String, StoreError> {
+        let attributes = &self.takes(attributes).await?;
         let action = format!("begin the upload of {key:?} in blocks");
         self.attributes(&action, key, attributes)?;
         UploadId::new(key, attributes).encode().map_err(|detail| self.protocol(&action, detail))
@@ -123,10 +135,12 @@ impl ObjectStore for AzureStore {
         upload: &str,
         parts: &[UploadedPart],
         _: Option<Checksum>,
+        condition: &Condition,
     ) -> Result<Written, StoreError> {
         let action = format!("complete the upload of {key:?} in blocks");
         let upload = self.upload(&action, upload)?;
-        let attributes = self.attributes(&action, key, &upload.attributes)?;
+        let mut headers = self.attributes(&action, key, &upload.attributes)?;
+        headers.extend(condition.header().map(|(name, value)| (name.to_owned(), value)));
         // `Latest` finds the blocks also when they are committed already and only the answer was lost.
         let blocks: Vec<_> = parts.iter().map(|part| format!("<Latest>{}</Latest>", part.etag)).collect();
         let blocks = blocks.concat();
@@ -134,7 +148,7 @@ impl ObjectStore for AzureStore {
         let (url, md5) = (self.blob(key, &[("comp", "blocklist")]), md5([&list]));
         let attempt = || async {
             let request = Request::put(&url).header("content-md5", &md5);
-            let answer = self.ask(&action, with(request, &attributes), list.clone().into()).await?;
+            let answer = self.ask(&action, with(request, &headers), list.clone().into()).await?;
             written(&answer.headers).map_err(|detail| self.protocol(&action, detail))
         };
         self.options.retry.run(attempt).await
@@ -171,6 +185,26 @@ impl ObjectStore for AzureStore {
 }
 
 impl AzureStore {
+    /// Writes a whole blob with attributes that it can have.
+    pub(super) async fn put_as_it_is(
+        &self,
+        key: &str,
+        attributes: &Attributes,
+        payload: Payload,
+        condition: &Condition,
+    ) -> Result<Written, StoreError> {
+        let action = format!("write {key:?}");
+        let mut headers = self.attributes(&action, key, attributes)?;
+        headers.extend(condition.header().map(|(name, value)| (name.to_owned(), value)));
+        let md5 = md5(payload.pieces());
+        let attempt = || async {
+            let request = self.put_blob(key, &md5);
+            let answer = self.ask(&action, with(request, &headers), payload.clone().into_chunks()).await?;
+            written(&answer.headers).map_err(|detail| self.protocol(&action, detail))
+        };
+        self.options.retry.run(attempt).await
+    }
+
     pub(super) fn put_blob(&self, key: &str, md5: &str) -> Builder {
         Request::put(self.blob(key, &[])).header("x-ms-blob-type", "BlockBlob").header("content-md5", md5)
     }
@@ -190,7 +224,7 @@ impl AzureStore {
         UploadId::decode(upload).ok_or_else(unknown)
     }
 
-    fn protocol(&self, action: &str, detail: impl Into<String>) -> StoreError {
+    pub(super) fn protocol(&self, action: &str, detail: impl Into<String>) -> StoreError {
         self.place.error(StoreErrorKind::Protocol, action, detail)
     }
 }
@@ -229,5 +263,6 @@ fn head_of(headers: &HeaderMap, offset: u64) -> Result<ObjectHead, String> {
         modified: header(headers, "last-modified").and_then(http_date).unwrap_or_default(),
         attributes: from_headers(headers),
         checksum: None,
+        tag_count: tag_count(headers),
     })
 }

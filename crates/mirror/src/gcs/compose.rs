@@ -9,10 +9,13 @@ use http::Request;
 use serde::Serialize;
 
 use super::GcsStore;
-use super::requests::Insert;
+use super::requests::{Insert, matching};
 use super::resource::Resource;
+use crate::http::query;
 use crate::upload_id::{UploadId, family};
-use crate::{Attributes, ObjectStore as _, Payload, StoreError, StoreErrorKind, UploadedPart, Written, list};
+use crate::{
+    Attributes, Condition, ObjectStore as _, Payload, StoreError, StoreErrorKind, UploadedPart, Written, list,
+};
 
 /// Google's limit.
 const MOST_SOURCES: usize = 32;
@@ -71,6 +74,7 @@ impl GcsStore {
         key: &str,
         upload: &str,
         parts: &[UploadedPart],
+        condition: &Condition,
     ) -> Result<Written, StoreError> {
         let action = format!("complete the upload of {key:?} in parts");
         let id = self.upload(&action, upload)?;
@@ -83,7 +87,7 @@ impl GcsStore {
             pieces = self.compose_round(&action, &id, round, &pieces).await?;
             round += 1;
         }
-        let written = self.compose(&action, key, &id.attributes, &pieces).await?;
+        let written = self.compose(&action, key, &id.attributes, &pieces, condition).await?;
         // The object is there and is what it should be: whoever asked for it is served.
         if let Err(error) = self.remove_parts(key, upload).await {
             tracing::warn!(%error, "parts of a completed upload are left; a lifecycle rule of the bucket can remove them");
@@ -103,7 +107,7 @@ impl GcsStore {
             .zip(pieces.chunks(MOST_SOURCES))
             .map(|(number, group)| async move {
                 let key = part_key(id, round, number);
-                let composed = self.compose(action, &key, &Attributes::default(), group).await?;
+                let composed = self.compose(action, &key, &Attributes::default(), group, &Condition::Any).await?;
                 Ok(Piece { key, generation: composed.etag })
             })
             .collect();
@@ -116,12 +120,13 @@ impl GcsStore {
         key: &str,
         attributes: &Attributes,
         pieces: &[Piece],
+        condition: &Condition,
     ) -> Result<Written, StoreError> {
         let source = |piece: &Piece| Source { name: self.name(&piece.key), generation: piece.generation.clone() };
         let request =
             Compose { source_objects: pieces.iter().map(source).collect(), destination: &Resource::of(attributes) };
         let json = serde_json::to_vec(&request).map_err(|error| self.protocol(action, error.to_string()))?;
-        let (json, url) = (Bytes::from(json), self.object(key, "/compose"));
+        let (json, url) = (Bytes::from(json), self.object(key, &format!("/compose?{}", query(&matching(condition)))));
         let attempt = || async {
             let request = Request::post(&url).header("content-type", "application/json");
             let answer = self.ask(action, request, json.clone()).await?;

@@ -8,6 +8,7 @@ mod objects;
 mod probe;
 mod requests;
 mod resource;
+mod rewrite;
 mod signing;
 
 use std::fmt;

@@ -3,12 +3,12 @@ use bytes::Bytes;
 use http::{Request, StatusCode};
 
 use super::GcsStore;
-use super::requests::Insert;
+use super::requests::{Insert, matching};
 use super::resource::{LISTING_FIELDS, read_page};
 use crate::http::{header, query};
 use crate::{
-    Attributes, Body, Capabilities, Checksum, ChecksumAlgorithm, ListPage, ObjectHead, ObjectStore, Payload, Place,
-    Proof, StoreError, StoreErrorKind, UploadedPart, Written,
+    Attributes, Body, Capabilities, Checksum, ChecksumAlgorithm, Condition, CopySource, ListPage, ObjectHead,
+    ObjectStore, PartLimits, Payload, Place, Proof, StoreError, StoreErrorKind, UploadedPart, Written,
 };
 
 /// As many as Google gives at once.
@@ -22,6 +22,10 @@ impl ObjectStore for GcsStore {
 
     fn proof(&self) -> Proof {
         Proof::Told(ChecksumAlgorithm::Crc32c)
+    }
+
+    fn part_limits(&self) -> PartLimits {
+        PartLimits::GOOGLE
     }
 
     async fn list_page(&self, prefix: &str, continuation: Option<String>) -> Result<ListPage, StoreError> {
@@ -73,11 +77,27 @@ impl ObjectStore for GcsStore {
         self.options.retry.run(attempt).await
     }
 
-    async fn put(&self, key: &str, attributes: &Attributes, payload: Payload) -> Result<Written, StoreError> {
+    async fn put(
+        &self,
+        key: &str,
+        attributes: &Attributes,
+        payload: Payload,
+        condition: &Condition,
+    ) -> Result<Written, StoreError> {
         let action = format!("write {key:?}");
         self.check(&action, key)?;
         let insert = Insert::new(key, attributes, &payload);
-        self.options.retry.run(|| self.insert(&action, &insert, &[])).await
+        let conditions = matching(condition);
+        self.options.retry.run(|| self.insert(&action, &insert, &conditions)).await
+    }
+
+    async fn copy_from(
+        &self,
+        source: &CopySource<'_>,
+        key: &str,
+        condition: &Condition,
+    ) -> Result<Option<Written>, StoreError> {
+        self.rewrite(source, key, condition).await
     }
 
     async fn create_multipart(&self, key: &str, attributes: &Attributes) -> Result<String, StoreError> {
@@ -100,8 +120,9 @@ impl ObjectStore for GcsStore {
         upload: &str,
         parts: &[UploadedPart],
         _: Option<Checksum>,
+        condition: &Condition,
     ) -> Result<Written, StoreError> {
-        self.compose_parts(key, upload, parts).await
+        self.compose_parts(key, upload, parts, condition).await
     }
 
     async fn abort_multipart(&self, key: &str, upload: &str) -> Result<(), StoreError> {

@@ -1,11 +1,12 @@
 use serde::Deserialize;
 
 use super::GcsStore;
-use super::requests::Insert;
+use super::requests::{Insert, matching};
 use super::resource::crc32c;
 use crate::probe::{CONTENT, answered, probe_key};
 use crate::{
-    Attributes, Capabilities, ChecksumAlgorithm, ObjectStore as _, Payload, RESERVED_PREFIX, StoreError, StoreErrorKind,
+    Attributes, Capabilities, ChecksumAlgorithm, Condition, ObjectStore as _, Payload, RESERVED_PREFIX, StoreError,
+    StoreErrorKind,
 };
 
 #[derive(Deserialize)]
@@ -39,7 +40,7 @@ impl GcsStore {
     async fn try_writes(&self, insert: Insert<'_>, found: &mut Capabilities) -> Result<(), StoreError> {
         // First of all: every further write changes what the store keeps.
         let tells = self.head(insert.key).await?.checksum.is_some();
-        let absent = [("ifGenerationMatch", "0")];
+        let absent = matching(&Condition::Absent);
         let overwrite = || self.insert("try a conditional write", &insert, &absent);
         let overwrite = self.options.retry.run(overwrite).await.map(|_| ());
         found.conditional_writes = answered(overwrite, |kind| *kind == StoreErrorKind::Changed)?;

@@ -13,7 +13,7 @@ use super::resource::{OBJECT_FIELDS, Resource, WRITTEN_FIELDS, crc32c};
 use super::{GcsStore, names};
 use crate::credentials::exchange;
 use crate::http::{Answer, Chunks, Failure, encoded, query};
-use crate::{Attributes, Payload, StoreError, StoreErrorKind, Written};
+use crate::{Attributes, Condition, Payload, StoreError, StoreErrorKind, Written};
 
 impl GcsStore {
     /// The whole name of an object.
@@ -135,6 +135,15 @@ fn failure(answer: &Answer) -> Failure {
     classify(answer.status, &answer.body).with(&answer.headers)
 }
 
+/// The parameter that says a condition. Generation 0 is that of no object.
+pub(super) fn matching(condition: &Condition) -> Vec<(&'static str, &str)> {
+    match condition {
+        Condition::Any => Vec::new(),
+        Condition::Absent => vec![("ifGenerationMatch", "0")],
+        Condition::Version(generation) => vec![("ifGenerationMatch", generation)],
+    }
+}
+
 /// A request that names no object finds no bucket when it finds nothing.
 fn without_bucket(failure: Failure) -> Failure {
     match failure.kind {
@@ -158,4 +167,17 @@ fn multipart(resource: &Resource, upload: &Insert<'_>) -> Result<(String, Chunks
     let after = format!("\r\n--{boundary}--\r\n");
     let body = upload.body.clone().between(before.into(), after.into());
     Ok((format!("multipart/related; boundary={boundary}"), body))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matching;
+    use crate::Condition;
+
+    #[test]
+    fn a_condition_is_a_generation() {
+        assert_eq!(matching(&Condition::Any), []);
+        assert_eq!(matching(&Condition::Absent), [("ifGenerationMatch", "0")]);
+        assert_eq!(matching(&Condition::Version("17".to_owned())), [("ifGenerationMatch", "17")]);
+    }
 }

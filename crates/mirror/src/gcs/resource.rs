@@ -6,7 +6,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-use crate::{Attributes, Checksum, ListPage, ObjectHead, ObjectSummary, Payload, StoredChecksum, Written, content};
+use crate::{
+    Attributes, Checksum, ListPage, Md5, ObjectHead, ObjectSummary, Payload, StoredChecksum, Written, content,
+};
 
 /// The fields we ask for.
 pub(super) const OBJECT_FIELDS: &str = "name,size,generation,updated,md5Hash,crc32c,contentType,cacheControl,\
@@ -82,6 +84,11 @@ impl Resource {
         Ok(Written { etag: self.generation()?, modified: Some(self.modified()), checksum: self.checksum() })
     }
 
+    /// The MD5, which what was composed has not.
+    pub(super) fn md5(&self) -> Option<Md5> {
+        self.md5_hash.as_deref().and_then(decode)
+    }
+
     fn checksum(&self) -> Option<StoredChecksum> {
         self.crc32c.as_deref().and_then(decode).map(u32::from_be_bytes).map(Checksum::Crc32c).map(Into::into)
     }
@@ -100,6 +107,7 @@ impl Resource {
             etag: self.generation()?,
             modified: self.modified(),
             checksum: self.checksum(),
+            tag_count: 0,
             attributes: Attributes {
                 content_type: self.content_type,
                 cache_control: self.cache_control,
@@ -107,6 +115,7 @@ impl Resource {
                 content_disposition: self.content_disposition,
                 content_language: self.content_language,
                 metadata: self.metadata,
+                ..Attributes::default()
             },
         })
     }
@@ -119,7 +128,7 @@ impl Resource {
             size: self.size()?,
             etag: self.generation()?,
             modified: self.modified(),
-            md5: self.md5_hash.as_deref().and_then(decode),
+            md5: self.md5(),
         })
     }
 }

@@ -34,6 +34,7 @@ pub(super) fn head(metadata: &Metadata) -> Option<ObjectHead> {
         modified: metadata.mtime(),
         attributes: Attributes::default(),
         checksum: None,
+        tag_count: 0,
     })
 }
 

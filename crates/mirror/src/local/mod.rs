@@ -13,8 +13,8 @@ use futures::StreamExt as _;
 use tokio::task::spawn_blocking;
 
 use crate::{
-    Attributes, Body, Capabilities, Checksum, ListPage, ObjectHead, ObjectStore, Payload, Place, Proof, StoreError,
-    StoreErrorKind, UploadedPart, Written,
+    Attributes, Body, Capabilities, Checksum, Condition, ListPage, ObjectHead, ObjectStore, PartLimits, Payload, Place,
+    Proof, StoreError, StoreErrorKind, UploadedPart, Written,
 };
 use walk::Walk;
 
@@ -105,6 +105,10 @@ impl ObjectStore for LocalStore {
         false
     }
 
+    fn part_limits(&self) -> PartLimits {
+        PartLimits::NONE
+    }
+
     async fn list_page(&self, prefix: &str, continuation: Option<String>) -> Result<ListPage, StoreError> {
         let mut walk = self.walk_from(prefix, continuation.as_deref());
         let place = self.place.clone();
@@ -139,7 +143,8 @@ impl ObjectStore for LocalStore {
         Ok((head, body.boxed()))
     }
 
-    async fn put(&self, key: &str, _: &Attributes, payload: Payload) -> Result<Written, StoreError> {
+    /// A file system knows no conditions.
+    async fn put(&self, key: &str, _: &Attributes, payload: Payload, _: &Condition) -> Result<Written, StoreError> {
         let (root, file, owned) = (self.root.clone(), self.file(key)?, key.to_owned());
         let failed = self.failed(format!("write {key:?}"));
         off_thread(move || uploads::write_whole(&root, &owned, &file, &payload).map_err(failed)).await
@@ -172,6 +177,7 @@ impl ObjectStore for LocalStore {
         upload: &str,
         parts: &[UploadedPart],
         _: Option<Checksum>,
+        _: &Condition,
     ) -> Result<Written, StoreError> {
         let (root, file, upload) = (self.root.clone(), self.file(key)?, upload.to_owned());
         let count = u32::try_from(parts.len()).unwrap_or(u32::MAX);

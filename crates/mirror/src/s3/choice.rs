@@ -5,7 +5,10 @@ use std::sync::atomic::Ordering;
 use super::{S3Store, checksum};
 use crate::http::Answer;
 use crate::probe::probe_key;
-use crate::{Checksum, ChecksumAlgorithm, ObjectStore as _, Payload, StoreError, StoreErrorKind, StoredChecksum};
+use crate::{
+    Attributes, Checksum, ChecksumAlgorithm, Condition, ObjectStore as _, Payload, StoreError, StoreErrorKind,
+    StoredChecksum, Written,
+};
 
 impl S3Store {
     /// The checksum to send with a content. CRC-64/NVME as long as nothing is known of the store.
@@ -59,12 +62,31 @@ impl S3Store {
         removal.map(|()| found)
     }
 
-    /// The payload to send instead when the store would not take one with its checksum, if another checksum may help.
-    pub(super) async fn instead_of(
+    /// Writes a whole object with the checksum that the store knows.
+    pub(super) async fn put_checked(
         &self,
-        refused: &Payload,
-        error: &StoreError,
-    ) -> Result<Option<Payload>, StoreError> {
+        key: &str,
+        attributes: &Attributes,
+        payload: Payload,
+        condition: &Condition,
+    ) -> Result<Written, StoreError> {
+        match self.put_once(key, attributes, &payload, condition).await {
+            Err(error) => match self.instead_of(&payload, &error).await? {
+                Some(payload) => self.put_once(key, attributes, &payload, condition).await,
+                None => Err(error),
+            },
+            Ok(written) => {
+                if written.checksum.is_none() && matches!(payload.checksum(), Checksum::Crc64Nvme(_)) {
+                    // So that the next ones need not be read back.
+                    self.keeps_crc64nvme().await?;
+                }
+                Ok(written)
+            }
+        }
+    }
+
+    /// The payload to send instead when the store would not take one with its checksum, if another checksum may help.
+    async fn instead_of(&self, refused: &Payload, error: &StoreError) -> Result<Option<Payload>, StoreError> {
         let may_help = error.kind == StoreErrorKind::Rejected && matches!(refused.checksum(), Checksum::Crc64Nvme(_));
         if !may_help || self.keeps_crc64nvme().await? {
             return Ok(None);

@@ -91,6 +91,7 @@ mod tests {
             (400, "RequestExpired", CredentialsExpired),
             (400, "InvalidToken", CredentialsRefused),
             (403, "", CredentialsRefused),
+            (409, "ConditionalRequestConflict", Unavailable),
             (501, "NotImplemented", Rejected),
             (403, "InvalidObjectState", Rejected),
             (400, "BadDigest", Corrupt),

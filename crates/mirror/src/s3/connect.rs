@@ -61,6 +61,9 @@ impl S3Store {
             options: options.into(),
             keeps_crc64nvme: Arc::default(),
             refuses_crc64nvme: Arc::default(),
+            refuses_conditions: Arc::default(),
+            refused_copies: Arc::default(),
+            tags_lost: Arc::default(),
         })
     }
 }

@@ -7,7 +7,9 @@ mod attributes;
 mod checksum;
 mod choice;
 mod classify;
+mod conditions;
 mod connect;
+mod copies;
 mod listing;
 mod multipart;
 mod objects;
@@ -15,16 +17,18 @@ mod probe;
 mod requests;
 mod role;
 mod signing;
+mod tagging;
+mod uploads;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU32};
 
 use tokio::sync::OnceCell;
 
 use crate::http::Http;
 use crate::retry::Requests;
-use crate::{Place, S3Location};
+use crate::{Place, S3Location, TagsLost};
 use signing::Signer;
 
 /// A bucket, or the part of it below a prefix, in Amazon S3 or a store that speaks S3. Clones share their connections.
@@ -42,6 +46,12 @@ pub struct S3Store {
     keeps_crc64nvme: Arc<OnceCell<bool>>,
     /// Whether it refused that checksum. It may keep that of an object, and refuse that of one in parts.
     refuses_crc64nvme: Arc<AtomicBool>,
+    /// Whether it refused a write for its condition.
+    refuses_conditions: Arc<AtomicBool>,
+    /// How often in a row it did not copy by itself.
+    refused_copies: Arc<AtomicU32>,
+    /// Why it does not keep tags, if it does not; empty until the first are to be written.
+    tags_lost: Arc<OnceCell<Option<TagsLost>>>,
 }
 
 impl fmt::Debug for S3Store {

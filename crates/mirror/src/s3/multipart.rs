@@ -32,6 +32,11 @@ pub(super) fn completed(xml: &[u8]) -> Result<Option<String>, String> {
     Ok(text_of(xml, "CompleteMultipartUploadResult/ETag")?.map(|etag| etag.trim_matches('"').to_owned()))
 }
 
+/// The ETag of an object that the store has copied. `None` as for [`completed`].
+pub(super) fn copied(xml: &[u8]) -> Result<Option<String>, String> {
+    Ok(text_of(xml, "CopyObjectResult/ETag")?.map(|etag| etag.trim_matches('"').to_owned()))
+}
+
 /// A page of uploads that were begun and not ended.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Uploads {
@@ -94,7 +99,7 @@ fn text_of(xml: &[u8], path: &str) -> Result<Option<String>, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{completed, completion, read_uploads, upload_id};
+    use super::{completed, completion, copied, read_uploads, upload_id};
     use crate::{Checksum, Sha256, UploadedPart};
 
     #[test]
@@ -129,6 +134,9 @@ mod tests {
     fn only_a_result_is_success() {
         let result = b"<CompleteMultipartUploadResult><ETag>&quot;x-2&quot;</ETag></CompleteMultipartUploadResult>";
         assert_eq!(completed(result), Ok(Some("x-2".to_owned())));
+        let result = b"<CopyObjectResult><ETag>&quot;x&quot;</ETag></CopyObjectResult>";
+        assert_eq!(copied(result), Ok(Some("x".to_owned())));
+        assert_eq!(copied(b"<Error><Code>InternalError</Code></Error>"), Ok(None));
         assert_eq!(completed(b"<Error><Code>InternalError</Code></Error>"), Ok(None));
         assert!(completed(b"<CompleteMulti").is_err());
         let begun = b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>";

@@ -1,18 +1,15 @@
-use std::time::Duration;
-
 use async_trait::async_trait;
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, Request};
 
 use super::S3Store;
-use super::{attributes, checksum, classify, listing, multipart};
+use super::conditions::conditional;
+use super::uploads::{CRC64NVME_OF_THE_WHOLE, SHA256_OF_PARTS};
+use super::{attributes, checksum, listing, multipart};
 use crate::http::{header, http_date, whole_size};
 use crate::{
-    Attributes, Body, Capabilities, Checksum, ChecksumAlgorithm, ListPage, ObjectHead, ObjectStore, Payload, Place,
-    Proof, StoreError, StoreErrorKind, UploadedPart, Written,
+    Attributes, Body, Capabilities, Checksum, ChecksumAlgorithm, Condition, CopySource, ListPage, ObjectHead,
+    ObjectStore, Payload, Place, Proof, StoreError, StoreErrorKind, Tags, TagsLost, UploadedPart, Written,
 };
-
-/// What a store may take more for each part, to make an object of them.
-const TIME_FOR_A_PART: Duration = Duration::from_millis(100);
 
 #[async_trait]
 impl ObjectStore for S3Store {
@@ -22,6 +19,10 @@ impl ObjectStore for S3Store {
 
     fn proof(&self) -> Proof {
         Proof::Told(self.algorithm())
+    }
+
+    fn tags_lost(&self, tags: &Tags) -> Option<TagsLost> {
+        self.why_lost(tags)
     }
 
     async fn list_page(&self, prefix: &str, continuation: Option<String>) -> Result<ListPage, StoreError> {
@@ -48,6 +49,10 @@ impl ObjectStore for S3Store {
         self.options.retry.run(attempt).await
     }
 
+    async fn tags(&self, key: &str) -> Result<Tags, StoreError> {
+        self.read_tags(key).await
+    }
+
     async fn get(&self, key: &str, offset: u64, etag: Option<&str>) -> Result<(ObjectHead, Body), StoreError> {
         let (action, url) = (format!("read {key:?}"), self.object(key, &[]));
         let attempt = || async {
@@ -69,23 +74,28 @@ impl ObjectStore for S3Store {
         self.options.retry.run(attempt).await
     }
 
-    async fn put(&self, key: &str, attributes: &Attributes, payload: Payload) -> Result<Written, StoreError> {
-        match self.put_once(key, attributes, &payload).await {
-            Err(error) => match self.instead_of(&payload, &error).await? {
-                Some(payload) => self.put_once(key, attributes, &payload).await,
-                None => Err(error),
-            },
-            Ok(written) => {
-                if written.checksum.is_none() && matches!(payload.checksum(), Checksum::Crc64Nvme(_)) {
-                    // So that the next ones need not be read back.
-                    self.keeps_crc64nvme().await?;
-                }
-                Ok(written)
-            }
-        }
+    async fn put(
+        &self,
+        key: &str,
+        attributes: &Attributes,
+        payload: Payload,
+        condition: &Condition,
+    ) -> Result<Written, StoreError> {
+        let attributes = &*self.takes(attributes).await?;
+        self.conditionally(condition, |condition| self.put_checked(key, attributes, payload.clone(), condition)).await
+    }
+
+    async fn copy_from(
+        &self,
+        source: &CopySource<'_>,
+        key: &str,
+        condition: &Condition,
+    ) -> Result<Option<Written>, StoreError> {
+        self.copy_within(source, key, condition).await
     }
 
     async fn create_multipart(&self, key: &str, attributes: &Attributes) -> Result<String, StoreError> {
+        let attributes = &self.takes(attributes).await?;
         if self.algorithm() == ChecksumAlgorithm::Crc64Nvme {
             match self.begin(key, attributes, &CRC64NVME_OF_THE_WHOLE).await {
                 Ok((upload, true)) => {
@@ -125,28 +135,10 @@ impl ObjectStore for S3Store {
         upload: &str,
         parts: &[UploadedPart],
         whole: Option<Checksum>,
+        condition: &Condition,
     ) -> Result<Written, StoreError> {
-        let action = format!("complete the multipart upload of {key:?}");
-        let url = self.object(key, &[("uploadId", upload)]);
-        let body = Payload::of(multipart::completion(parts));
-        // A store checks that of the whole only where it has that of each part.
-        let whole = whole.filter(|_| matches!(parts, [UploadedPart { checksum: Checksum::Crc64Nvme(_), .. }, ..]));
-        let more = TIME_FOR_A_PART * u32::try_from(parts.len()).unwrap_or(u32::MAX);
-        let attempt = || async {
-            let request = Request::post(&url);
-            let request = match whole {
-                Some(whole) => checksum::write(request, whole).header("x-amz-checksum-type", "FULL_OBJECT"),
-                None => request,
-            };
-            let answer = self.ask_within(more, &action, request, Some(body.clone())).await?;
-            let completed = multipart::completed(&answer.body).map_err(|detail| self.protocol(&action, detail))?;
-            let failed = || {
-                let failure = classify::classify(StatusCode::INTERNAL_SERVER_ERROR, &answer.headers, &answer.body);
-                self.failed(&action)(failure)
-            };
-            Ok(Written { etag: completed.ok_or_else(failed)?, ..Written::default() })
-        };
-        self.options.retry.run(attempt).await
+        let complete = |condition| self.complete_once(key, upload, parts, whole, condition);
+        self.conditionally(condition, complete).await
     }
 
     async fn abort_multipart(&self, key: &str, upload: &str) -> Result<(), StoreError> {
@@ -199,19 +191,18 @@ impl ObjectStore for S3Store {
     }
 }
 
-/// Headers that begin an upload.
-type Checking = [(&'static str, &'static str)];
-
-const CRC64NVME_OF_THE_WHOLE: [(&str, &str); 2] =
-    [("x-amz-checksum-algorithm", "CRC64NVME"), ("x-amz-checksum-type", "FULL_OBJECT")];
-const SHA256_OF_PARTS: [(&str, &str); 1] = [("x-amz-checksum-algorithm", "SHA256")];
-
 impl S3Store {
-    async fn put_once(&self, key: &str, attributes: &Attributes, payload: &Payload) -> Result<Written, StoreError> {
+    pub(super) async fn put_once(
+        &self,
+        key: &str,
+        attributes: &Attributes,
+        payload: &Payload,
+        condition: &Condition,
+    ) -> Result<Written, StoreError> {
         let (action, url) = (format!("write {key:?}"), self.object(key, &[]));
         let attempt = || async {
             let request = attributes::write(Request::put(&url), attributes);
-            let request = checksum::write(request, payload.checksum());
+            let request = checksum::write(conditional(request, condition), payload.checksum());
             let answer = self.ask(&action, request, Some(payload.clone())).await?;
             self.notice(&answer);
             Ok(Written {
@@ -219,25 +210,6 @@ impl S3Store {
                 modified: header(&answer.headers, "date").and_then(http_date),
                 checksum: checksum::read(&answer.headers),
             })
-        };
-        self.options.retry.run(attempt).await
-    }
-
-    /// Begins an upload; gives its id, and whether the answer says that the store will check as it was asked to.
-    async fn begin(
-        &self,
-        key: &str,
-        attributes: &Attributes,
-        checking: &Checking,
-    ) -> Result<(String, bool), StoreError> {
-        let action = format!("begin the multipart upload of {key:?}");
-        let url = self.object(key, &[("uploads", "")]);
-        let attempt = || async {
-            let request = attributes::write(Request::post(&url), attributes);
-            let request = checking.iter().fold(request, |request, (name, value)| request.header(*name, *value));
-            let answer = self.ask(&action, request, None).await?;
-            let upload = multipart::upload_id(&answer.body).map_err(|detail| self.protocol(&action, detail))?;
-            Ok((upload, checking.iter().all(|(name, value)| header(&answer.headers, name) == Some(value))))
         };
         self.options.retry.run(attempt).await
     }
@@ -255,5 +227,6 @@ fn head_of(headers: &HeaderMap, offset: u64) -> Result<ObjectHead, String> {
         modified: header(headers, "last-modified").and_then(http_date).unwrap_or_default(),
         attributes: attributes::read(headers),
         checksum: checksum::read(headers),
+        tag_count: attributes::tag_count(headers),
     })
 }

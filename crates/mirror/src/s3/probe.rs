@@ -1,11 +1,12 @@
 use http::Request;
 use http::request::Builder;
 
+use super::conditions::conditional;
 use super::{S3Store, checksum, multipart};
 use crate::probe::{CONTENT, answered, probe_key};
 use crate::{
-    Attributes, Capabilities, Checksum, ChecksumAlgorithm, ObjectStore as _, Payload, RESERVED_PREFIX, Sha256,
-    StoreError, StoreErrorKind,
+    Attributes, Capabilities, Checksum, ChecksumAlgorithm, Condition, ObjectStore as _, Payload, RESERVED_PREFIX,
+    Sha256, StoreError, StoreErrorKind,
 };
 
 /// A content with other checksums than those of the test object.
@@ -16,7 +17,7 @@ impl S3Store {
         self.list_page(RESERVED_PREFIX, None).await?;
         let mut found = Capabilities { versioning: self.versioning().await, ..Capabilities::default() };
         let key = probe_key();
-        match self.put(&key, &Attributes::default(), Payload::of(CONTENT)).await {
+        match self.put(&key, &Attributes::default(), Payload::of(CONTENT), &Condition::Any).await {
             Ok(_) => found.writable = true,
             Err(error) if error.kind == StoreErrorKind::CredentialsRefused => return Ok(found),
             Err(error) => return Err(error),
@@ -42,7 +43,8 @@ impl S3Store {
     }
 
     async fn refuses_overwrite(&self, key: &str) -> Result<bool, StoreError> {
-        let attempt = || self.write(key, "try a conditional write", |request| request.header("if-none-match", "*"));
+        let absent = |request| conditional(request, &Condition::Absent);
+        let attempt = || self.write(key, "try a conditional write", absent);
         answered(self.options.retry.run(attempt).await, |kind| *kind == StoreErrorKind::Changed)
     }
 

@@ -25,7 +25,7 @@ use round::{Ended, Round};
 use target::{Manner, Target};
 pub use types::{
     Bounds, Dataset, Deletion, SourcePublication, SyncEvent, SyncOptions, SyncProgress, SyncReport, SyncTarget,
-    TargetError,
+    TagsUnread, TargetError,
 };
 
 /// Brings every target up to date with the source, once.
@@ -44,6 +44,8 @@ pub use types::{
 ///   every object of the source could be read, and each one is, at that moment, still not at the source. A dataset's go last,
 ///   once the manifest without them is published.
 /// - A target that fails, fails alone; a failed page of a listing is never the end of it.
+/// - What another writes to a target after it was listed is not overwritten, where the target's store knows conditions: the object
+///   fails there.
 /// - Keys below `.skyfleet/` are neither copied nor removed.
 /// - Memory does not grow with the number of objects: see [`crate::TransferLimits`]; on top come two pages of each listing, and
 ///   some pages of 4,096 objects of what is remembered.

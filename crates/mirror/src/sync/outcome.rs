@@ -3,8 +3,9 @@
 use tokio::task::JoinError;
 
 use super::round::{Attempted, Round};
-use super::types::SyncEvent;
+use super::types::{SyncEvent, TagsUnread};
 use crate::copy::{Copy, SourceRead};
+use crate::source_tags::SourceTags;
 use crate::{ObjectFailure, ObjectSummary, StoreError};
 
 impl Round<'_> {
@@ -31,8 +32,22 @@ impl Round<'_> {
         if copies.iter().any(is_another) {
             self.leave_behind(&indices);
         }
+        self.tags_unread(&copies);
+        if copies.iter().all(|copy| copy.as_ref().is_ok_and(|copy| copy.by_store)) {
+            // It did not leave its service.
+            self.report.source_bytes -= object.size;
+            self.spending.give_back(object.size);
+        }
         for (index, copy) in indices.into_iter().zip(copies) {
             self.copied(index, &object, copy);
+        }
+    }
+
+    /// Counts an object whose tags stay behind, once for all targets.
+    fn tags_unread(&mut self, copies: &[Result<Copy, StoreError>]) {
+        if let Some(SourceTags::Unread(error)) = copies.iter().flatten().map(|copy| &copy.tags).next() {
+            let unread = self.report.tags_unread.get_or_insert_with(|| TagsUnread { objects: 0, error: error.clone() });
+            unread.objects += 1;
         }
     }
 

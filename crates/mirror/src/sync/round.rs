@@ -13,7 +13,7 @@ use super::types::{Deletion, SyncEvent, SyncOptions, SyncProgress, SyncReport, T
 use crate::copy::{SourceRead, copy_object};
 use crate::egress::Spending;
 use crate::fan_out::{Destination, Transfer};
-use crate::{MirrorError, ObjectSummary, Replica, StoreError};
+use crate::{Condition, MirrorError, ObjectSummary, Replica, StoreError};
 
 /// Objects between two reports of how many were compared.
 pub(super) const REPORT_EVERY: u64 = 1000;
@@ -30,7 +30,7 @@ pub(super) struct Round<'a> {
     pub(super) options: &'a SyncOptions,
     pub(super) targets: Vec<Target>,
     pub(super) report: SyncReport,
-    spending: &'a mut Spending,
+    pub(super) spending: &'a mut Spending,
     running: JoinSet<Attempted>,
     /// Every further read would meet the same error.
     pub(super) source_is_lost: Option<StoreError>,
@@ -145,8 +145,9 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Begins to copy an object to the targets that need it.
-    pub(super) fn copy(&mut self, object: ObjectSummary, indices: Vec<usize>) {
+    /// Begins to copy an object to the targets that need it, which are as the conditions say.
+    pub(super) fn copy(&mut self, object: ObjectSummary, needed_by: Vec<(usize, Condition)>) {
+        let (indices, conditions): (Vec<_>, Vec<_>) = needed_by.into_iter().unzip();
         if let Err(cost) = self.spending.reserve(object.size) {
             self.report.left.add(object.size, cost);
             return indices.into_iter().for_each(|index| self.targets[index].report.left.add(object.size, cost));
@@ -164,14 +165,14 @@ impl<'a> Round<'a> {
             }
             return;
         }
-        let destination = |index: &usize| {
+        let destination = |(index, condition): (&usize, Condition)| {
             let target = &mut self.targets[*index];
             target.expect(&object.key);
             let Target { replica, journals, .. } = target;
             let key = replica.key(&object.key);
-            Destination { store: replica.store.clone(), key, journals: journals.clone() }
+            Destination { store: replica.store.clone(), key, condition, journals: journals.clone() }
         };
-        let destinations: Vec<_> = indices.iter().map(destination).collect();
+        let destinations: Vec<_> = indices.iter().zip(conditions).map(destination).collect();
         self.running.spawn(attempt(self.shared.clone(), object, indices, destinations));
     }
 
@@ -198,6 +199,6 @@ async fn attempt(
     destinations: Vec<Destination>,
 ) -> Attempted {
     let sent = |index: usize, bytes| (shared.progress)(SyncEvent::Sent { target: indices[index], bytes });
-    let outcome = copy_object(&shared.source, &object.key, object.size, &destinations, &shared.transfer, sent).await;
+    let outcome = copy_object(&shared.source, &object, &destinations, &shared.transfer, sent).await;
     Attempted { object, indices, outcome }
 }

@@ -5,7 +5,7 @@ use std::mem;
 use tokio_util::sync::CancellationToken;
 
 use super::listing::{Broken, Listing};
-use crate::{ObjectSummary, Replica, StoreError};
+use crate::{Condition, ObjectSummary, Replica, StoreError};
 
 /// What each side has under one key.
 pub(super) struct Row {
@@ -19,6 +19,16 @@ pub(super) struct Row {
 pub(super) enum Held {
     Nothing,
     Object(ObjectSummary),
+}
+
+impl Held {
+    /// That it is what the target holds still.
+    pub(super) fn still(&self) -> Condition {
+        match self {
+            Self::Nothing => Condition::Absent,
+            Self::Object(object) => Condition::seen(&object.etag),
+        }
+    }
 }
 
 /// Why there is no further row.

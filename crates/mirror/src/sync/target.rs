@@ -8,6 +8,7 @@ use super::judge::listings_agree;
 use super::types::{SyncTarget, TargetError};
 use crate::copy::Copy;
 use crate::journal::Journals;
+use crate::source_tags::SourceTags;
 use crate::state::{Book, StateEntry, TargetState};
 use crate::surplus::Surplus;
 use crate::{ObjectFailure, ObjectSummary, Replica, RetryClass, StoreError, StoreErrorKind};
@@ -111,6 +112,11 @@ impl Target {
         self.report.copied_bytes += copy.entry.size;
         if copy.has_attributes && !self.replica.store.keeps_attributes() {
             self.report.attributes_lost += 1;
+        }
+        if let SourceTags::Read(tags) = &copy.tags
+            && let Some(lost) = self.replica.store.tags_lost(tags)
+        {
+            *self.report.tags_lost.entry(lost).or_default() += 1;
         }
         let Some(state) = &mut self.state else { return };
         let (key, summary) = (&source.key, |etag: &str, modified| {

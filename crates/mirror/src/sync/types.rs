@@ -1,8 +1,10 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::surplus::MostDeleted;
 use crate::{
-    DatasetName, Filter, Left, ManifestDigest, ObjectFailure, SourceLimits, StoreError, TransferLimits, Verification,
+    DatasetName, Filter, Left, ManifestDigest, ObjectFailure, SourceLimits, StoreError, TagsLost, TransferLimits,
+    Verification,
 };
 
 /// What a pass does and may use.
@@ -131,6 +133,8 @@ pub struct SyncReport {
     pub manifest: Option<ManifestDigest>,
     /// Whether the source's bucket has the manifest.
     pub source_publication: SourcePublication,
+    /// Objects whose tags could not be read, and that were copied without.
+    pub tags_unread: Option<TagsUnread>,
     /// For each target, in the order they were given.
     pub targets: Vec<SyncTarget>,
 }
@@ -145,6 +149,15 @@ pub enum SourcePublication {
     Published,
     /// It could not be put there.
     Failed(StoreError),
+}
+
+/// Tags that stayed at the source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TagsUnread {
+    /// Of so many objects.
+    pub objects: u64,
+    /// Why those of the first could not be read.
+    pub error: StoreError,
 }
 
 /// How a target is after a pass. In a dry run, what would have been done counts as done.
@@ -163,6 +176,8 @@ pub struct SyncTarget {
     pub copied_bytes: u64,
     /// Copied objects that carried a content type or the like, which the target cannot keep.
     pub attributes_lost: u64,
+    /// Copied objects that do not have all of their tags there, by the reason.
+    pub tags_lost: BTreeMap<TagsLost, u64>,
     /// Objects that could not be copied or removed.
     pub failed: u64,
     /// The first of them, at most [`ObjectFailure::KEPT`].

@@ -5,8 +5,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use skyfleet_e2e::object_store::{AZURITE_ACCOUNT, AZURITE_KEY};
 use skyfleet_mirror::{
-    Attributes, AzureCredentials, AzureLocation, AzureStore, GcsCredentials, GcsLocation, GcsStore, ObjectStore as _,
-    Payload, RetryClass, StoreErrorKind,
+    Attributes, AzureCredentials, AzureLocation, AzureStore, Condition, GcsCredentials, GcsLocation, GcsStore,
+    ObjectStore as _, Payload, RetryClass, StoreErrorKind,
 };
 
 use crate::support::{Cloud, clouds, connect, quick};
@@ -17,7 +17,8 @@ async fn a_missing_bucket_and_a_silent_server_have_their_own_errors() {
         cloud.bucket("bucket").await;
         let missing = cloud.open("missing", "").await;
         let body = Bytes::from_static(b"x");
-        let written = missing.put("key", &Attributes::default(), Payload::of(body.clone())).await.unwrap_err();
+        let written =
+            missing.put("key", &Attributes::default(), Payload::of(body.clone()), &Condition::Any).await.unwrap_err();
         for error in [missing.probe().await.unwrap_err(), written] {
             assert_eq!(error.kind, StoreErrorKind::MissingBucket, "{error}");
             assert!(error.to_string().contains(&cloud.endpoint()) && error.to_string().contains("\"missing\""));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
-use skyfleet_mirror::{Attributes, ObjectStore, Payload, RetryClass, StoreErrorKind};
+use skyfleet_mirror::{Attributes, Condition, ObjectStore, Payload, RetryClass, StoreErrorKind};
 
 use crate::support::{Cloud, clouds, keys, put, read};
 
@@ -77,7 +77,8 @@ async fn what_a_cloud_cannot_hold_is_refused_before_it_is_sent() {
         cloud.stop().await;
         for key in refused {
             let body = Bytes::from_static(b"x");
-            let written = store.put(key, &Attributes::default(), Payload::of(body.clone())).await.unwrap_err();
+            let written =
+                store.put(key, &Attributes::default(), Payload::of(body.clone()), &Condition::Any).await.unwrap_err();
             let read = store.head(key).await.unwrap_err();
             for error in [written, read] {
                 let kind = (error.kind.clone(), error.retry());
@@ -130,6 +131,7 @@ pub(crate) fn attributes() -> Attributes {
         metadata: [("revision", "a1 b2"), ("empty", ""), ("x-y", "z"), ("größe", "ü\n"), ("upper", "  A ")]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into(),
+        ..Attributes::default()
     }
 }
 
@@ -138,10 +140,10 @@ async fn attributes_are_kept_by_small_and_large_objects() {
     for cloud in clouds().await {
         let store = cloud.bucket("bucket").await;
         let body = Bytes::from_static(b"not really gzip");
-        store.put("small", &attributes(), Payload::of(body.clone())).await.unwrap();
+        store.put("small", &attributes(), Payload::of(body.clone()), &Condition::Any).await.unwrap();
         let upload = store.create_multipart("large", &attributes()).await.unwrap();
         let part = store.put_part("large", &upload, 1, Payload::of(body.clone())).await.unwrap();
-        store.complete_multipart("large", &upload, &[part], None).await.unwrap();
+        store.complete_multipart("large", &upload, &[part], None, &Condition::Any).await.unwrap();
         for key in ["small", "large"] {
             assert_eq!(store.head(key).await.unwrap().attributes, attributes(), "{key} {store:?}");
             assert_eq!(store.get(key, 0, None).await.unwrap().0.attributes, attributes(), "{key} {store:?}");

@@ -8,4 +8,5 @@ mod mirroring;
 mod reading;
 mod resuming;
 mod support;
+mod tags;
 mod writing;

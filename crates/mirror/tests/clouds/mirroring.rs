@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use skyfleet_e2e::object_store::{ObjectStore as Garage, REGION, RunningObjectStore};
 use skyfleet_mirror::{
-    Credentials, Dataset, DatasetName, ObjectStore, Payload, Replica, S3Location, S3Store, SyncOptions, Verification,
-    sync, verify,
+    Condition, Credentials, Dataset, DatasetName, ObjectStore, Payload, Replica, S3Location, S3Store, SyncOptions,
+    Verification, sync, verify,
 };
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -56,7 +56,7 @@ async fn fill(source: &dyn ObjectStore) {
         let part = Payload::checked_by(large.slice_ref(part), source.proof().algorithm());
         parts.push(source.put_part("large.bin", &upload, number, part).await.unwrap());
     }
-    source.complete_multipart("large.bin", &upload, &parts, None).await.unwrap();
+    source.complete_multipart("large.bin", &upload, &parts, None, &Condition::Any).await.unwrap();
     for key in SMALL {
         put(source, key, &key.to_owned().into()).await;
     }
@@ -102,4 +102,23 @@ async fn a_dataset_goes_from_each_cloud_to_each() {
     }
     // The content is the same, wherever it lies.
     assert!(digests.windows(2).all(|pair| pair[0] == pair[1]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn google_copies_by_itself_what_is_its_own() {
+    let google = Cloud::google().await;
+    let (source, target) = (google.bucket("source").await, google.bucket("target").await);
+    fill(&*source).await;
+    let replica = |store: &Arc<dyn ObjectStore>| Replica { store: store.clone(), prefix: String::new() };
+    let (from, to, cancel) = (replica(&source), [replica(&target)], CancellationToken::new());
+    for (copied, settled) in [(SMALL.len() as u64 + 1, 0), (0, SMALL.len() as u64 + 1)] {
+        let report = sync(&from, &to, &SyncOptions::default(), &cancel, Arc::new(|_| ())).await.unwrap();
+        let target = &report.targets[0];
+        assert_eq!((target.copied, target.settled, report.source_bytes), (copied, settled, 0), "{report:?}");
+    }
+    for key in SMALL.iter().chain(&["large.bin"]) {
+        assert!(read(&*target, key).await == read(&*source, key).await, "{key}");
+        let heads = (source.head(key).await.unwrap(), target.head(key).await.unwrap());
+        assert_eq!(heads.0.attributes, heads.1.attributes, "{key}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use futures::TryStreamExt as _;
-use skyfleet_mirror::{Attributes, ObjectStore, Payload, StoreErrorKind};
+use skyfleet_mirror::{Attributes, Condition, ObjectStore, Payload, StoreErrorKind};
 
 use crate::support::{clouds, content, put, read};
 
@@ -52,7 +52,7 @@ async fn what_was_stored_compressed_comes_as_it_is_stored() {
     for cloud in clouds().await {
         let store = cloud.bucket("bucket").await;
         let body = Bytes::from(zipped.clone());
-        store.put("key", &attributes, Payload::of(body.clone())).await.unwrap();
+        store.put("key", &attributes, Payload::of(body.clone()), &Condition::Any).await.unwrap();
         assert_eq!(read(&*store, "key").await, zipped);
         assert_eq!(read_from(&*store, "key", 5, None).await, (25, zipped[5..].to_vec()));
     }

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use futures::TryStreamExt as _;
 use skyfleet_e2e::object_store::{AZURITE_ACCOUNT, AZURITE_KEY, Azurite, FakeGcs};
 use skyfleet_mirror::{
-    Attributes, AzureCredentials, AzureLocation, AzureStore, ConnectOptions, GcsCredentials, GcsLocation, GcsStore,
-    ObjectStore, Payload, RetryPolicy, StoreError, list,
+    Attributes, AzureCredentials, AzureLocation, AzureStore, Condition, ConnectOptions, GcsCredentials, GcsLocation,
+    GcsStore, ObjectStore, Payload, RetryPolicy, StoreError, list,
 };
 use tempfile::TempDir;
 
@@ -97,7 +97,7 @@ pub(crate) fn quick() -> ConnectOptions {
 }
 
 pub(crate) async fn put(store: &dyn ObjectStore, key: &str, content: &Bytes) -> String {
-    store.put(key, &Attributes::default(), Payload::of(content.clone())).await.unwrap().etag
+    store.put(key, &Attributes::default(), Payload::of(content.clone()), &Condition::Any).await.unwrap().etag
 }
 
 pub(crate) async fn read(store: &dyn ObjectStore, key: &str) -> Vec<u8> {

@@ -3,8 +3,8 @@
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt as _, TryStreamExt as _};
 use skyfleet_mirror::{
-    Attributes, Checksum, ChecksumAlgorithm, ObjectStore, Payload, Proof, StoreError, StoreErrorKind, StoredChecksum,
-    UploadedPart,
+    Attributes, Checksum, ChecksumAlgorithm, Condition, ObjectStore, Payload, Proof, StoreError, StoreErrorKind,
+    StoredChecksum, UploadedPart,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -13,11 +13,15 @@ use crate::support::{clouds, connect, content, keys, put, read};
 
 /// Writes these parts at once in another order than theirs; the outcome in theirs.
 async fn write_parts(store: &dyn ObjectStore, upload: &str, parts: &[Bytes]) -> Vec<UploadedPart> {
+    write_parts_of(store, "large", upload, parts).await
+}
+
+async fn write_parts_of(store: &dyn ObjectStore, key: &str, upload: &str, parts: &[Bytes]) -> Vec<UploadedPart> {
     let mut order: Vec<_> = (0..parts.len()).collect();
     order.sort_by_key(|index| index.wrapping_mul(7919) % 101);
     let write = async |index: usize| {
         let (number, part) = (u32::try_from(index + 1).unwrap(), Payload::of(parts[index].clone()));
-        (index, store.put_part("large", upload, number, part).await.unwrap())
+        (index, store.put_part(key, upload, number, part).await.unwrap())
     };
     let mut done: Vec<_> = futures::stream::iter(order).map(write).buffer_unordered(8).collect().await;
     done.sort_by_key(|(index, _)| *index);
@@ -43,7 +47,7 @@ async fn parts_in_any_order_become_one_object() {
         let done = write_parts(&*store, &upload, &parts).await;
         assert_eq!(read(&*store, "large").await, b"the object before");
 
-        store.complete_multipart("large", &upload, &done, None).await.unwrap();
+        store.complete_multipart("large", &upload, &done, None, &Condition::Any).await.unwrap();
 
         assert!(read(&*store, "large").await == whole);
         assert_eq!(keys(&*store, "").await, ["large"]);
@@ -65,9 +69,9 @@ async fn of_an_aborted_upload_nothing_is_left() {
         assert!(keys(&*store, "").await.is_empty());
         // Azure has no way to remove blocks before they expire, so there the upload could still be completed.
         if !cloud.is_azure() {
-            store.complete_multipart("large", &upload, &done, None).await.unwrap_err();
+            store.complete_multipart("large", &upload, &done, None, &Condition::Any).await.unwrap_err();
         }
-        let unknown = store.complete_multipart("large", "no upload", &done, None).await.unwrap_err();
+        let unknown = store.complete_multipart("large", "no upload", &done, None, &Condition::Any).await.unwrap_err();
         assert_eq!(unknown.kind, StoreErrorKind::NotFound);
     }
 }
@@ -83,7 +87,7 @@ async fn a_block_that_is_not_there_makes_no_object() {
         if cloud.is_azure() {
             done[1].etag.replace_range(0..4, "AAAA");
         }
-        store.complete_multipart("large", &upload, &done, None).await.unwrap_err();
+        store.complete_multipart("large", &upload, &done, None, &Condition::Any).await.unwrap_err();
         assert_eq!(store.head("large").await.unwrap_err().kind, StoreErrorKind::NotFound);
     }
 }
@@ -125,7 +129,8 @@ async fn what_is_damaged_on_its_way_is_refused() {
         put(&*through, "sound", &Bytes::from_static(b"sound")).await;
 
         let body = Bytes::from_static(b"this is FRAGILE");
-        let put = through.put("key", &Attributes::default(), Payload::of(body.clone())).await.unwrap_err();
+        let put =
+            through.put("key", &Attributes::default(), Payload::of(body.clone()), &Condition::Any).await.unwrap_err();
         let upload = through.create_multipart("key", &Attributes::default()).await.unwrap();
         let part = through.put_part("key", &upload, 1, Payload::of(body.clone())).await.unwrap_err();
         for error in [put, part] {
@@ -167,5 +172,30 @@ async fn uploads_that_nobody_ended_leave_nothing() {
         let parts = keys(&*store, ".skyfleet/").await;
         // Azure's are no objects; it forgets them when the blob is written.
         assert_eq!(parts.len(), usize::from(!cloud.is_azure()), "{parts:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_are_done_on_their_condition() {
+    for cloud in clouds().await {
+        let store = cloud.bucket("bucket").await;
+        let put = async |text: &'static str, condition: Condition| {
+            let written = store.put("key", &Attributes::default(), Payload::of(text), &condition).await;
+            written.map(|written| written.etag).map_err(|error| error.kind)
+        };
+        let first = put("first", Condition::Absent).await.unwrap();
+        assert_eq!(put("other", Condition::Absent).await, Err(StoreErrorKind::Changed));
+        let second = put("second", Condition::Version(first.clone())).await.unwrap();
+        assert_eq!(put("other", Condition::Version(first.clone())).await, Err(StoreErrorKind::Changed));
+
+        let upload = store.create_multipart("key", &Attributes::default()).await.unwrap();
+        let done = write_parts_of(&*store, "key", &upload, &[content(1000, 1), content(1000, 2)]).await;
+        // fake-gcs-server composes on any condition.
+        for wrong in [Condition::Absent, Condition::Version(first)].iter().filter(|_| cloud.is_azure()) {
+            let written = store.complete_multipart("key", &upload, &done, None, wrong).await;
+            assert_eq!(written.map_err(|error| error.kind), Err(StoreErrorKind::Changed), "{wrong:?}");
+        }
+        store.complete_multipart("key", &upload, &done, None, &Condition::Version(second)).await.unwrap();
+        assert_eq!(read(&*store, "key").await.len(), 2000);
     }
 }

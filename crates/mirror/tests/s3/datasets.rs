@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use skyfleet_mirror::{
-    Attributes, Deletion, Filter, Manifest, MirrorError, MostDeleted, ObjectStore as _, Payload, SourcePublication,
-    SyncOptions, TargetError, Verification, sync, verify,
+    Attributes, Condition, Deletion, Filter, Manifest, MirrorError, MostDeleted, ObjectStore as _, Payload,
+    SourcePublication, SyncOptions, TargetError, Verification, sync, verify,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -72,7 +72,10 @@ async fn large_objects_go_in_parts_and_have_the_same_digest_everywhere() {
     let server = Server::start().await;
     let (source, one, two) = (server.bucket("source").await, server.bucket("one").await, server.bucket("two").await);
     let bytes = content((40 << 20) + 5, 9);
-    source.put("big", &skyfleet_mirror::Attributes::default(), Payload::of(bytes.clone())).await.unwrap();
+    source
+        .put("big", &skyfleet_mirror::Attributes::default(), Payload::of(bytes.clone()), &Condition::Any)
+        .await
+        .unwrap();
     for verification in [Verification::Checksum, Verification::ReadBack] {
         let options = SyncOptions { verification, ..dataset_options() };
         let targets = if verification == Verification::Checksum { [&one] } else { [&two] };
@@ -178,7 +181,7 @@ async fn nothing_is_removed_while_the_source_cannot_be_read_or_has_it_again() {
         Call::Head { key } if key == "old-a" => {
             let writer = writer.clone();
             Reaction::After(Box::pin(async move {
-                writer.put("old-a", &Attributes::default(), Payload::of("again")).await.unwrap();
+                writer.put("old-a", &Attributes::default(), Payload::of("again"), &Condition::Any).await.unwrap();
             }))
         }
         _ => Reaction::Pass,

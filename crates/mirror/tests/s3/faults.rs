@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use skyfleet_mirror::{
-    MirrorError, ObjectStore as _, Payload, StoreErrorKind, SyncEvent, SyncOptions, SyncReport, SyncTarget,
+    Condition, MirrorError, ObjectStore as _, Payload, StoreErrorKind, SyncEvent, SyncOptions, SyncReport, SyncTarget,
     TargetError, TransferLimits, sync,
 };
 use tokio_util::sync::CancellationToken;
@@ -15,7 +15,7 @@ use crate::support::{Call, Reaction, Server, Watched, content, dataset_options, 
 
 async fn put(store: &Watched, key: &str, size: usize, seed: u64) {
     let bytes = content(size, seed);
-    store.put(key, &skyfleet_mirror::Attributes::default(), Payload::of(bytes.clone())).await.unwrap();
+    store.put(key, &skyfleet_mirror::Attributes::default(), Payload::of(bytes.clone()), &Condition::Any).await.unwrap();
 }
 
 /// Why a target was given up.

@@ -17,7 +17,7 @@ use crate::support::{content, credentials};
 
 const MIB: usize = 1 << 20;
 
-async fn open(server: &SimulatedS3, bucket: &str) -> Replica {
+pub(crate) async fn open(server: &SimulatedS3, bucket: &str) -> Replica {
     let location = S3Location::new(Some(server.endpoint()), None, bucket.to_owned(), String::new());
     let retry = RetryPolicy {
         first_delay: Duration::from_millis(1),
@@ -29,7 +29,11 @@ async fn open(server: &SimulatedS3, bucket: &str) -> Replica {
     Replica { store: Arc::new(store) as Arc<dyn ObjectStore>, prefix: String::new() }
 }
 
-async fn pass(server: &SimulatedS3, targets: &[&str], options: &SyncOptions) -> Result<SyncReport, MirrorError> {
+pub(crate) async fn pass(
+    server: &SimulatedS3,
+    targets: &[&str],
+    options: &SyncOptions,
+) -> Result<SyncReport, MirrorError> {
     let mut replicas = Vec::new();
     for target in targets {
         replicas.push(open(server, target).await);

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use skyfleet_mirror::{
-    FetchError, FetchOutcome, FetchRequest, ManifestDigest, ObjectStore as _, Payload, Sha256, StoreErrorKind, fetch,
+    Condition, FetchError, FetchOutcome, FetchRequest, ManifestDigest, ObjectStore as _, Payload, Sha256,
+    StoreErrorKind, fetch,
 };
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -17,7 +18,10 @@ async fn mirrored(server: &Server, objects: &[(&str, usize)]) -> (Arc<Watched>, 
     let (source, target) = (server.bucket("source").await, server.bucket("target").await);
     for (key, size) in objects {
         let bytes = content(*size, 5);
-        source.put(key, &skyfleet_mirror::Attributes::default(), Payload::of(bytes.clone())).await.unwrap();
+        source
+            .put(key, &skyfleet_mirror::Attributes::default(), Payload::of(bytes.clone()), &Condition::Any)
+            .await
+            .unwrap();
     }
     let outcome = pass(&source, &[&target]).await;
     (target, outcome.targets[0].manifest.unwrap())

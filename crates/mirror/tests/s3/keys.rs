@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use futures::StreamExt as _;
-use skyfleet_mirror::{Attributes, Manifest, ManifestEntry, ObjectStore as _, Payload, Sha256};
+use skyfleet_mirror::{Attributes, Condition, Manifest, ManifestEntry, ObjectStore as _, Payload, Sha256};
 
 use crate::support::{Server, pass};
 
@@ -136,10 +136,11 @@ async fn attributes_are_kept_by_small_and_large_copies() {
         content_disposition: Some("attachment; filename=\"a b\"".into()),
         content_language: Some("de, en".into()),
         metadata: [("revision".to_owned(), "a1 b2".to_owned()), ("empty".to_owned(), String::new())].into(),
+        ..Attributes::default()
     };
     for (key, size) in [("small", 10), ("large", 9 * 1024 * 1024)] {
         let body = crate::support::content(size, 1);
-        source.put(key, &attributes, Payload::of(body.clone())).await.unwrap();
+        source.put(key, &attributes, Payload::of(body.clone()), &Condition::Any).await.unwrap();
     }
     pass(&source, &[&target]).await;
     for key in ["small", "large"] {

@@ -1,6 +1,7 @@
 //! The engine against a real S3 server.
 #![allow(clippy::unwrap_used)]
 
+mod conditions;
 mod connection;
 mod datasets;
 mod faults;
@@ -10,6 +11,9 @@ mod identities;
 mod keys;
 mod limits;
 mod remembering;
+mod server_copies;
 mod support;
 mod syncing;
+mod tags;
 mod uploading;
+mod versity;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::Method;
 use skyfleet_e2e::object_store::{Contents, Fault, SIMULATED_KEY, SimulatedBucket, SimulatedS3};
 use skyfleet_mirror::{
-    ConnectOptions, Filter, Manifest, MirrorError, Payload, Replica, S3Location, S3Store, Sha256, SyncEvent,
+    Condition, ConnectOptions, Filter, Manifest, MirrorError, Payload, Replica, S3Location, S3Store, Sha256, SyncEvent,
     SyncOptions, SyncReport, manifest_key, sync,
 };
 use tokio_util::sync::CancellationToken;
@@ -80,7 +80,11 @@ async fn a_dataset_is_remembered_in_pages() {
     // Times are told by the second.
     tokio::time::sleep(Duration::from_millis(1100)).await;
     let source = open(&server, "source").await;
-    source.store.put("05000", &skyfleet_mirror::Attributes::default(), Payload::of("changed")).await.unwrap();
+    source
+        .store
+        .put("05000", &skyfleet_mirror::Attributes::default(), Payload::of("changed"), &Condition::Any)
+        .await
+        .unwrap();
     writes.store(0, Ordering::SeqCst);
     let report = pass(&server, &dataset_options()).await;
     assert_eq!((report.targets[0].copied, report.manifest), (1, Some(manifest(&server).digest())));
@@ -96,7 +100,11 @@ async fn a_lost_page_costs_its_objects_and_a_damaged_one_too() {
     let target = open(&server, "target").await;
     let there: Vec<_> = pages(&server).into_iter().collect();
     target.store.delete(&there[0]).await.unwrap();
-    target.store.put(&there[1], &skyfleet_mirror::Attributes::default(), Payload::of("damaged")).await.unwrap();
+    target
+        .store
+        .put(&there[1], &skyfleet_mirror::Attributes::default(), Payload::of("damaged"), &Condition::Any)
+        .await
+        .unwrap();
     let report = pass(&server, &dataset_options()).await;
     assert!((4096..8192).contains(&report.targets[0].copied), "{report:?}");
     assert_eq!(report.manifest, Some(manifest(&server).digest()));

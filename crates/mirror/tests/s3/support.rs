@@ -10,9 +10,9 @@ use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 use skyfleet_e2e::object_store::{ObjectStore as Garage, REGION, RunningObjectStore};
 use skyfleet_mirror::{
-    Attributes, Body, Capabilities, Checksum, ConnectOptions, Credentials, Dataset, DatasetName, ListPage, ObjectHead,
-    ObjectStore, Payload, Place, Proof, Replica, RetryPolicy, S3Location, S3Store, StoreError, StoreErrorKind,
-    SyncOptions, SyncReport, UploadedPart, Written, list, sync,
+    Attributes, Body, Capabilities, Checksum, Condition, ConnectOptions, Credentials, Dataset, DatasetName, ListPage,
+    ObjectHead, ObjectStore, PartLimits, Payload, Place, Proof, Replica, RetryPolicy, S3Location, S3Store, StoreError,
+    StoreErrorKind, SyncOptions, SyncReport, UploadedPart, Written, list, sync,
 };
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -119,6 +119,7 @@ pub(crate) struct Watched {
     inner: S3Store,
     writes: AtomicU64,
     hook: std::sync::Mutex<Option<Hook>>,
+    limits: std::sync::Mutex<Option<PartLimits>>,
 }
 
 impl std::fmt::Debug for Watched {
@@ -129,11 +130,21 @@ impl std::fmt::Debug for Watched {
 
 impl Watched {
     fn new(inner: S3Store) -> Self {
-        Self { inner, writes: AtomicU64::new(0), hook: std::sync::Mutex::default() }
+        Self {
+            inner,
+            writes: AtomicU64::new(0),
+            hook: std::sync::Mutex::default(),
+            limits: std::sync::Mutex::default(),
+        }
     }
 
     pub(crate) fn hook(&self, hook: impl Fn(&Call) -> Reaction + Send + Sync + 'static) {
         *self.hook.lock().unwrap() = Some(Arc::new(hook));
+    }
+
+    /// Says that it holds no larger objects.
+    pub(crate) fn hold_at_most(&self, bytes: u64) {
+        *self.limits.lock().unwrap() = Some(PartLimits { object: bytes, ..self.inner.part_limits() });
     }
 
     pub(crate) fn unhook(&self) {
@@ -162,7 +173,7 @@ impl Watched {
     }
 
     pub(crate) async fn put_text(&self, key: &str, text: &str) {
-        self.inner.put(key, &Attributes::default(), Payload::of(text.to_owned())).await.unwrap();
+        self.inner.put(key, &Attributes::default(), Payload::of(text.to_owned()), &Condition::Any).await.unwrap();
     }
 
     pub(crate) async fn read(&self, key: &str) -> Vec<u8> {
@@ -196,6 +207,10 @@ impl Watched {
 impl ObjectStore for Watched {
     fn proof(&self) -> Proof {
         self.inner.proof()
+    }
+
+    fn part_limits(&self) -> PartLimits {
+        self.limits.lock().unwrap().unwrap_or_else(|| self.inner.part_limits())
     }
 
     fn place(&self) -> &Place {
@@ -256,9 +271,15 @@ impl ObjectStore for Watched {
         Ok((head, body.boxed()))
     }
 
-    async fn put(&self, key: &str, attributes: &Attributes, payload: Payload) -> Result<Written, StoreError> {
+    async fn put(
+        &self,
+        key: &str,
+        attributes: &Attributes,
+        payload: Payload,
+        condition: &Condition,
+    ) -> Result<Written, StoreError> {
         let reaction = self.write("put", key, payload.size()).await;
-        let mut written = self.inner.put(key, attributes, payload).await?;
+        let mut written = self.inner.put(key, attributes, payload, condition).await?;
         if matches!(reaction, Reaction::HideChecksum) {
             written.checksum = None;
         }
@@ -287,9 +308,10 @@ impl ObjectStore for Watched {
         upload: &str,
         parts: &[UploadedPart],
         whole: Option<Checksum>,
+        condition: &Condition,
     ) -> Result<Written, StoreError> {
         self.write("complete", key, 0).await;
-        self.inner.complete_multipart(key, upload, parts, whole).await
+        self.inner.complete_multipart(key, upload, parts, whole, condition).await
     }
 
     async fn abort_multipart(&self, key: &str, upload: &str) -> Result<(), StoreError> {

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::StreamExt as _;
 use skyfleet_mirror::{
-    Attributes, Bounds, Deletion, Filter, MirrorError, MostDeleted, ObjectStore as _, Payload, StoreErrorKind,
-    SyncEvent, SyncOptions, SyncReport, TargetError, sync,
+    Attributes, Bounds, Condition, Deletion, Filter, MirrorError, MostDeleted, ObjectStore as _, Payload,
+    StoreErrorKind, SyncEvent, SyncOptions, SyncReport, TargetError, sync,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -30,7 +30,7 @@ async fn put_many(store: &Watched, keys: impl Iterator<Item = String>) {
 }
 
 async fn put(store: &Watched, key: &str, attributes: &Attributes, body: bytes::Bytes) {
-    store.put(key, attributes, Payload::of(body)).await.unwrap();
+    store.put(key, attributes, Payload::of(body), &Condition::Any).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -229,6 +229,28 @@ async fn what_the_filter_leaves_out_is_neither_copied_nor_removed() {
     assert_eq!((report.targets[0].copied, report.targets[0].surplus), (1, 0), "{report:?}");
     let keys: Vec<_> = target.contents().await.into_keys().collect();
     assert_eq!(keys, ["in/large", "in/small", "out/surplus"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_target_cannot_hold_is_not_read_for_it() {
+    let server = Server::start().await;
+    let source = server.bucket("source").await;
+    let (small, any) = (server.bucket("small").await, server.bucket("any").await);
+    put(&source, "large", &Attributes::default(), content(2000, 1)).await;
+    put(&source, "fits", &Attributes::default(), content(1000, 1)).await;
+    small.hold_at_most(1000);
+    let gets = Arc::new(AtomicU64::new(0));
+    let counted = gets.clone();
+    source.hook(move |call| {
+        counted.fetch_add(u64::from(matches!(call, Call::Get { .. })), Ordering::SeqCst);
+        Reaction::Pass
+    });
+    let report = run(&source, &[&small, &any], &SyncOptions::default()).await.unwrap();
+    let counts: Vec<_> = report.targets.iter().map(|target| (target.copied, target.failed)).collect();
+    assert_eq!((counts, gets.swap(0, Ordering::SeqCst)), (vec![(1, 1), (2, 0)], 2));
+    let report = run(&source, &[&small], &SyncOptions::default()).await.unwrap();
+    assert_eq!((report.targets[0].failed, gets.load(Ordering::SeqCst)), (1, 0), "nobody could take it");
+    assert_eq!(small.contents().await.into_keys().collect::<Vec<_>>(), ["fits"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

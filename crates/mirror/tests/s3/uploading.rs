@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use skyfleet_mirror::{
-    ObjectStore, Payload, Sha256, StoreErrorKind, TransferLimits, UploadError, UploadOutcome, upload,
+    Condition, ObjectStore, Payload, Sha256, StoreErrorKind, TransferLimits, UploadError, UploadOutcome, upload,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -72,7 +72,7 @@ async fn an_object_changed_before_the_proof_is_not_confirmed() {
             Reaction::After(Box::pin(async move {
                 let bytes = content(size, 4);
                 let nothing = skyfleet_mirror::Attributes::default();
-                other.put("k", &nothing, Payload::of(bytes.clone())).await.unwrap();
+                other.put("k", &nothing, Payload::of(bytes.clone()), &Condition::Any).await.unwrap();
             }))
         }
         _ => Reaction::Pass,

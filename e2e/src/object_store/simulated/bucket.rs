@@ -25,6 +25,7 @@ pub(super) struct Stored {
     pub(super) modified: SystemTime,
     pub(super) content_type: Option<String>,
     pub(super) metadata: Option<BTreeMap<String, String>>,
+    pub(super) tags: BTreeMap<String, String>,
 }
 
 /// A multipart upload that is not complete.
@@ -34,6 +35,7 @@ pub(super) struct Upload {
     pub(super) parts: BTreeMap<i32, Part>,
     pub(super) content_type: Option<String>,
     pub(super) metadata: Option<BTreeMap<String, String>>,
+    pub(super) tags: BTreeMap<String, String>,
 }
 
 /// A checksum as headers have it.
@@ -94,6 +96,12 @@ impl SimulatedBucket {
         self.objects.get(key).map(|object| object.body.clone())
     }
 
+    /// An object's tags.
+    #[must_use]
+    pub fn tags(&self, key: &str) -> BTreeMap<String, String> {
+        self.objects.get(key).map(|object| object.tags.clone()).unwrap_or_default()
+    }
+
     /// The keys of multipart uploads that are not complete.
     pub fn unfinished(&self) -> impl Iterator<Item = &str> {
         self.uploads.values().map(|upload| upload.key.as_str())
@@ -116,7 +124,15 @@ impl Contents {
             modified: SystemTime::now(),
             content_type: None,
             metadata: None,
+            tags: BTreeMap::new(),
         })
+    }
+
+    /// With these tags.
+    #[must_use]
+    pub fn tagged(mut self, tags: &[(&str, &str)]) -> Self {
+        self.0.tags = tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        self
     }
 }
 

@@ -9,14 +9,14 @@ use std::time::SystemTime;
 use ::base64::Engine as _;
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt as _, stream};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use s3s::dto::{
     AbortMultipartUploadInput, AbortMultipartUploadOutput, ChecksumType, CommonPrefix, CompleteMultipartUploadInput,
     CompleteMultipartUploadOutput, CreateMultipartUploadInput, CreateMultipartUploadOutput, DeleteObjectInput,
-    DeleteObjectOutput, ETag, EncodingType, GetObjectInput, GetObjectOutput, HeadBucketInput, HeadBucketOutput,
-    HeadObjectInput, HeadObjectOutput, ListMultipartUploadsInput, ListMultipartUploadsOutput, ListObjectsV2Input,
-    ListObjectsV2Output, MultipartUpload, Object, PutObjectInput, PutObjectOutput, StreamingBlob, Timestamp,
-    UploadPartInput, UploadPartOutput,
+    DeleteObjectOutput, ETag, ETagCondition, EncodingType, GetObjectInput, GetObjectOutput, GetObjectTaggingInput,
+    GetObjectTaggingOutput, HeadBucketInput, HeadBucketOutput, HeadObjectInput, HeadObjectOutput,
+    ListMultipartUploadsInput, ListMultipartUploadsOutput, ListObjectsV2Input, ListObjectsV2Output, MultipartUpload,
+    Object, PutObjectInput, PutObjectOutput, StreamingBlob, Tag, Timestamp, UploadPartInput, UploadPartOutput,
 };
 use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 
@@ -47,6 +47,35 @@ pub(super) fn unbase64(text: &str) -> Option<Vec<u8>> {
 
 pub(super) fn base64(bytes: &[u8]) -> String {
     ::base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+/// Whether a write may be done on its conditions.
+fn check(
+    bucket: &SimulatedBucket,
+    key: &str,
+    if_match: Option<&ETagCondition>,
+    if_none_match: Option<&ETagCondition>,
+) -> S3Result<()> {
+    let held = bucket.objects.get(key);
+    if let Some(wanted) = if_match.and_then(ETagCondition::as_etag) {
+        let held = held.ok_or_else(|| s3_error!(NoSuchKey))?;
+        if wanted.value() != held.etag {
+            return Err(s3_error!(PreconditionFailed));
+        }
+    }
+    if if_none_match.is_some() && held.is_some() { Err(s3_error!(PreconditionFailed)) } else { Ok(()) }
+}
+
+/// What tells that an object has tags.
+fn count(tags: &BTreeMap<String, String>) -> Option<i32> {
+    i32::try_from(tags.len()).ok().filter(|count| *count > 0)
+}
+
+/// Tags as a request that writes an object carries them.
+fn tags_in(query: Option<&str>) -> BTreeMap<String, String> {
+    let decoded = |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
+    let pairs = query.unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
+    pairs.map(|(key, value)| (decoded(key), decoded(value))).collect()
 }
 
 impl Memory {
@@ -195,8 +224,18 @@ impl S3 for Memory {
             checksum_crc64nvme,
             content_type: object.content_type,
             metadata: object.metadata.map(|metadata| metadata.into_iter().collect()),
+            tag_count: count(&object.tags),
             ..GetObjectOutput::default()
         }))
+    }
+
+    async fn get_object_tagging(
+        &self,
+        request: S3Request<GetObjectTaggingInput>,
+    ) -> S3Result<S3Response<GetObjectTaggingOutput>> {
+        let object = self.find(&request.input.bucket, &request.input.key)?;
+        let tags = object.tags.into_iter().map(|(key, value)| Tag { key: Some(key), value: Some(value) });
+        Ok(S3Response::new(GetObjectTaggingOutput { tag_set: tags.collect(), ..GetObjectTaggingOutput::default() }))
     }
 
     async fn put_object(&self, request: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
@@ -208,7 +247,9 @@ impl S3 for Memory {
             checksum_crc64nvme,
             content_type,
             metadata,
+            if_match,
             if_none_match,
+            tagging,
             ..
         } = request.input;
         let body = whole(body).await?;
@@ -216,9 +257,7 @@ impl S3 for Memory {
         let checksum_type = kind(part.checksum.as_ref());
         let etag = hex(&part.md5);
         self.with(&bucket, |bucket| {
-            if if_none_match.is_some() && bucket.objects.contains_key(&key) {
-                return Err(s3_error!(PreconditionFailed));
-            }
+            check(bucket, &key, if_match.as_ref(), if_none_match.as_ref())?;
             let object = Stored {
                 size: part.size,
                 body: if bucket.forgetful { Bytes::new() } else { body },
@@ -227,6 +266,7 @@ impl S3 for Memory {
                 modified: SystemTime::now(),
                 content_type,
                 metadata: metadata.map(|metadata| metadata.into_iter().collect()),
+                tags: tags_in(tagging.as_deref()),
             };
             bucket.objects.insert(key, object);
             Ok(())
@@ -245,12 +285,20 @@ impl S3 for Memory {
         request: S3Request<CreateMultipartUploadInput>,
     ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
         let CreateMultipartUploadInput {
-            bucket, key, content_type, metadata, checksum_algorithm, checksum_type, ..
+            bucket,
+            key,
+            content_type,
+            metadata,
+            checksum_algorithm,
+            checksum_type,
+            tagging,
+            ..
         } = request.input;
         let id = self.uploads.fetch_add(1, Ordering::Relaxed).to_string();
         self.with(&bucket, |bucket| {
             let metadata = metadata.map(|metadata| metadata.into_iter().collect());
-            let upload = Upload { key: key.clone(), parts: BTreeMap::new(), content_type, metadata };
+            let tags = tags_in(tagging.as_deref());
+            let upload = Upload { key: key.clone(), parts: BTreeMap::new(), content_type, metadata, tags };
             bucket.uploads.insert(id.clone(), upload);
             Ok(())
         })?;
@@ -290,8 +338,16 @@ impl S3 for Memory {
         &self,
         request: S3Request<CompleteMultipartUploadInput>,
     ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
-        let CompleteMultipartUploadInput { bucket, key, upload_id, multipart_upload, checksum_crc64nvme, .. } =
-            request.input;
+        let CompleteMultipartUploadInput {
+            bucket,
+            key,
+            upload_id,
+            multipart_upload,
+            checksum_crc64nvme,
+            if_match,
+            if_none_match,
+            ..
+        } = request.input;
         let named = multipart_upload.and_then(|upload| upload.parts).unwrap_or_default();
         let etag = self.with(&bucket, |bucket| {
             let upload = bucket.uploads.get(&upload_id).ok_or_else(|| s3_error!(NoSuchUpload))?;
@@ -299,6 +355,7 @@ impl S3 for Memory {
             if named.len() != upload.parts.len() || !named.iter().all(|part| is_there(part.part_number)) {
                 return Err(s3_error!(InvalidPart));
             }
+            check(bucket, &key, if_match.as_ref(), if_none_match.as_ref())?;
             let (body, size, etag, checksum) = assembled(&upload.parts);
             if checksum_crc64nvme.is_some_and(|sent| checksum != Some(Checksum::Crc64Nvme(sent))) {
                 return Err(s3_error!(BadDigest));
@@ -311,6 +368,7 @@ impl S3 for Memory {
                 modified: SystemTime::now(),
                 content_type: upload.content_type.clone(),
                 metadata: upload.metadata.clone(),
+                tags: upload.tags.clone(),
             };
             bucket.uploads.remove(&upload_id);
             bucket.objects.insert(key.clone(), object);
