@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
+use skyfleet_api::{DatasetReplica, DatasetReplicaSpec};
 use skyfleet_mirror::{
     ConnectOptions, Dataset, MirrorError, Replica, RetryClass, StoreError, SyncEvent, SyncOptions, SyncProgress,
-    SyncReport, SyncTarget, sync,
+    SyncReport, SyncTarget, TagsUnread, sync,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -59,13 +60,14 @@ impl PassReport {
     }
 }
 
-/// The work of one pass, to be run beside the reconcile.
+/// The work of one pass, to be run beside the reconcile. What copies could not keep is told as an event.
 pub(super) fn pass(
     job: Job,
+    replica: Arc<DatasetReplica>,
     context: &Context,
     (counters, cancel): (Arc<Counters>, CancellationToken),
 ) -> impl Future<Output = PassReport> + Send + use<> {
-    let metrics = context.metrics.clone();
+    let (metrics, events) = (context.metrics.clone(), context.events.clone());
     let progress: SyncProgress = Arc::new(move |event| {
         if let SyncEvent::Copied { bytes, .. } = event {
             counters.objects.fetch_add(1, Ordering::Relaxed);
@@ -73,7 +75,28 @@ pub(super) fn pass(
             metrics.mirrored(1, bytes);
         }
     });
-    async move { run(job, cancel, progress).await }
+    async move {
+        let report = run(job, cancel, progress).await;
+        for note in losses(&report, &replica.spec) {
+            events.tell(&*replica, "TagsLost", &note, true);
+        }
+        report
+    }
+}
+
+/// What the copies of this pass do not have of their objects, where a store could not keep or tell it.
+fn losses(report: &PassReport, spec: &DatasetReplicaSpec) -> Vec<String> {
+    let targets =
+        spec.targets.iter().zip(&report.targets).filter_map(|(target, outcome)| Some((target, outcome.as_ref().ok()?)));
+    let lost = targets.flat_map(|(target, outcome)| {
+        let name = &target.bucket_ref.name;
+        outcome.tags_lost.iter().map(move |(why, objects)| format!("{name}: {objects} objects carry tags, {why}"))
+    });
+    let unread = report.source.as_ref().ok().and_then(|source| source.tags_unread.as_ref());
+    let unread = unread.map(|TagsUnread { objects, error }| {
+        format!("{}: {objects} objects were copied without their tags: {error}", spec.source.bucket_ref.name)
+    });
+    lost.chain(unread).collect()
 }
 
 async fn run(job: Job, cancel: CancellationToken, progress: SyncProgress) -> PassReport {
@@ -128,4 +151,24 @@ async fn connect(target: Result<Place, String>, options: ConnectOptions) -> Resu
 async fn open(place: Place, options: ConnectOptions) -> Result<Replica, StoreError> {
     let store = place.access.store.connect(options).await?;
     Ok(Replica { store, prefix: place.prefix })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use skyfleet_mirror::TagsLost;
+
+    use super::*;
+    use crate::operator::dataset_replica::validate::tests::replica;
+
+    #[test]
+    fn tags_that_do_not_arrive_are_named_with_their_bucket_and_the_reason() {
+        let spec = replica(&json!({})).spec;
+        let lost = SyncTarget { tags_lost: [(TagsLost::Unsupported, 3)].into(), ..SyncTarget::default() };
+        let mut targets: Vec<_> = spec.targets.iter().map(|_| Ok(SyncTarget::default())).collect();
+        targets[0] = Ok(lost);
+        let report = PassReport { source: Ok(SyncReport::default()), targets };
+        let name = &spec.targets[0].bucket_ref.name;
+        assert_eq!(losses(&report, &spec), [format!("{name}: 3 objects carry tags, which it cannot keep")]);
+    }
 }

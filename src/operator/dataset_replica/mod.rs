@@ -85,7 +85,7 @@ pub(super) async fn reconcile(
         Verdict::Copy(job) => {
             let look = passes.look(&uid, (&job.fingerprint, &job.schedule), status::known_end(&replica), now);
             if let Look::Due(earlier) = &look {
-                let work = apply::pass(*job.clone(), &context, passes.counters(&uid));
+                let work = apply::pass(*job.clone(), replica.clone(), &context, passes.counters(&uid));
                 passes.start(
                     &uid,
                     ObjectRef::from_obj(&DeserializeGuard(Ok((*replica).clone()))),
