@@ -140,13 +140,6 @@ impl Spending {
         self.spent = Cost(spent);
         Ok(())
     }
-
-    /// Puts back what was taken for bytes that did not leave the source.
-    pub(crate) fn give_back(&mut self, bytes: u64) {
-        if let Some(EgressBudget { price, .. }) = self.budget {
-            self.spent = Cost(self.spent.0.saturating_sub(price.of(bytes).0));
-        }
-    }
 }
 
 #[cfg(test)]

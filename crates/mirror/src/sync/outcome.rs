@@ -36,7 +36,6 @@ impl Round<'_> {
         if copies.iter().all(|copy| copy.as_ref().is_ok_and(|copy| copy.by_store)) {
             // It did not leave its service.
             self.report.source_bytes -= object.size;
-            self.spending.give_back(object.size);
         }
         for (index, copy) in indices.into_iter().zip(copies) {
             self.copied(index, &object, copy);
