@@ -73,7 +73,7 @@ bench-fleet: packages ## Measure the operator with 100 simulated members: change
 	$(AS_ROOT) $(CARGO_TARGET_DIR)/bench-fleet/fleet-bench $(BENCH_ARGS)
 
 .PHONY: bench-mirror
-bench-mirror: ## Measure skyfleet mirror; BENCH_ARGS="--s3sync PROGRAM --rclone PROGRAM" for peers
+bench-mirror: ## Measure skyfleet mirror, in turns with its peers, which it installs; BENCH_ARGS=--help tells what it takes
 	$(announce)
 	cargo build --package skyfleet --package skyfleet-bench --bins --locked --profile bench-fleet
 	$(CARGO_TARGET_DIR)/bench-fleet/mirror-bench $(BENCH_ARGS)

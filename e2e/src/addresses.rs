@@ -12,6 +12,8 @@ pub(crate) const API_SERVER_PORT: u16 = 6443;
 
 /// The network of the nodes that are containers, for [`Index::container`]; the machine has its first address.
 pub(crate) const CONTAINER_NETWORK: &str = "198.19.128.0/24";
+/// The machine's address in it.
+pub(crate) const CONTAINER_GATEWAY: Ipv4Addr = Ipv4Addr::new(198, 19, 128, 1);
 
 /// The cgroup above all clusters'.
 pub(crate) const COMMON_CGROUP: &str = "skyfleet-lab";

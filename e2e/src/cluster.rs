@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use tokio::process::Command;
 
-use crate::addresses::{API_SERVER_PORT, Index};
+use crate::addresses::{API_SERVER_PORT, CONTAINER_GATEWAY, Index};
 use crate::backend::Backend;
 use crate::certificates::Credentials;
 use crate::cgroup::Cgroup;
@@ -75,6 +75,15 @@ impl Cluster {
         match self.backend {
             Backend::Namespaces => self.index.node(),
             Backend::Kind => self.index.container(),
+        }
+    }
+
+    /// The machine's own address that pods reach: for a server that runs beside the clusters.
+    #[must_use]
+    pub fn machine(&self) -> Ipv4Addr {
+        match self.backend {
+            Backend::Namespaces => self.index.gateway(),
+            Backend::Kind => CONTAINER_GATEWAY,
         }
     }
 

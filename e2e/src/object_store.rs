@@ -9,7 +9,7 @@ mod garage;
 mod simulated;
 mod versity;
 
-pub use azurite::{AZURITE_ACCOUNT, AZURITE_KEY, AZURITE_VERSION, Azurite, azurite_script};
+pub use azurite::{AZURITE_ACCOUNT, AZURITE_KEY, AZURITE_VERSION, Azurite, azurite_script, azurite_signature};
 pub use fake_gcs::{FAKE_GCS_VERSION, FakeGcs, fake_gcs_binary};
 pub use garage::{GARAGE_VERSION, garage_binary};
 pub use simulated::{Asked, Contents, Fault, SIMULATED_KEY, SimulatedBucket, SimulatedS3};

@@ -1,8 +1,9 @@
 //! Azurite, Microsoft's emulator of Azure Blob Storage, from npm.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
 use http::Request;
 use rcgen::{CertificateParams, KeyPair};
 use reqsign_azure_storage::{RequestSigner, StaticCredentialProvider};
@@ -13,7 +14,7 @@ use super::ObjectStoreError;
 use super::emulator::{Emulator, free_address};
 use crate::error::LabError;
 use crate::state::write_atomically;
-use crate::tools::{built, run};
+use crate::tools::{built, install_from_npm};
 
 /// The version of the server, from npm: the last one that runs on Node.js 20.
 pub const AZURITE_VERSION: &str = "3.35.0";
@@ -32,19 +33,29 @@ pub const AZURITE_KEY: &str =
 pub fn azurite_script() -> Result<PathBuf, LabError> {
     let folder = built("azurite", &[AZURITE_VERSION.as_bytes()], |folder| {
         eprintln!("installing Azurite {AZURITE_VERSION} (once on this machine, about a minute)");
-        let mut install = std::process::Command::new("npm");
-        install.args(["install", "--omit=dev", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"]);
-        run(install.arg(folder).arg(format!("azurite@{AZURITE_VERSION}")))?;
-        Ok(())
+        install_from_npm(folder, "azurite", AZURITE_VERSION)
     })?;
     Ok(folder.join("node_modules/azurite/dist/src/blob/main.js"))
+}
+
+/// A shared access signature for the whole account until 2099, with permissions such as `rwdlac`: what a person makes in the
+/// portal, as the query of a URL.
+#[must_use]
+pub fn azurite_signature(permissions: &str) -> String {
+    let (version, services, resources, end) = ("2021-12-02", "b", "sco", "2099-01-01T00:00:00Z");
+    let text = format!("{AZURITE_ACCOUNT}\n{permissions}\n{services}\n{resources}\n\n{end}\n\n\n{version}\n\n");
+    let key = base64::engine::general_purpose::STANDARD.decode(AZURITE_KEY).unwrap_or_default();
+    let signature = reqsign_core::hash::base64_hmac_sha256(&key, text.as_bytes());
+    let signature = signature.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
+    format!("?sv={version}&ss={services}&srt={resources}&sp={permissions}&se={end}&sig={signature}")
 }
 
 fn command(address: SocketAddr) -> Result<Command, LabError> {
     let mut command = Command::new("node");
     command.arg(azurite_script()?).args(["--inMemoryPersistence", "--disableTelemetry", "--silent"]);
     command.arg("--blobHost").arg(address.ip().to_string()).arg("--blobPort").arg(address.port().to_string());
-    command.args(["--extentMemoryLimit", "1024"]);
+    // Programs that are measured against it speak newer versions of the protocol than it knows.
+    command.args(["--extentMemoryLimit", "1024", "--skipApiVersionCheck"]);
     Ok(command)
 }
 
@@ -68,7 +79,15 @@ impl Azurite {
     /// # Errors
     /// When it cannot be installed or run, or does not answer in time.
     pub async fn start(folder: &Path) -> Result<Self, LabError> {
-        let address = free_address()?;
+        Self::start_at(Ipv4Addr::LOCALHOST, folder).await
+    }
+
+    /// The same at another address of the machine, such as pods reach.
+    ///
+    /// # Errors
+    /// As [`Azurite::start`].
+    pub async fn start_at(ip: Ipv4Addr, folder: &Path) -> Result<Self, LabError> {
+        let address = free_address(ip)?;
         let emulator = Emulator::start(command(address)?, folder, "azurite", address).await?;
         Ok(Self { emulator, certificate: None })
     }
@@ -78,7 +97,7 @@ impl Azurite {
     /// # Errors
     /// As [`Azurite::start`], and when the certificate cannot be made or written.
     pub async fn start_with_tokens(folder: &Path) -> Result<Self, LabError> {
-        let address = free_address()?;
+        let address = free_address(Ipv4Addr::LOCALHOST)?;
         let key = KeyPair::generate()?;
         let made = CertificateParams::new([address.ip().to_string()])?.self_signed(&key)?;
         let file = folder.join("azurite.crt");

@@ -1,4 +1,4 @@
-//! A server of another cloud's object store: one process on a free port of the loopback interface.
+//! A server of another cloud's object store: one process on a free port.
 
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -22,9 +22,9 @@ pub(super) struct Emulator {
     process: Child,
 }
 
-/// A port that nobody listens on now.
-pub(super) fn free_address() -> Result<SocketAddr, ObjectStoreError> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(system("find a free port"))?;
+/// A port of this address of the machine that nobody listens on now.
+pub(super) fn free_address(ip: Ipv4Addr) -> Result<SocketAddr, ObjectStoreError> {
+    let listener = TcpListener::bind((ip, 0)).map_err(system("find a free port"))?;
     listener.local_addr().map_err(system("find a free port"))
 }
 

@@ -1,5 +1,6 @@
 //! fake-gcs-server, an emulator of Google Cloud Storage, built from its Go module.
 
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use http::Request;
@@ -43,7 +44,15 @@ impl FakeGcs {
     /// # Errors
     /// When it cannot be built or run, or does not answer in time.
     pub async fn start(folder: &Path) -> Result<Self, LabError> {
-        let address = free_address()?;
+        Self::start_at(Ipv4Addr::LOCALHOST, folder).await
+    }
+
+    /// The same at another address of the machine, such as pods reach.
+    ///
+    /// # Errors
+    /// As [`FakeGcs::start`].
+    pub async fn start_at(ip: Ipv4Addr, folder: &Path) -> Result<Self, LabError> {
+        let address = free_address(ip)?;
         let mut command = Command::new(fake_gcs_binary()?);
         command.args(["-backend", "memory", "-scheme", "http", "-log-level", "warn"]);
         command.arg("-host").arg(address.ip().to_string()).arg("-port").arg(address.port().to_string());

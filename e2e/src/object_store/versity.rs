@@ -1,6 +1,7 @@
 //! Versity's S3 gateway over a folder, built from its Go module: a real server that has what Garage has not, such as tags and
 //! conditional writes. Its keys are paths, so odd ones are Garage's.
 
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
@@ -39,7 +40,7 @@ impl Versity {
     /// # Errors
     /// When it cannot be built or run, or does not answer in time.
     pub async fn start(folder: &Path) -> Result<Self, LabError> {
-        let address = free_address()?;
+        let address = free_address(Ipv4Addr::LOCALHOST)?;
         let (root, metadata) = (folder.join("data"), folder.join("metadata"));
         for made in [&root, &metadata] {
             std::fs::create_dir_all(made).map_err(system(format!("make the folder {}", made.display())))?;

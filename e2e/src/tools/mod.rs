@@ -2,6 +2,7 @@
 
 mod kubernetes;
 mod pause;
+mod registries;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use crate::image::hex;
 
 pub use kubernetes::{KUBERNETES_VERSION, kubernetes};
 pub use pause::{PAUSE_IMAGE, pause_image};
+pub use registries::{install_from_crates, install_from_npm, install_from_pypi};
 
 /// The folder of everything Skyfleet keeps between runs on this machine.
 #[must_use]

@@ -1,88 +1,17 @@
 //! A DatasetReplica from each kind of store to the two others; the operator is killed on the way.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::path::Path;
-use std::process::Stdio;
 
 use serde_json::{Value, json};
-use skyfleet_e2e::object_store::{
-    AZURITE_ACCOUNT, AZURITE_KEY, Azurite, FakeGcs, ObjectStore, REGION, RunningObjectStore,
-};
-use skyfleet_e2e::{ClusterSpec, artifacts};
-use tokio::process::Command;
+use skyfleet_e2e::ClusterSpec;
 
 use crate::custom_resources::install_definitions;
 use crate::hub::Hub;
 use crate::operator_process::OperatorProcess;
+use crate::stores::{KINDS, Stores};
 use crate::support::{eventually, get, lab};
-
-const KINDS: [&str; 3] = ["s3", "azure", "gcs"];
-
-/// One server of each kind, with a bucket `data` in it.
-struct Stores {
-    s3: RunningObjectStore,
-    azure: Azurite,
-    gcs: FakeGcs,
-}
-
-impl Stores {
-    async fn start(folder: &Path) -> Self {
-        let s3 = ObjectStore::on_loopback(folder.join("garage")).unwrap().start().await.unwrap();
-        let azure = Azurite::start(&folder.join("azurite")).await.unwrap();
-        let gcs = FakeGcs::start(&folder.join("gcs")).await.unwrap();
-        s3.store.create_bucket("data").await.unwrap();
-        azure.create_bucket("data").await.unwrap();
-        gcs.create_bucket("data").await.unwrap();
-        Self { s3, azure, gcs }
-    }
-
-    /// What a person calls a folder in the bucket of this kind.
-    fn url(&self, kind: &str, folder: &str) -> String {
-        match kind {
-            "s3" => format!("s3://data/{folder}?endpoint={}&region={REGION}", self.s3.store.endpoint()),
-            "azure" => format!("az://{AZURITE_ACCOUNT}/data/{folder}?endpoint={}", self.azure.endpoint()),
-            _ => format!("gs://data/{folder}?endpoint={}&anonymous=true", self.gcs.endpoint()),
-        }
-    }
-
-    /// Runs `skyfleet mirror` as a person does.
-    async fn mirror(&self, source: &str, target: &str) {
-        self.mirror_with(&[], source, target).await;
-    }
-
-    async fn mirror_with(&self, flags: &[&str], source: &str, target: &str) {
-        let program = tokio::task::spawn_blocking(artifacts::skyfleet_program).await.unwrap().unwrap();
-        let mut command = Command::new(program);
-        command.arg("mirror").args(flags).args([source, target]).env_clear().stdin(Stdio::null());
-        command.env("AWS_ACCESS_KEY_ID", &self.s3.store.access_key_id);
-        command.env("AWS_SECRET_ACCESS_KEY", &self.s3.store.secret_access_key);
-        let output = command.env("AZURE_STORAGE_KEY", AZURITE_KEY).output().await.unwrap();
-        assert!(output.status.success(), "{source} {target}: {}", String::from_utf8_lossy(&output.stderr));
-    }
-
-    async fn create_buckets(&self, hub: &Hub) {
-        let keys = json!({
-            "accessKeyId": self.s3.store.access_key_id, "secretAccessKey": self.s3.store.secret_access_key,
-        });
-        hub.set_secret("default", "s3-key", keys).await;
-        hub.set_secret("default", "azure-key", json!({"accountKey": AZURITE_KEY})).await;
-        let specs = [
-            json!({"provider": "s3", "endpoint": self.s3.store.endpoint(), "region": REGION,
-                "credentialsSecretRef": {"name": "s3-key"}}),
-            json!({"provider": "azureBlob", "endpoint": self.azure.endpoint(), "account": AZURITE_ACCOUNT,
-                "credentialsSecretRef": {"name": "azure-key"}}),
-            json!({"provider": "gcs", "endpoint": self.gcs.endpoint(), "anonymous": true}),
-        ];
-        for (kind, mut spec) in KINDS.into_iter().zip(specs) {
-            spec["name"] = "data".into();
-            hub.create("Bucket", kind, spec).await;
-        }
-        for kind in KINDS {
-            let status = hub.wait("Bucket", kind, ["Ready", "True", "AsSpecified"]).await;
-            assert_eq!(status["capabilities"]["writable"], true, "{kind}: {status}");
-        }
-    }
-}
 
 /// Files of every size that copying treats in its own way.
 fn fill(folder: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -110,7 +39,7 @@ async fn datasets_go_from_each_kind_of_store_to_the_others() {
     let cluster = lab.cluster("hub").unwrap();
     install_definitions(&cluster.kubeconfig()).await;
     let folder = tempfile::tempdir().unwrap();
-    let stores = Stores::start(folder.path()).await;
+    let stores = Stores::start(folder.path(), Ipv4Addr::LOCALHOST).await;
     let data = folder.path().join("data");
     let files = fill(&data);
     for kind in KINDS {
@@ -118,7 +47,7 @@ async fn datasets_go_from_each_kind_of_store_to_the_others() {
     }
     let operator = OperatorProcess::start(cluster, "one").await;
     let hub = Hub(cluster.client().await.unwrap());
-    stores.create_buckets(&hub).await;
+    stores.create_buckets(&hub, &[]).await;
 
     for source in KINDS {
         let targets = KINDS.iter().filter(|kind| **kind != source);

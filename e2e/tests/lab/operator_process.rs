@@ -27,6 +27,11 @@ pub(crate) struct OperatorProcess {
 impl OperatorProcess {
     /// Starts an operator and waits until it answers. The identity, unique on the hub, is its name in the leader election.
     pub(crate) async fn start(hub: &Cluster, identity: &str) -> Self {
+        Self::start_with(hub, identity, &[]).await
+    }
+
+    /// The same with more flags.
+    pub(crate) async fn start_with(hub: &Cluster, identity: &str, flags: &[&str]) -> Self {
         let program = tokio::task::spawn_blocking(artifacts::skyfleet_program).await.unwrap().unwrap();
         make_namespace(hub).await;
         let address = free_address();
@@ -34,6 +39,7 @@ impl OperatorProcess {
         let file = std::fs::File::create(&log).unwrap();
         let child = Command::new(program)
             .args(["operator", "--listen", &address, "--namespace", NAMESPACE, "--identity", identity])
+            .args(flags)
             .env("KUBECONFIG", hub.kubeconfig())
             .env("RUST_LOG", "info,skyfleet=debug")
             .stdin(Stdio::null())

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
-use skyfleet_e2e::object_store::{AZURITE_ACCOUNT, AZURITE_KEY};
+use skyfleet_e2e::object_store::{AZURITE_ACCOUNT, AZURITE_KEY, azurite_signature};
 use skyfleet_mirror::{
     Attributes, AzureCredentials, AzureLocation, AzureStore, Condition, GcsCredentials, GcsLocation, GcsStore,
     ObjectStore as _, Payload, RetryClass, StoreErrorKind,
@@ -49,16 +49,6 @@ async fn a_wrong_key_is_refused_and_never_shown() {
     assert!(!format!("{error} {error:?} {store:?}").contains("hunter2"));
 }
 
-/// A signature for an account: what a person makes in the portal.
-fn account_sas(permissions: &str) -> String {
-    let (version, services, resources, end) = ("2021-12-02", "b", "sco", "2099-01-01T00:00:00Z");
-    let text = format!("{AZURITE_ACCOUNT}\n{permissions}\n{services}\n{resources}\n\n{end}\n\n\n{version}\n\n");
-    let key = BASE64.decode(AZURITE_KEY).unwrap();
-    let signature = reqsign_core::hash::base64_hmac_sha256(&key, text.as_bytes());
-    let signature = signature.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
-    format!("?sv={version}&ss={services}&srt={resources}&sp={permissions}&se={end}&sig={signature}")
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shared_access_signature_may_do_what_it_says() {
     let cloud = Cloud::azure().await;
@@ -68,11 +58,11 @@ async fn a_shared_access_signature_may_do_what_it_says() {
         let location = AzureLocation { endpoint, account, container: "bucket".into(), prefix: "a b/".into() };
         AzureStore::connect(location, AzureCredentials::SasToken(token), quick()).await.unwrap()
     };
-    let found = open(account_sas("rwdlac")).await.probe().await.unwrap();
+    let found = open(azurite_signature("rwdlac")).await.probe().await.unwrap();
     assert!(found.writable && found.conditional_writes);
-    let found = open(account_sas("rl")).await.probe().await.unwrap();
+    let found = open(azurite_signature("rl")).await.probe().await.unwrap();
     assert!(!found.writable);
-    let wrong = account_sas("rl").replace("sig=", "sig=AAAA");
+    let wrong = azurite_signature("rl").replace("sig=", "sig=AAAA");
     let error = open(wrong.clone()).await.probe().await.unwrap_err();
     assert_eq!(error.kind, StoreErrorKind::CredentialsRefused, "{error}");
     assert!(!format!("{error} {error:?}").contains("sig="), "{error}");

@@ -9,7 +9,7 @@ use skyfleet_mirror::{Attributes, Condition, ObjectStore, Payload, RetryClass, S
 use crate::support::{Cloud, clouds, keys, put, read};
 
 /// Keys that proxies, XML and URLs like to change; both clouds hold them.
-const ODD: &[&str] = &[
+pub(crate) const ODD: &[&str] = &[
     "plain/1.bin",
     "a b/ c",
     " 10 ",
@@ -38,7 +38,7 @@ const ODD: &[&str] = &[
 ];
 
 /// Only Google holds them.
-const ODDER: &[&str] = &["../x", "a/../b", "./y", "z/.", "z/..", "back\\slash", "tab\t", "\u{1}\u{85}"];
+pub(crate) const ODDER: &[&str] = &["../x", "a/../b", "./y", "z/.", "z/..", "back\\slash", "tab\t", "\u{1}\u{85}"];
 
 async fn assert_kept(store: &dyn ObjectStore, odd: &[&str]) {
     let wanted: BTreeMap<_, _> = odd.iter().map(|key| ((*key).to_owned(), format!("content of {key}"))).collect();

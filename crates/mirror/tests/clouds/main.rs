@@ -5,6 +5,8 @@ mod errors;
 mod identities;
 mod keys;
 mod mirroring;
+mod pairs;
+mod place;
 mod reading;
 mod resuming;
 mod support;

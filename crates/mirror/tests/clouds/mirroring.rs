@@ -2,45 +2,14 @@
 
 use std::sync::Arc;
 
-use skyfleet_e2e::object_store::{ObjectStore as Garage, REGION, RunningObjectStore};
 use skyfleet_mirror::{
-    Condition, Credentials, Dataset, DatasetName, ObjectStore, Payload, Replica, S3Location, S3Store, SyncOptions,
-    Verification, sync, verify,
+    Condition, Dataset, DatasetName, ObjectStore, Payload, Replica, SyncOptions, Verification, sync, verify,
 };
-use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use crate::keys::attributes;
-use crate::support::{Cloud, content, keys, put, quick, read};
-
-/// Opens buckets in one of the three.
-pub(crate) enum Place {
-    Garage { server: RunningObjectStore, _folder: TempDir },
-    Cloud(Cloud),
-}
-
-impl Place {
-    pub(crate) async fn garage() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let running = Garage::on_loopback(folder.path().to_owned()).unwrap().start().await.unwrap();
-        Self::Garage { server: running, _folder: folder }
-    }
-
-    pub(crate) async fn bucket(&self, name: &str) -> Arc<dyn ObjectStore> {
-        let server = match self {
-            Self::Cloud(cloud) => return cloud.bucket(name).await,
-            Self::Garage { server, .. } => &server.store,
-        };
-        server.create_bucket(name).await.unwrap();
-        let location = S3Location::new(Some(server.endpoint()), Some(REGION.into()), name.into(), String::new());
-        let credentials = Credentials::Static {
-            access_key_id: server.access_key_id.clone(),
-            secret_access_key: server.secret_access_key.clone(),
-            session_token: None,
-        };
-        Arc::new(S3Store::connect(location, credentials, quick()).await.unwrap())
-    }
-}
+use crate::place::Place;
+use crate::support::{Cloud, content, keys, put, read};
 
 const LARGE: usize = 20 * 1024 * 1024 + 7;
 const SMALL: &[&str] = &["a b/1", "a//b", "é😀", "100%+x", "folder/"];

@@ -12,7 +12,7 @@ use skyfleet_mirror::{
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::mirroring::Place;
+use crate::place::Place;
 use crate::support::{Cloud, content, keys, quick, read};
 
 const MIB: usize = 1 << 20;
