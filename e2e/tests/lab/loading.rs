@@ -22,7 +22,7 @@ async fn pods_load_their_model_from_azure_and_from_google() {
     let build = || (artifacts::skyfleet_image(), artifacts::inference_server_image(), artifacts::model());
     let (skyfleet, server, model) = spawn_blocking(build).await.unwrap();
     let (skyfleet, server, model) = (skyfleet.unwrap(), server.unwrap(), model.unwrap());
-    let members = NEAR.iter().map(|(_, member)| ClusterSpec::with_pods(*member));
+    let members = NEAR.iter().map(|(_, member)| ClusterSpec::with_pods(member));
     let lab = lab("loading", std::iter::once(ClusterSpec::control_plane("hub")).chain(members).collect()).await;
     for (_, member) in NEAR {
         lab.load_image(member, &skyfleet.archive).await.unwrap();

@@ -51,15 +51,14 @@ impl Peer {
     pub(crate) fn most(self, work: Work) -> Option<usize> {
         match (self, work) {
             // s5cmd and the AWS CLI have the server copy: that is other work.
-            (Self::S3sync | Self::Rclone, Work::Copy) | (Self::S3sync | Self::Rclone | Self::S5cmd, Work::Upload) => {
-                Some(usize::MAX)
-            }
-            (Self::S3sync | Self::S5cmd, Work::Compare) => Some(usize::MAX),
+            (Self::S3sync | Self::Rclone, Work::Copy)
+            | (Self::S3sync | Self::Rclone | Self::S5cmd, Work::Upload)
+            | (Self::S3sync | Self::S5cmd, Work::Compare)
+            | (Self::Rclone | Self::Azcopy, Work::UploadToAzure) => Some(usize::MAX),
             // It asks for the head of each object.
             (Self::Rclone, Work::Compare) => Some(20_000),
             (Self::Awscli, Work::Compare) => Some(100_000),
             (Self::Awscli, Work::Upload) => Some(2_000),
-            (Self::Rclone | Self::Azcopy, Work::UploadToAzure) => Some(usize::MAX),
             _ => None,
         }
     }

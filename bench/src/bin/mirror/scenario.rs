@@ -71,14 +71,14 @@ impl Bench {
     pub(crate) async fn copy(&self, bench: &str, objects: Objects, latency: u64) -> Result<(), String> {
         for (count, programs) in groups(&self.programs, Work::Copy, objects.count) {
             self.fill(Objects { count, ..objects });
-            let costs = self.into_bucket(&programs, Place::Bucket(SOURCE), count, latency).await?;
+            let costs = self.fill_target(&programs, Place::Bucket(SOURCE), count, latency).await?;
             self.tell_copies(&Told { bench, objects: count, programs: &programs, costs: &costs });
         }
         Ok(())
     }
 
     /// Into the empty target, in turns.
-    pub(crate) async fn into_bucket(
+    pub(crate) async fn fill_target(
         &self,
         programs: &[&Program],
         source: Place<'_>,

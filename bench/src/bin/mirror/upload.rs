@@ -16,7 +16,7 @@ impl Bench {
     pub(crate) async fn upload(&self, bench: &str, objects: Objects, latency: u64) -> Result<(), String> {
         for (count, programs) in groups(&self.programs, Work::Upload, objects.count) {
             let folder = folder(Objects { count, ..objects })?;
-            let costs = self.into_bucket(&programs, Place::Folder(folder.path()), count, latency).await?;
+            let costs = self.fill_target(&programs, Place::Folder(folder.path()), count, latency).await?;
             self.tell_copies(&Told { bench, objects: count, programs: &programs, costs: &costs });
         }
         Ok(())

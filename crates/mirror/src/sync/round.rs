@@ -30,7 +30,7 @@ pub(super) struct Round<'a> {
     pub(super) options: &'a SyncOptions,
     pub(super) targets: Vec<Target>,
     pub(super) report: SyncReport,
-    pub(super) spending: &'a mut Spending,
+    spending: &'a mut Spending,
     running: JoinSet<Attempted>,
     /// Every further read would meet the same error.
     pub(super) source_is_lost: Option<StoreError>,

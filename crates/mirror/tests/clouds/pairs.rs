@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use futures::TryStreamExt as _;
 use skyfleet_mirror::{
-    Attributes, Condition, Deletion, MostDeleted, ObjectStore, ObjectSummary, Payload, Replica, SyncEvent, SyncOptions,
-    SyncReport, list, sync,
+    Attributes, Condition, Dataset, DatasetName, Deletion, Manifest, MostDeleted, ObjectStore, ObjectSummary, Payload,
+    Replica, SourcePublication, SyncEvent, SyncOptions, SyncReport, Verification, list, manifest_key, sync, verify,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -172,4 +172,39 @@ async fn buckets_go_from_each_cloud_to_each() {
         pairs.assert_same().await;
         assert!(third.targets.iter().all(|target| target.error.is_none()), "from {from}: {third:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dataset_has_one_digest_wherever_it_lies() {
+    let places = [Place::garage().await, Place::Cloud(Cloud::azure().await), Place::Cloud(Cloud::google().await)];
+    let name = DatasetName::new("ml", "weights").unwrap();
+    let dataset = Some(Dataset { name: name.clone(), publish_to_source: true });
+    let (options, cancel) = (SyncOptions { dataset, ..SyncOptions::default() }, CancellationToken::new());
+    let replica = |store: &Arc<dyn ObjectStore>| Replica { store: store.clone(), prefix: String::new() };
+    let mut digests = Vec::new();
+    for (from, place) in places.iter().enumerate() {
+        let source = place.bucket_at(&format!("source{from}"), BELOW).await;
+        fill(&*source, ODD).await;
+        let mut targets = Vec::new();
+        for place in &places {
+            targets.push(replica(&place.bucket_at(&format!("target{from}"), BELOW).await));
+        }
+        let from_source = replica(&source);
+        for copied in [ODD.len() as u64 + 2, 0] {
+            let report = sync(&from_source, &targets, &options, &cancel, Arc::new(|_| ())).await.unwrap();
+            assert_eq!(report.source_publication, SourcePublication::Published);
+            for target in &report.targets {
+                assert_eq!((target.copied, target.failed), (copied, 0), "from {from}: {target:?}");
+                assert_eq!(target.manifest, report.manifest);
+            }
+            digests.push(report.manifest.unwrap());
+        }
+        for replica in targets.iter().chain([&from_source]) {
+            let bytes = read(&*replica.store, &manifest_key(&name, digests[0])).await;
+            let manifest = Manifest::parse(&bytes).unwrap();
+            let report = verify(replica, &manifest, Verification::ReadBack, 4, &cancel).await.unwrap();
+            assert_eq!((report.verified, report.mismatches), (ODD.len() as u64 + 2, vec![]));
+        }
+    }
+    assert!(digests.windows(2).all(|pair| pair[0] == pair[1]));
 }
