@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::stream::{self, BoxStream, Stream};
 use serde::{Deserialize, Serialize};
 
-use crate::{Attributes, Checksum, ChecksumAlgorithm, Payload, StoreError, StoreErrorKind, StoredChecksum};
+use crate::{Attributes, Checksum, ChecksumAlgorithm, LivePart, Payload, StoreError, StoreErrorKind, StoredChecksum};
 
 /// The bytes of an object, as they come.
 pub type Body = BoxStream<'static, Result<Bytes, StoreError>>;
@@ -50,6 +50,22 @@ pub trait ObjectStore: Debug + Send + Sync {
         number: u32,
         payload: Payload,
     ) -> Result<UploadedPart, StoreError>;
+
+    /// Whether a part may be sent to it while it is still read, with its CRC-64/NVME behind it. May ask the store, once.
+    async fn takes_live_parts(&self) -> bool {
+        false
+    }
+
+    /// Writes part `number` (from 1) while it is read.
+    async fn put_live_part(
+        &self,
+        key: &str,
+        upload: &str,
+        number: u32,
+        part: &LivePart,
+    ) -> Result<UploadedPart, StoreError> {
+        self.put_part(key, upload, number, part.payload().await?).await
+    }
 
     /// Makes the object from its parts, in order. `whole` is a checksum of the whole content, if one is known: where the store can, it
     /// makes no other object.

@@ -35,7 +35,7 @@ impl Pass {
     ) -> Self {
         let limits = options.source_limits;
         let transfer = Transfer::new(options.limits, options.verification, cancel).with_sha256();
-        let transfer = transfer.paced(limits.bandwidth);
+        let transfer = transfer.within(limits);
         Self {
             source,
             transfer,

@@ -61,6 +61,7 @@ impl S3Store {
             options: options.into(),
             keeps_crc64nvme: Arc::default(),
             refuses_crc64nvme: Arc::default(),
+            takes_trailers: Arc::default(),
         })
     }
 }

@@ -9,6 +9,7 @@ mod choice;
 mod classify;
 mod connect;
 mod listing;
+mod live;
 mod multipart;
 mod objects;
 mod probe;
@@ -42,6 +43,8 @@ pub struct S3Store {
     keeps_crc64nvme: Arc<OnceCell<bool>>,
     /// Whether it refused that checksum. It may keep that of an object, and refuse that of one in parts.
     refuses_crc64nvme: Arc<AtomicBool>,
+    /// Whether it checks that checksum behind a content, once that is known.
+    takes_trailers: Arc<OnceCell<bool>>,
 }
 
 impl fmt::Debug for S3Store {

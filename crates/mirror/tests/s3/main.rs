@@ -8,6 +8,7 @@ mod fetching;
 mod identities;
 mod keys;
 mod limits;
+mod live;
 mod mirroring;
 mod support;
 mod syncing;
