@@ -92,18 +92,20 @@ pub(crate) fn composite(parts: impl IntoIterator<Item = Checksum>) -> Option<Sha
     Some(Sha256::finish(hasher))
 }
 
-/// Computes the digests of a content that comes part by part: those of each part, and those of the whole.
+/// Computes the digests of a content that comes part by part: those of each part, and those of the whole. Each byte is seen once
+/// by each checksum: the CRCs of parts are joined.
 pub(crate) struct Hashing {
     wanted: Wanted,
-    /// The digests of a single part are those of the whole.
+    /// The SHA-256 of a single part is that of the whole.
     is_single: bool,
     part: Running,
-    whole: Running,
-    /// What was seen before, by an earlier pass.
-    before: Option<Whole>,
+    /// The digests of all parts that have ended, but for their SHA-256.
+    before: Whole,
+    /// Of all that was seen.
+    sha256: Option<sha2::Sha256>,
 }
 
-/// Digests under way.
+/// Digests of a part under way.
 #[derive(Clone)]
 struct Running {
     size: u64,
@@ -161,8 +163,15 @@ impl Hashing {
     /// Of a content of so many parts.
     pub(crate) fn new(parts: usize, wanted: Wanted) -> Self {
         let is_single = parts == 1;
-        let part = Running::new(wanted, wanted.part_sha256 || (is_single && wanted.sha256));
-        Self { wanted, is_single, part, whole: Running::new(wanted, wanted.sha256), before: None }
+        let sha256 = wanted.sha256 || (is_single && wanted.part_sha256);
+        let part_sha256 = wanted.part_sha256 && !is_single;
+        Self {
+            wanted: Wanted { part_sha256, ..wanted },
+            is_single,
+            part: Running::new(wanted, part_sha256),
+            before: Whole::of_nothing(wanted),
+            sha256: sha256.then(sha2::Sha256::new),
+        }
     }
 
     /// Goes on after parts that were seen before. `None` when not all that is wanted was computed then.
@@ -170,69 +179,75 @@ impl Hashing {
         let has_all = before.sha256.is_some() >= wanted.sha256
             && before.crc32c.is_some() >= wanted.crc32c
             && before.crc32.is_some() >= wanted.crc32;
+        let sha256 = before.sha256.clone();
         let part = Running::new(wanted, wanted.part_sha256);
-        let whole = Running { sha256: before.sha256.clone(), ..Running::new(wanted, false) };
-        has_all.then(|| Self { wanted, is_single: false, part, whole, before: Some(before) })
+        has_all.then_some(Self { wanted, is_single: false, part, before, sha256 })
     }
 
     pub(crate) fn update(&mut self, chunk: &[u8]) {
         self.part.update(chunk);
-        if !self.is_single {
-            self.whole.update(chunk);
+        if let Some(sha256) = &mut self.sha256 {
+            sha256.update(chunk);
         }
     }
 
     /// Ends a part; gives its digests.
     pub(crate) fn end_part(&mut self) -> Digests {
-        if self.is_single {
-            return self.part.clone().finish();
-        }
         let next = Running::new(self.wanted, self.wanted.part_sha256);
-        std::mem::replace(&mut self.part, next).finish()
+        let part = std::mem::replace(&mut self.part, next);
+        let size = part.size;
+        let digests = part.finish();
+        self.before = self.before.followed_by(size, &digests);
+        if self.is_single { Digests { sha256: self.sha256.clone().map(Sha256::finish), ..digests } } else { digests }
     }
 
     /// The digests of all so far, to go on by.
     pub(crate) fn so_far(&self) -> Whole {
-        let seen = if self.is_single { &self.part } else { &self.whole };
-        let Running { size, sha256, crc64nvme, crc32c, crc32 } = seen.clone();
-        let seen = Whole {
-            size,
-            crc64nvme: crc64nvme.finalize(),
-            crc32c: crc32c.as_ref().map(lower_half),
-            crc32: crc32.as_ref().map(lower_half),
-            sha256,
-        };
-        match &self.before {
-            Some(before) => before.followed_by(seen),
-            None => seen,
-        }
+        let whole = self.before.followed_by(self.part.size, &self.part.clone().finish());
+        Whole { sha256: self.sha256.clone(), ..whole }
     }
 
     /// The digests of all.
     pub(crate) fn finish(self) -> Digests {
-        self.so_far().finish()
+        self.so_far().digests()
     }
 }
 
 impl Whole {
-    /// The CRCs are joined; the SHA-256 of what follows has gone on where this one's stopped.
-    fn followed_by(&self, next: Self) -> Self {
-        let join = |one, other, algorithm| checksum_combine(algorithm, one, other, next.size);
+    fn of_nothing(wanted: Wanted) -> Self {
+        Self {
+            size: 0,
+            crc64nvme: 0,
+            crc32c: wanted.crc32c.then_some(0),
+            crc32: wanted.crc32.then_some(0),
+            sha256: None,
+        }
+    }
+
+    /// With the CRCs of what follows. A SHA-256 cannot be joined.
+    fn followed_by(&self, size: u64, next: &Digests) -> Self {
+        // Joining takes longer than the checksum of a small object.
+        let join = |one, other, algorithm| match (self.size, size) {
+            (_, 0) => one,
+            (0, _) => other,
+            _ => checksum_combine(algorithm, one, other, size),
+        };
         let join_32 = |one: Option<u32>, other: Option<u32>, algorithm| {
             Some(truncated(join(u64::from(one?), u64::from(other?), algorithm)))
         };
         Self {
-            size: self.size + next.size,
-            crc64nvme: join(self.crc64nvme, next.crc64nvme, CrcAlgorithm::Crc64Nvme),
+            size: self.size + size,
+            crc64nvme: join(self.crc64nvme, next.crc64nvme.unwrap_or_default(), CrcAlgorithm::Crc64Nvme),
             crc32c: join_32(self.crc32c, next.crc32c, CrcAlgorithm::Crc32Iscsi),
             crc32: join_32(self.crc32, next.crc32, CrcAlgorithm::Crc32IsoHdlc),
-            sha256: next.sha256,
+            sha256: None,
         }
     }
 
-    fn finish(self) -> Digests {
+    pub(crate) fn digests(&self) -> Digests {
         let Self { crc64nvme, crc32c, crc32, sha256, .. } = self;
-        Digests { sha256: sha256.map(Sha256::finish), crc64nvme: Some(crc64nvme), crc32c, crc32 }
+        let sha256 = sha256.clone().map(Sha256::finish);
+        Digests { sha256, crc64nvme: Some(*crc64nvme), crc32c: *crc32c, crc32: *crc32 }
     }
 }
 

@@ -144,11 +144,12 @@ async fn copy_once(
     for (index, (copy, resumed)) in copies.into_iter().zip(resumed).enumerate() {
         let destination = &destinations[index];
         let outcome = match copy {
-            Err(error) if !may_go_on(&error, resumed) => {
+            Err(error) if !may_go_on(&error, resumed) || is_another_content(&error, source) => {
                 discard(destination, transfer).await;
                 // What another has written is there still when it is begun anew.
-                if resumed && error.kind != StoreErrorKind::Changed {
-                    tracing::info!(%error, "an upload cannot be taken up again: copying the object anew");
+                let may_resume = resumed && error.kind != StoreErrorKind::Changed;
+                if may_resume || is_another_content(&error, source) {
+                    tracing::info!(%error, "an upload cannot be gone on with: copying the object anew");
                     let sent = |_, bytes| sent(index, bytes);
                     let only = std::slice::from_ref(destination);
                     match copy_from(source, key, only, Start::afresh(1), None, transfer, &sent).await? {
@@ -164,6 +165,13 @@ async fn copy_once(
         outcomes.push(outcome);
     }
     Ok(SourceRead::Whole(outcomes))
+}
+
+/// Whether a part that was read again was not what it had been.
+fn is_another_content(error: &StoreError, source: &Replica) -> bool {
+    let place = source.store.place();
+    let is_of_source = error.endpoint == place.endpoint && error.bucket == place.bucket;
+    is_of_source && matches!(error.kind, StoreErrorKind::Changed | StoreErrorKind::Corrupt)
 }
 
 /// Whether an upload that failed so is worth going on with, another time.

@@ -1,23 +1,23 @@
 //! Reads once, writes to many, proves each copy.
 
-use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::{join, join_all};
-use tokio::sync::mpsc::{self, Sender};
+use tokio::sync::mpsc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
-use crate::content::{Digests, Hashing, Wanted, Whole};
-use crate::http::Chunks;
+use crate::content::{Hashing, Wanted, Whole};
 use crate::journal::{Journal, Journals, SourceVersion};
+use crate::lane::read_parts;
 use crate::pace::Pace;
-use crate::reader::{ChunkReader, Parts};
+use crate::reader::ChunkReader;
 use crate::verify::{Expected, prove_written};
 use crate::writer::{Sent, Writer};
 use crate::{
-    Attributes, Checksum, Condition, ObjectStore, PartLimits, Sha256, StoreError, StoreErrorKind, TransferLimits,
+    Attributes, Checksum, Condition, ObjectStore, PartLimits, Sha256, SourceLimits, StoreError, StoreErrorKind,
+    TransferLimits,
 };
 
 /// How a copy is proven to be one.
@@ -71,6 +71,8 @@ pub(crate) struct Transfer {
     pub(crate) cancel: CancellationToken,
     /// Of what is read from the source.
     pub(crate) pace: Option<Arc<Pace>>,
+    /// Whether no part may be sent before all of it was read.
+    pub(crate) keeps_parts: bool,
     memory: Arc<Semaphore>,
     large: Semaphore,
 }
@@ -85,7 +87,7 @@ impl Transfer {
     pub(crate) fn new(limits: TransferLimits, verification: Verification, cancel: CancellationToken) -> Self {
         let memory = Arc::new(Semaphore::new(blocks(limits.memory) as usize));
         let large = Semaphore::new(limits.large_objects.max(1));
-        Self { limits, verification, sha256: false, cancel, pace: None, memory, large }
+        Self { limits, verification, sha256: false, cancel, pace: None, keeps_parts: false, memory, large }
     }
 
     /// For those who name contents by their SHA-256.
@@ -93,9 +95,11 @@ impl Transfer {
         Self { sha256: true, ..self }
     }
 
-    /// With so many bytes a second from the source.
-    pub(crate) fn paced(self, bandwidth: Option<NonZeroU64>) -> Self {
-        Self { pace: bandwidth.map(|rate| Arc::new(Pace::new(rate, SLACK))), ..self }
+    /// With what may leave the source. Where that is little, parts are kept until they were taken: none is read twice for that it
+    /// costs, and no store waits in the middle of one for bytes that are held back.
+    pub(crate) fn within(self, limits: SourceLimits) -> Self {
+        let pace = limits.bandwidth.map(|rate| Arc::new(Pace::new(rate, SLACK)));
+        Self { keeps_parts: pace.is_some() || limits.egress.is_some(), pace, ..self }
     }
 
     /// Waits until an object of this size may begin; held until it has ended.
@@ -103,11 +107,22 @@ impl Transfer {
         if self.limits.is_large(size) { self.large.acquire().await.ok() } else { None }
     }
 
-    /// Room for a part; one larger than the whole budget gets all of it.
-    async fn room(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
-        let wanted = blocks(bytes).min(blocks(self.limits.memory));
+    pub(crate) fn room(&self) -> Room {
+        Room { memory: self.memory.clone(), most: blocks(self.limits.memory) }
+    }
+}
+
+/// Room for content.
+pub(crate) struct Room {
+    memory: Arc<Semaphore>,
+    most: u32,
+}
+
+impl Room {
+    /// Room for so many bytes; who wants more than the whole budget gets all of it.
+    pub(crate) async fn take(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
         // The semaphore is never closed.
-        self.memory.clone().acquire_many_owned(wanted).await.ok()
+        self.memory.clone().acquire_many_owned(blocks(bytes).min(self.most)).await.ok()
     }
 }
 
@@ -150,18 +165,6 @@ impl Start {
     }
 }
 
-/// A part on its way. Its memory is given back when the last target is done with it.
-#[derive(Clone)]
-pub(crate) struct Part {
-    /// From 1.
-    pub(crate) number: usize,
-    pub(crate) chunks: Chunks,
-    pub(crate) digests: Digests,
-    /// The digests of all up to it.
-    pub(crate) whole: Arc<Whole>,
-    pub(crate) room: Arc<Option<OwnedSemaphorePermit>>,
-}
-
 /// A copy that was proven.
 pub(crate) struct Proven {
     /// Where it was wanted.
@@ -197,7 +200,7 @@ pub(crate) async fn fan_out<R: ChunkReader>(
         let sent = &sent;
         let (lane, parts) = mpsc::channel(1);
         if let Ok(writer) = &writer {
-            lanes.push(Lane { lane, has: writer.has() });
+            lanes.push(writer.lane(lane));
         }
         writing.push(async move { writer?.write(parts, |bytes| sent(index, bytes)).await });
     }
@@ -225,54 +228,4 @@ pub(crate) async fn fan_out<R: ChunkReader>(
 fn wanted(writers: &[Result<Writer<'_>, StoreError>], content: &Content<'_>, transfer: &Transfer) -> Wanted {
     let wanted = Wanted { sha256: transfer.sha256, ..Wanted::default() }.to_compare_with(content.announced);
     writers.iter().flatten().fold(wanted, |wanted, writer| wanted.to_send(writer.algorithm()))
-}
-
-/// The way to one destination.
-struct Lane {
-    lane: Sender<Part>,
-    /// Parts from the first on that it has already.
-    has: usize,
-}
-
-/// Reads all parts after the first `done`, and hands each to every target that still takes them: the digests of all, or nothing
-/// when no target takes any more.
-async fn read_parts<R: ChunkReader>(
-    reader: &mut R,
-    sizes: &[u64],
-    done: usize,
-    lanes: Vec<Lane>,
-    mut hashing: Hashing,
-    transfer: &Transfer,
-) -> Result<Option<Digests>, R::Error> {
-    if lanes.is_empty() {
-        return Ok(None);
-    }
-    let mut parts = Parts::new(reader);
-    for (number, size) in (1..).zip(sizes).skip(done) {
-        let room = Arc::new(transfer.room(*size).await);
-        let chunks = parts.next(*size, |chunk| hashing.update(chunk)).await?;
-        let digests = hashing.end_part();
-        let part = Part { number, chunks, digests, whole: Arc::new(hashing.so_far()), room };
-        if number < sizes.len() {
-            if deliver(&lanes, &part).await {
-                continue;
-            }
-            return Ok(None);
-        }
-        // Nobody may complete an object before its source has confirmed all of it.
-        parts.end().await?;
-        let digests = hashing.finish();
-        reader.confirm(&digests)?;
-        return Ok(deliver(&lanes, &part).await.then_some(digests));
-    }
-    // An object has at least one part, and a start never has all of them.
-    Ok(None)
-}
-
-/// Hands a part to every target that does not have it; whether any still takes parts.
-async fn deliver(lanes: &[Lane], part: &Part) -> bool {
-    let deliveries = lanes.iter().map(|Lane { lane, has }| async move {
-        if part.number <= *has { !lane.is_closed() } else { lane.send(part.clone()).await.is_ok() }
-    });
-    join_all(deliveries).await.contains(&true)
 }

@@ -2,10 +2,13 @@
 
 mod body;
 mod credentials;
+mod live;
 mod text;
 
 pub(crate) use body::Chunks;
 pub(crate) use credentials::credential_context;
+pub(crate) use live::{CutShort, LiveBody};
+use live::{Held, Outgoing};
 use text::retry_after;
 pub(crate) use text::{check_endpoint, encoded, encoded_path, header, http_date, query, said, whole_size};
 
@@ -15,7 +18,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::stream::{self, StreamExt as _};
 use http::{HeaderMap, Request, Response, StatusCode};
-use http_body::Body as _;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -35,7 +37,7 @@ const IDLE_CONNECTION: Duration = Duration::from_secs(4);
 /// A client. Clones share their connections.
 #[derive(Clone)]
 pub(crate) struct Http {
-    client: Client<HttpsConnector<HttpConnector>, Chunks>,
+    client: Client<HttpsConnector<HttpConnector>, Outgoing>,
     options: ConnectOptions,
 }
 
@@ -141,16 +143,33 @@ impl Http {
     /// As [`Self::ask`], with so much time more.
     async fn ask_within(&self, more: Duration, request: Request<Chunks>) -> Result<Answer, Failure> {
         let limit = self.limit(&request) + more;
-        let exchange = async {
-            let response = self.client.request(request).await.map_err(|error| unreachable(&error))?;
-            read(response).await
-        };
-        in_time(limit, exchange).await
+        in_time(limit, self.exchange(request.map(Outgoing::from))).await
+    }
+
+    /// Sends a request with a body that is still on its way. The time of one attempt begins anew whenever the connection has taken
+    /// some of it, and does not pass while there is nothing to send.
+    pub(crate) async fn succeed_live(
+        &self,
+        request: Request<Chunks>,
+        body: LiveBody,
+        failure: fn(&Answer) -> Failure,
+    ) -> Result<Answer, Failure> {
+        let bytes = usize::try_from(body.length()).unwrap_or(usize::MAX);
+        let (limit, held) = (self.options.attempt_timeout_with(bytes), body.hold());
+        let exchange = self.exchange(request.map(|_| Outgoing::Live(body)));
+        let answer = while_it_moves(limit, &held, exchange).await?;
+        if answer.status.is_success() { Ok(answer) } else { Err(failure(&answer)) }
+    }
+
+    async fn exchange(&self, request: Request<Outgoing>) -> Result<Answer, Failure> {
+        let response = self.client.request(request).await.map_err(|error| unreachable(&error))?;
+        read(response).await
     }
 
     /// Sends a request; of its answer only the start has to come in the time of one attempt.
     async fn open(&self, request: Request<Chunks>) -> Result<Response<Incoming>, Failure> {
         let limit = self.limit(&request);
+        let request = request.map(Outgoing::from);
         let start = async { self.client.request(request).await.map_err(|error| unreachable(&error)) };
         in_time(limit, start).await
     }
@@ -178,14 +197,34 @@ impl Http {
     }
 
     fn limit(&self, request: &Request<Chunks>) -> Duration {
-        let bytes = usize::try_from(request.body().size_hint().lower()).unwrap_or(usize::MAX);
+        let bytes = usize::try_from(request.body().len()).unwrap_or(usize::MAX);
         self.options.attempt_timeout_with(bytes)
     }
 }
 
 async fn in_time<T>(limit: Duration, exchange: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let late = |_| Err(Failure::new(StoreErrorKind::Unreachable, "no answer in time"));
-    tokio::time::timeout(limit, exchange).await.unwrap_or_else(late)
+    tokio::time::timeout(limit, exchange).await.unwrap_or_else(|_| Err(late()))
+}
+
+async fn while_it_moves<T>(
+    limit: Duration,
+    body: &Held,
+    exchange: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let mut exchange = std::pin::pin!(exchange);
+    loop {
+        let before = body.position();
+        if let Ok(outcome) = tokio::time::timeout(limit, &mut exchange).await {
+            return outcome;
+        }
+        if body.position() == before && !before.is_waiting {
+            return Err(late());
+        }
+    }
+}
+
+fn late() -> Failure {
+    Failure::new(StoreErrorKind::Unreachable, "no answer in time")
 }
 
 fn unreachable(error: &(dyn std::error::Error + 'static)) -> Failure {

@@ -26,8 +26,10 @@ mod filter;
 mod gcs;
 mod http;
 mod journal;
+mod lane;
 mod layout;
 mod ledger;
+mod live;
 mod local;
 mod location;
 mod manifest;
@@ -74,6 +76,7 @@ pub use fetch::{FetchError, FetchEvent, FetchOutcome, FetchRequest, UnsafeKey, f
 pub use filter::{Filter, InvalidFilter};
 pub use gcs::GcsStore;
 pub use layout::{DatasetName, InvalidDatasetName, RESERVED_PREFIX, manifest_key};
+pub use live::LivePart;
 pub use local::LocalStore;
 pub use location::{Addressing, AzureCredentials, AzureLocation, Credentials, GcsCredentials, GcsLocation, S3Location};
 pub use manifest::{InvalidManifest, Manifest, ManifestEntry};

@@ -6,7 +6,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cancel::cancellable;
 use crate::content::{Digests, Hashing, Wanted};
-use crate::http::Chunks;
 use crate::pace::Pace;
 use crate::{Body, Checksum, ObjectHead, ObjectStore, StoreError, StoreErrorKind};
 
@@ -14,7 +13,7 @@ use crate::{Body, Checksum, ObjectHead, ObjectStore, StoreError, StoreErrorKind}
 const MOST_BREAKS: u32 = 3;
 
 /// A chunk of so many bytes is not copied: moving the bytes of a large object once more would cost more than its checksum.
-const KEPT_AS_IT_IS: usize = 64 * 1024;
+pub(crate) const KEPT_AS_IT_IS: usize = 64 * 1024;
 
 /// Something read once, from its start to its end: gives exactly the bytes it promised, then `None`, or fails.
 pub(crate) trait ChunkReader: Send {
@@ -24,6 +23,11 @@ pub(crate) trait ChunkReader: Send {
 
     /// What its store keeps of the whole content, where it told that.
     fn announced(&self) -> Option<Checksum> {
+        None
+    }
+
+    /// What to read a part again by, where that can be done.
+    fn pinned(&self) -> Option<Pinned> {
         None
     }
 
@@ -105,6 +109,12 @@ impl ObjectReader {
 impl ChunkReader for ObjectReader {
     type Error = StoreError;
 
+    fn pinned(&self) -> Option<Pinned> {
+        let (store, cancel) = (self.store.clone(), self.cancel.clone());
+        let pinned = Pinned { store, key: self.key.clone(), etag: self.head.etag.clone(), cancel };
+        (!pinned.etag.is_empty()).then_some(pinned)
+    }
+
     fn announced(&self) -> Option<Checksum> {
         self.head.whole_checksum()
     }
@@ -142,6 +152,26 @@ impl ChunkReader for ObjectReader {
     }
 }
 
+/// A version of an object, to be read again.
+#[derive(Clone)]
+pub(crate) struct Pinned {
+    store: Arc<dyn ObjectStore>,
+    pub(crate) key: String,
+    etag: String,
+    cancel: CancellationToken,
+}
+
+impl Pinned {
+    pub(crate) async fn open(&self, offset: u64) -> Result<ObjectReader, StoreError> {
+        let etag = Some(self.etag.as_str());
+        ObjectReader::open(self.store.clone(), self.key.clone(), offset, etag, self.cancel.clone()).await
+    }
+
+    pub(crate) fn failed(&self, kind: StoreErrorKind, detail: &str) -> StoreError {
+        self.store.place().error(kind, format!("read a part of {:?} again", self.key), detail)
+    }
+}
+
 /// Cuts what a reader gives into parts.
 pub(crate) struct Parts<'a, R> {
     reader: &'a mut R,
@@ -153,36 +183,39 @@ impl<'a, R: ChunkReader> Parts<'a, R> {
         Self { reader, rest: Bytes::new() }
     }
 
-    /// The next bytes, as many as `size` says, each chunk shown to `seen` as it comes.
-    pub(crate) async fn next(&mut self, size: u64, mut seen: impl FnMut(&[u8]) + Send) -> Result<Chunks, R::Error> {
-        let mut left = usize::try_from(size).unwrap_or(usize::MAX);
-        let (mut part, mut small) = (Chunks::default(), BytesMut::new());
-        while left > 0 {
+    /// The next piece, of at most `most` bytes; an empty one only after the last. Small chunks are put together: they may be small
+    /// pieces of much memory.
+    pub(crate) async fn next(&mut self, most: u64) -> Result<Bytes, R::Error> {
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let mut small = BytesMut::new();
+        while small.len() < most.min(KEPT_AS_IT_IS) {
             if self.rest.is_empty() {
                 match self.reader.next_chunk().await? {
                     Some(chunk) => self.rest = chunk,
                     None => break,
                 }
             }
-            let chunk = self.rest.split_to(self.rest.len().min(left));
-            seen(&chunk);
-            left -= chunk.len();
-            if chunk.len() < KEPT_AS_IT_IS {
-                // It may be a small piece of much memory.
-                small.extend_from_slice(&chunk);
-                continue;
+            let length = self.rest.len().min(most - small.len());
+            if length < KEPT_AS_IT_IS {
+                small.extend_from_slice(&self.rest.split_to(length));
+            } else if small.is_empty() {
+                return Ok(self.rest.split_to(length));
+            } else {
+                break;
             }
-            part.push(small.split().freeze());
-            part.push(chunk);
         }
-        part.push(small.freeze());
-        Ok(part)
+        Ok(small.freeze())
     }
 
     /// Makes sure that nothing follows: only then has the reader confirmed all it gave.
     pub(crate) async fn end(&mut self) -> Result<(), R::Error> {
         while self.reader.next_chunk().await?.is_some() {}
         Ok(())
+    }
+
+    /// Whether all that was read is what was announced.
+    pub(crate) fn confirm(&self, read: &Digests) -> Result<(), R::Error> {
+        self.reader.confirm(read)
     }
 }
 

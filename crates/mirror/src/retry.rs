@@ -7,6 +7,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
+use futures::TryFutureExt as _;
 
 use crate::{ConnectOptions, RetryClass, StoreError};
 use gate::Gate;
@@ -63,6 +64,31 @@ impl Retry {
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<T, StoreError>>,
     {
+        self.by_policy(|| self.gate.pass(attempt()).map_err(Missed::attempt)).await
+    }
+
+    /// With something that each attempt takes. It is made outside the gate, and when that fails it is not tried again.
+    pub(crate) async fn run_with<P, T, Preparing, Fut>(
+        &self,
+        prepare: impl Fn() -> Preparing,
+        attempt: impl Fn(P) -> Fut,
+    ) -> Result<T, StoreError>
+    where
+        Preparing: Future<Output = Result<P, StoreError>>,
+        Fut: Future<Output = Result<T, StoreError>>,
+    {
+        self.by_policy(|| async {
+            let prepared = prepare().await.map_err(|error| Missed { error, is_last: true })?;
+            self.gate.pass(attempt(prepared)).await.map_err(Missed::attempt)
+        })
+        .await
+    }
+
+    async fn by_policy<T, F, Fut>(&self, attempt: F) -> Result<T, StoreError>
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<T, Missed>>,
+    {
         let delays = ExponentialBuilder::new()
             .with_jitter()
             .with_factor(2.0)
@@ -70,18 +96,35 @@ impl Retry {
             .with_max_delay(self.policy.longest_delay)
             .without_max_times();
         let mut left = self.policy.budget;
-        let attempt = || self.gate.pass(attempt());
-        attempt
+        let outcome = attempt
             .retry(delays)
-            .when(|error| error.retry() != RetryClass::Permanent)
-            .adjust(|error, planned| next_delay(&mut left, planned?, error.retry_after))
-            .notify(|error, delay| tracing::debug!(%error, ?delay, "trying again"))
-            .await
+            .when(|missed| !missed.is_last)
+            .adjust(|missed, planned| next_delay(&mut left, planned?, missed.error.retry_after))
+            .notify(|missed, delay| tracing::debug!(error = %missed.error, ?delay, "trying again"))
+            .await;
+        outcome.map_err(|missed| missed.error)
+    }
+
+    /// Whether the store takes as many requests at once as it is sent at most: it has not asked for fewer lately.
+    pub(crate) fn is_unhindered(&self) -> bool {
+        self.gate.is_wide_open()
     }
 
     /// For an attempt of several requests: waits until the next of them may be sent.
     pub(crate) async fn another_request(&self) {
         self.gate.another().await;
+    }
+}
+
+/// An attempt that failed.
+struct Missed {
+    error: StoreError,
+    is_last: bool,
+}
+
+impl Missed {
+    fn attempt(error: StoreError) -> Self {
+        Self { is_last: error.retry() == RetryClass::Permanent, error }
     }
 }
 

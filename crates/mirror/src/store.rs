@@ -7,7 +7,7 @@ use futures::stream::{self, BoxStream, Stream};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Attributes, Checksum, ChecksumAlgorithm, Condition, PartLimits, Payload, StoreError, StoreErrorKind,
+    Attributes, Checksum, ChecksumAlgorithm, Condition, LivePart, PartLimits, Payload, StoreError, StoreErrorKind,
     StoredChecksum, Tags, TagsLost,
 };
 
@@ -89,6 +89,22 @@ pub trait ObjectStore: Debug + Send + Sync {
         number: u32,
         payload: Payload,
     ) -> Result<UploadedPart, StoreError>;
+
+    /// Whether a part may be sent to it while it is still read, with its CRC-64/NVME behind it. May ask the store, once.
+    async fn takes_live_parts(&self) -> bool {
+        false
+    }
+
+    /// Writes part `number` (from 1) while it is read.
+    async fn put_live_part(
+        &self,
+        key: &str,
+        upload: &str,
+        number: u32,
+        part: &LivePart,
+    ) -> Result<UploadedPart, StoreError> {
+        self.put_part(key, upload, number, part.payload().await?).await
+    }
 
     /// Makes the object from its parts, in order; the condition is as for [`Self::put`]. `whole` is a checksum of the whole content, if one is known: where the store can, it
     /// makes no other object.

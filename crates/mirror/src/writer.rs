@@ -1,16 +1,19 @@
 //! Writes one copy of what is read: at once, or in parts.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use futures::stream::{FuturesUnordered, StreamExt as _};
-use tokio::sync::mpsc::Receiver;
+use tokio::sync::mpsc::{Receiver, Sender};
 
 use crate::cancel::cancellable;
 use crate::content::{Whole, composite};
-use crate::fan_out::{Content, Destination, Part, Transfer};
+use crate::fan_out::{Content, Destination, Transfer};
 use crate::http::Chunks;
 use crate::journal::{Journal, Journals};
+use crate::lane::{Lane, Part};
 use crate::ledger::Ledger;
+use crate::live::{Again, Broken, End, LivePart};
 use crate::{Checksum, ChecksumAlgorithm, Payload, Sha256, StoreError, StoreErrorKind, UploadedPart, Written};
 
 /// What to do about a condition that was not met.
@@ -34,6 +37,8 @@ pub(crate) struct Writer<'a> {
     sizes: &'a [u64],
     /// What is to be completed; nothing for an object that is written at once.
     upload: Option<Upload>,
+    /// Whether a part had to be read again: from then on they are kept until they were taken.
+    had_to_read_again: Arc<AtomicBool>,
 }
 
 /// An upload that was begun.
@@ -68,12 +73,18 @@ impl<'a> Writer<'a> {
             }
             None => None,
         };
-        Ok(Self { destination, content, transfer, sizes, upload })
+        Ok(Self { destination, content, transfer, sizes, upload, had_to_read_again: Arc::default() })
     }
 
-    /// Parts from the first on that need not come.
-    pub(crate) fn has(&self) -> usize {
-        self.upload.as_ref().map_or(0, |upload| upload.done.len())
+    /// The way of parts to it.
+    pub(crate) fn lane(&self, parts: Sender<Part>) -> Lane {
+        Lane {
+            parts,
+            has: self.upload.as_ref().map_or(0, |upload| upload.done.len()),
+            store: self.destination.store.clone(),
+            may_be_live: self.upload.is_some() && self.algorithm() == ChecksumAlgorithm::Crc64Nvme,
+            had_to_read_again: self.had_to_read_again.clone(),
+        }
     }
 
     /// The checksum that goes with each part. All parts of an upload have the same.
@@ -98,8 +109,9 @@ impl<'a> Writer<'a> {
         }
         let Destination { store, key, condition, .. } = self.destination;
         let part = parts.recv().await;
-        let Part { chunks, digests, room, .. } = part.ok_or_else(|| self.destination.failed("its source failed"))?;
-        let payload = self.payload(chunks, digests.checksum(algorithm))?;
+        let Part { pieces, room, .. } = part.ok_or_else(|| self.broken(Broken))?;
+        let (chunks, end) = pieces.collect().await.map_err(|broken| self.broken(broken))?;
+        let payload = self.payload(chunks, end.digests.checksum(algorithm))?;
         let size = payload.size();
         let request = store.put(key, self.content.attributes, payload, condition);
         let written = cancellable(&self.transfer.cancel, store.place(), request).await;
@@ -124,6 +136,10 @@ impl<'a> Writer<'a> {
             }
             other => other.map(|written| Sent { written: Some(written), composite, refused: None }),
         }
+    }
+
+    fn broken(&self, broken: Broken) -> StoreError {
+        self.destination.failed(&broken.to_string())
     }
 
     fn payload(&self, chunks: Chunks, checksum: Option<Checksum>) -> Result<Payload, StoreError> {
@@ -221,14 +237,22 @@ impl<'a> Writer<'a> {
 
     async fn send_part(&self, upload: &str, algorithm: ChecksumAlgorithm, part: Part) -> Result<Ended, StoreError> {
         let Destination { store, key, .. } = self.destination;
-        let Part { number, chunks, digests, whole, room } = part;
-        let payload = self.payload(chunks, digests.checksum(algorithm))?;
+        let Part { number, size, pieces, room, live } = part;
         let position = u32::try_from(number).unwrap_or(u32::MAX);
-        let request = store.put_part(key, upload, position, payload);
+        let Some((source, offset)) = live else {
+            let (chunks, End { digests, whole }) = pieces.collect().await.map_err(|broken| self.broken(broken))?;
+            let payload = self.payload(chunks, digests.checksum(algorithm))?;
+            let request = store.put_part(key, upload, position, payload);
+            let part = cancellable(&self.transfer.cancel, store.place(), request).await?;
+            // Named, so that it is held until here.
+            drop(room);
+            return Ok(Ended::Part { number, part, whole });
+        };
+        let again = Again { source, offset, room: self.transfer.room(), is_needed: self.had_to_read_again.clone() };
+        let live = LivePart::new(size, pieces, room, again);
+        let request = store.put_live_part(key, upload, position, &live);
         let part = cancellable(&self.transfer.cancel, store.place(), request).await?;
-        // Named, so that it is held until here.
-        drop(room);
-        Ok(Ended::Part { number, part, whole })
+        Ok(Ended::Part { number, part, whole: live.end().await?.whole })
     }
 
     /// Notes how far it is. It only saves work, so that it fails is no failure.

@@ -1,10 +1,6 @@
 use std::collections::VecDeque;
-use std::convert::Infallible;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
 
 /// A request's body in pieces: a part of an object is sent with something around it and is not copied for that.
 #[derive(Debug, Clone, Default)]
@@ -27,6 +23,11 @@ impl Chunks {
         }
     }
 
+    /// Takes the first piece.
+    pub(super) fn pop(&mut self) -> Option<Bytes> {
+        self.0.pop_front()
+    }
+
     /// These, with something before and after them.
     pub(crate) fn between(mut self, before: Bytes, after: Bytes) -> Self {
         self.0.push_front(before);
@@ -40,25 +41,5 @@ impl From<Bytes> for Chunks {
         let mut chunks = Self::default();
         chunks.push(bytes);
         chunks
-    }
-}
-
-impl Body for Chunks {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        Poll::Ready(self.0.pop_front().map(|chunk| Ok(Frame::data(chunk))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.len())
     }
 }

@@ -56,6 +56,10 @@ impl Gate {
     pub(super) async fn another(&self) {
         self.0.paced().await;
     }
+
+    pub(super) fn is_wide_open(&self) -> bool {
+        self.0.window().is_at_its_largest()
+    }
 }
 
 /// That an object is not there, or changed, is an answer like any other.

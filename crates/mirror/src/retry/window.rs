@@ -58,6 +58,10 @@ impl Window {
         self.in_flight < self.size
     }
 
+    pub(super) fn is_at_its_largest(&self) -> bool {
+        self.size == self.bounds.most
+    }
+
     #[cfg(test)]
     pub(super) fn in_flight(&self) -> u32 {
         self.in_flight

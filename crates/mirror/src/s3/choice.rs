@@ -62,6 +62,28 @@ impl S3Store {
         removal.map(|()| found)
     }
 
+    /// Whether the store checks CRC-64/NVME that follows a content: tried, once, with a tiny object. Where that cannot be found out,
+    /// parts are sent as everywhere.
+    pub(super) async fn takes_trailers(&self) -> bool {
+        if self.algorithm() != ChecksumAlgorithm::Crc64Nvme {
+            return false;
+        }
+        let attempt = || async {
+            let key = probe_key();
+            let found = self.checks_trailer(&key).await;
+            let removal = self.delete(&key).await;
+            found.and_then(|found| removal.map(|()| found))
+        };
+        match self.takes_trailers.get_or_try_init(attempt).await {
+            Ok(takes) => *takes,
+            Err(error) => {
+                tracing::debug!(%error, "cannot try a checksum behind a content: parts are kept until they were taken");
+                let _known = self.takes_trailers.set(false);
+                false
+            }
+        }
+    }
+
     /// Writes a whole object with the checksum that the store knows.
     pub(super) async fn put_checked(
         &self,

@@ -64,6 +64,7 @@ impl S3Store {
             refuses_conditions: Arc::default(),
             refused_copies: Arc::default(),
             tags_lost: Arc::default(),
+            takes_trailers: Arc::default(),
         })
     }
 }

@@ -11,6 +11,7 @@ mod conditions;
 mod connect;
 mod copies;
 mod listing;
+mod live;
 mod multipart;
 mod objects;
 mod probe;
@@ -52,6 +53,8 @@ pub struct S3Store {
     refused_copies: Arc<AtomicU32>,
     /// Why it does not keep tags, if it does not; empty until the first are to be written.
     tags_lost: Arc<OnceCell<Option<TagsLost>>>,
+    /// Whether it checks that checksum behind a content, once that is known.
+    takes_trailers: Arc<OnceCell<bool>>,
 }
 
 impl fmt::Debug for S3Store {

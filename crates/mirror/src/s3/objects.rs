@@ -6,8 +6,9 @@ use super::conditions::conditional;
 use super::uploads::{CRC64NVME_OF_THE_WHOLE, SHA256_OF_PARTS};
 use super::{attributes, checksum, listing, multipart};
 use crate::http::{header, http_date, whole_size};
+use crate::live::Content;
 use crate::{
-    Attributes, Body, Capabilities, Checksum, ChecksumAlgorithm, Condition, CopySource, ListPage, ObjectHead,
+    Attributes, Body, Capabilities, Checksum, ChecksumAlgorithm, Condition, CopySource, ListPage, LivePart, ObjectHead,
     ObjectStore, Payload, Place, Proof, StoreError, StoreErrorKind, Tags, TagsLost, UploadedPart, Written,
 };
 
@@ -127,6 +128,34 @@ impl ObjectStore for S3Store {
             Ok(UploadedPart::new(etag_of(&answer.headers), &payload))
         };
         self.options.retry.run(attempt).await
+    }
+
+    async fn takes_live_parts(&self) -> bool {
+        // A store that asks to slow down refuses parts, each of which would be read again.
+        self.options.retry.is_unhindered() && self.takes_trailers().await
+    }
+
+    async fn put_live_part(
+        &self,
+        key: &str,
+        upload: &str,
+        number: u32,
+        part: &LivePart,
+    ) -> Result<UploadedPart, StoreError> {
+        let action = &format!("write part {number} of {key:?}");
+        let url = &self.object(key, &[("partNumber", &number.to_string()), ("uploadId", upload)]);
+        let attempt = |content| async move {
+            let request = Request::put(url);
+            match content {
+                Content::Live(pieces) => self.send_live(action, request, part.size(), pieces).await,
+                Content::Kept(payload) => {
+                    let request = checksum::write(request, payload.checksum());
+                    self.ask(action, request, Some(payload)).await
+                }
+            }
+        };
+        let answer = self.options.retry.run_with(|| part.content(), attempt).await?;
+        Ok(UploadedPart { etag: etag_of(&answer.headers), size: part.size(), checksum: part.checksum().await? })
     }
 
     async fn complete_multipart(

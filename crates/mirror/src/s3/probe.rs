@@ -1,8 +1,11 @@
+use futures::stream::{self, StreamExt as _};
 use http::Request;
 use http::request::Builder;
 
 use super::conditions::conditional;
 use super::{S3Store, checksum, multipart};
+use crate::content::{Hashing, Wanted};
+use crate::live::Piece;
 use crate::probe::{CONTENT, answered, probe_key};
 use crate::{
     Attributes, Capabilities, Checksum, ChecksumAlgorithm, Condition, ObjectStore as _, Payload, RESERVED_PREFIX,
@@ -53,6 +56,31 @@ impl S3Store {
     pub(super) async fn checks(&self, key: &str, algorithm: ChecksumAlgorithm) -> Result<bool, StoreError> {
         let of = |content| Payload::checked_by(content, algorithm).checksum();
         Ok(self.keeps(key, of(CONTENT)).await? && self.refuses(key, of(ANOTHER)).await?)
+    }
+
+    /// Whether the store takes a content in the encoding in which its checksum follows, and refuses it with a wrong one.
+    pub(super) async fn checks_trailer(&self, key: &str) -> Result<bool, StoreError> {
+        let try_it = || self.write_live(key, "try a checksum behind a content", CONTENT);
+        match self.options.retry.run(try_it).await {
+            Err(error) if matches!(error.kind, StoreErrorKind::Rejected | StoreErrorKind::Corrupt) => return Ok(false),
+            other => other?,
+        }
+        let (head, of_it) = (self.head(key).await?, Payload::checked_by(CONTENT, ChecksumAlgorithm::Crc64Nvme));
+        // One that does not know the encoding keeps the content in it.
+        if head.size != of_it.size() || head.checksum != Some(of_it.checksum().into()) {
+            return Ok(false);
+        }
+        let wrong = self.write_live(key, "try a wrong checksum behind a content", ANOTHER).await;
+        answered(wrong, |kind| matches!(kind, StoreErrorKind::Corrupt | StoreErrorKind::Rejected))
+    }
+
+    /// Writes the test object with the checksum of something behind it.
+    async fn write_live(&self, key: &str, action: &str, summed: &[u8]) -> Result<(), StoreError> {
+        let mut hashing = Hashing::new(1, Wanted::default());
+        hashing.update(summed);
+        let pieces = [Ok(Piece::Bytes(CONTENT.into())), Ok(Piece::End(hashing.finish()))];
+        let request = Request::put(self.object(key, &[]));
+        self.send_live(action, request, CONTENT.len() as u64, stream::iter(pieces).boxed()).await.map(|_| ())
     }
 
     async fn refuses(&self, key: &str, wrong: Checksum) -> Result<bool, StoreError> {

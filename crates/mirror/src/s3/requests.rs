@@ -85,6 +85,6 @@ fn ready(request: Builder, body: Option<Payload>) -> Result<(Request<Chunks>, Op
     Ok((request, content))
 }
 
-fn failure(answer: &Answer) -> Failure {
+pub(super) fn failure(answer: &Answer) -> Failure {
     classify(answer.status, &answer.headers, &answer.body).with(&answer.headers)
 }

@@ -85,7 +85,7 @@ impl Signer {
     }
 
     /// Signs a request. Of its content the SHA-256 is signed where that is the checksum sent with it; else the content is not, but
-    /// the header with its checksum is, against which the store checks it.
+    /// the header with its checksum is, against which the store checks it. A checksum that follows the content cannot be signed.
     fn sign(
         &self,
         request: &mut Request<Chunks>,
@@ -113,6 +113,7 @@ impl Signer {
             headers.push((name.as_str(), value));
         }
         let body = match content {
+            None if request.headers().contains_key("x-amz-trailer") => SignableBody::StreamingUnsignedPayloadTrailer,
             None => SignableBody::empty(),
             Some(Checksum::Sha256(sha256)) => SignableBody::Precomputed(sha256.to_string()),
             Some(_) => SignableBody::UnsignedPayload,

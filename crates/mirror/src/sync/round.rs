@@ -58,8 +58,7 @@ impl<'a> Round<'a> {
         cancel: CancellationToken,
         progress: SyncProgress,
     ) -> Self {
-        let bandwidth = options.source_limits.bandwidth;
-        let transfer = Transfer::new(options.limits, options.verification, cancel).paced(bandwidth);
+        let transfer = Transfer::new(options.limits, options.verification, cancel).within(options.source_limits);
         let transfer = if options.dataset.is_some() { transfer.with_sha256() } else { transfer };
         Self {
             shared: Arc::new(Shared { source, transfer, progress }),

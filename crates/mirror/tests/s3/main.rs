@@ -10,6 +10,7 @@ mod fetching;
 mod identities;
 mod keys;
 mod limits;
+mod live;
 mod remembering;
 mod server_copies;
 mod support;

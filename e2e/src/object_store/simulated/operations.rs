@@ -18,7 +18,7 @@ use s3s::dto::{
     ListMultipartUploadsInput, ListMultipartUploadsOutput, ListObjectsV2Input, ListObjectsV2Output, MultipartUpload,
     Object, PutObjectInput, PutObjectOutput, StreamingBlob, Tag, Timestamp, UploadPartInput, UploadPartOutput,
 };
-use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
+use s3s::{S3, S3Request, S3Response, S3Result, TrailingHeaders, s3_error};
 
 use super::bucket::{Checksum, Part, SimulatedBucket, Stored, Upload, assembled, hex};
 use super::locked;
@@ -99,6 +99,12 @@ async fn whole(body: Option<StreamingBlob>) -> S3Result<Bytes> {
         all.extend_from_slice(&chunk.map_err(|_| s3_error!(IncompleteBody))?);
     }
     Ok(all.freeze())
+}
+
+/// The CRC-64/NVME that followed the body.
+fn behind(trailers: Option<&TrailingHeaders>) -> Option<String> {
+    let read = |trailers: &http::HeaderMap| Some(trailers.get("x-amz-checksum-crc64nvme")?.to_str().ok()?.to_owned());
+    trailers?.read(read)?
 }
 
 fn checked(body: &Bytes, sent: Option<Checksum>) -> S3Result<Part> {
@@ -253,6 +259,7 @@ impl S3 for Memory {
             ..
         } = request.input;
         let body = whole(body).await?;
+        let checksum_crc64nvme = checksum_crc64nvme.or_else(|| behind(request.trailing_headers.as_ref()));
         let part = checked(&body, Checksum::sent(checksum_sha256.clone(), checksum_crc64nvme.clone()))?;
         let checksum_type = kind(part.checksum.as_ref());
         let etag = hex(&part.md5);
@@ -316,6 +323,7 @@ impl S3 for Memory {
         let UploadPartInput { bucket, upload_id, part_number, body, checksum_sha256, checksum_crc64nvme, .. } =
             request.input;
         let body = whole(body).await?;
+        let checksum_crc64nvme = checksum_crc64nvme.or_else(|| behind(request.trailing_headers.as_ref()));
         let mut part = checked(&body, Checksum::sent(checksum_sha256.clone(), checksum_crc64nvme.clone()))?;
         let etag = hex(&part.md5);
         self.with(&bucket, |bucket| {
