@@ -1,7 +1,7 @@
 //! The data engine of Skyfleet: reads, copies, verifies and names the content of buckets.
 //!
 //! - [`S3Store`], [`AzureStore`] and [`GcsStore`] speak to one bucket; [`ObjectStore`] is what the engine asks of any.
-//! - [`sync`] makes what lies below a prefix the same in other buckets, whatever its size, and proves each copy.
+//! - [`mirror`] makes what lies below a prefix the same in other buckets, whatever its size, and proves each copy.
 //! - [`Manifest`] names a dataset's content by one digest, the same in every bucket that holds it.
 //! - [`fetch`] brings a verified dataset to a directory; [`upload`] puts a file into a bucket.
 //!
@@ -33,6 +33,7 @@ mod live;
 mod local;
 mod location;
 mod manifest;
+mod mirror;
 mod overlap;
 mod pace;
 mod part;
@@ -50,7 +51,6 @@ mod source_tags;
 mod state;
 mod store;
 mod surplus;
-mod sync;
 mod tags;
 mod upload;
 mod upload_id;
@@ -80,6 +80,10 @@ pub use live::LivePart;
 pub use local::LocalStore;
 pub use location::{Addressing, AzureCredentials, AzureLocation, Credentials, GcsCredentials, GcsLocation, S3Location};
 pub use manifest::{InvalidManifest, Manifest, ManifestEntry};
+pub use mirror::{
+    Bounds, Dataset, Deletion, MirrorError, MirrorEvent, MirrorOptions, MirrorProgress, MirrorReport, ObjectFailure,
+    SourcePublication, TagsUnread, TargetError, TargetReport, mirror,
+};
 pub use part::{PartLimits, TransferLimits};
 pub use payload::Payload;
 pub use replica::Replica;
@@ -91,10 +95,6 @@ pub use store::{
     Written, list,
 };
 pub use surplus::MostDeleted;
-pub use sync::{
-    Bounds, Dataset, Deletion, MirrorError, ObjectFailure, SourcePublication, SyncEvent, SyncOptions, SyncProgress,
-    SyncReport, SyncTarget, TagsUnread, TargetError, sync,
-};
 pub use tags::{Tags, TagsLost};
 pub use upload::{UploadError, UploadOutcome, upload};
 pub use verify::{Mismatch, VerifyReport, verify};

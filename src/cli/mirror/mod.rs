@@ -9,8 +9,8 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 
 use skyfleet_mirror::{
-    Bounds, ConnectOptions, Cost, Deletion, EgressBudget, Filter, InFlight, MostDeleted, PricePerGb, SourceLimits,
-    StoreError, SyncEvent, SyncOptions, SyncReport, SyncTarget, TargetError, TransferLimits, Verification, sync,
+    Bounds, ConnectOptions, Cost, Deletion, EgressBudget, Filter, InFlight, MirrorEvent, MirrorOptions, MirrorReport,
+    MostDeleted, PricePerGb, SourceLimits, StoreError, TargetError, TargetReport, TransferLimits, Verification, mirror,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -115,8 +115,8 @@ impl MirrorArgs {
         let names: Vec<_> = self.targets.iter().map(Location::name).collect();
         let voice = Arc::new(Voice::new(names.clone(), self.json, self.dry_run));
         let listener = voice.clone();
-        let progress = Arc::new(move |event: SyncEvent| listener.hear(&event));
-        let outcome = sync(&source, &targets, &options, cancel, progress).await;
+        let progress = Arc::new(move |event: MirrorEvent| listener.hear(&event));
+        let outcome = mirror(&source, &targets, &options, cancel, progress).await;
         voice.end();
         let report = outcome?;
         if let Some(error) = lost(&report) {
@@ -141,7 +141,7 @@ impl MirrorArgs {
         ConnectOptions { in_flight, requests_per_second: self.request_rate, ..connect }
     }
 
-    fn options(&self) -> Result<SyncOptions, Failure> {
+    fn options(&self) -> Result<MirrorOptions, Failure> {
         let filter = Filter::new(&self.include, &self.exclude).map_err(|error| Failure::Usage(error.to_string()))?;
         let deletion =
             if self.delete { Deletion::Surplus(MostDeleted::percent(self.max_delete)) } else { Deletion::Never };
@@ -149,7 +149,7 @@ impl MirrorArgs {
             TransferLimits { objects: self.transfers.into(), memory: self.memory, ..TransferLimits::default() };
         let egress = self.egress_price.zip(self.max_egress_cost);
         let egress = egress.map(|(price, most)| EgressBudget { price, most });
-        Ok(SyncOptions {
+        Ok(MirrorOptions {
             filter,
             sizes: Bounds { least: self.min_size, most: self.max_size },
             modified: Bounds { least: self.newer_than, most: self.older_than },
@@ -164,8 +164,8 @@ impl MirrorArgs {
 }
 
 /// Why no target could be used at all: of several, what the first one said.
-fn lost(report: &SyncReport) -> Option<StoreError> {
-    let of_store = |target: &SyncTarget| match &target.error {
+fn lost(report: &MirrorReport) -> Option<StoreError> {
+    let of_store = |target: &TargetReport| match &target.error {
         Some(TargetError::Store(error)) if target.settled + target.copied == 0 => Some(error.clone()),
         _ => None,
     };

@@ -1,7 +1,7 @@
 //! How a mirror ended, in words and as JSON: pure.
 
 use serde_json::{Value, json};
-use skyfleet_mirror::{Left, PricePerGb, SyncReport, SyncTarget, TagsUnread};
+use skyfleet_mirror::{Left, MirrorReport, PricePerGb, TagsUnread, TargetReport};
 
 use super::amounts::readable;
 
@@ -14,12 +14,12 @@ pub(super) struct Frame {
 
 impl Frame {
     /// One line a target, and one for the source where it is asked what leaves it.
-    pub(super) fn words(&self, report: &SyncReport) -> String {
+    pub(super) fn words(&self, report: &MirrorReport) -> String {
         let lines = self.targets.iter().zip(&report.targets).map(|(name, target)| self.line(name, report, target));
         lines.chain(self.source_line(report)).chain(tags_line(report)).collect::<Vec<_>>().join("\n")
     }
 
-    fn source_line(&self, report: &SyncReport) -> Option<String> {
+    fn source_line(&self, report: &MirrorReport) -> Option<String> {
         let cost = self.price.map(|price| format!(" and cost about {:.2}", price.of(report.source_bytes)));
         let verb = if self.dry_run { "would leave" } else { "left" };
         let bytes = readable(report.source_bytes);
@@ -27,8 +27,9 @@ impl Frame {
             .then(|| format!("the source: {bytes} {verb} it, once for all targets{}", cost.unwrap_or_default()))
     }
 
-    fn line(&self, name: &str, report: &SyncReport, target: &SyncTarget) -> String {
-        let SyncTarget { settled, copied, copied_bytes, attributes_lost, failed, left, surplus, removed, .. } = target;
+    fn line(&self, name: &str, report: &MirrorReport, target: &TargetReport) -> String {
+        let TargetReport { settled, copied, copied_bytes, attributes_lost, failed, left, surplus, removed, .. } =
+            target;
         let tags_lost: Vec<_> =
             target.tags_lost.iter().map(|(why, objects)| format!("; {objects} carry tags, {why}")).collect();
         let tags_lost = tags_lost.concat();
@@ -53,8 +54,8 @@ impl Frame {
     }
 
     /// The last line for programs. The names of its fields stay.
-    pub(super) fn json(&self, report: &SyncReport) -> Value {
-        let target = |(name, target): (&String, &SyncTarget)| {
+    pub(super) fn json(&self, report: &MirrorReport) -> Value {
+        let target = |(name, target): (&String, &TargetReport)| {
             json!({
                 "target": name, "settled": target.settled, "copied": target.copied,
                 "copiedBytes": target.copied_bytes, "attributesLost": target.attributes_lost,
@@ -74,7 +75,7 @@ impl Frame {
     }
 
     /// What was left out and why; `None` when nothing was.
-    pub(super) fn left_out(&self, report: &SyncReport) -> Option<String> {
+    pub(super) fn left_out(&self, report: &MirrorReport) -> Option<String> {
         if report.is_complete() {
             return None;
         }
@@ -90,12 +91,12 @@ impl Frame {
 }
 
 /// What stays at the source because it could not be read there.
-fn tags_line(report: &SyncReport) -> Option<String> {
+fn tags_line(report: &MirrorReport) -> Option<String> {
     let TagsUnread { objects, error } = report.tags_unread.as_ref()?;
     Some(format!("the source: {objects} were copied without their tags: {error}"))
 }
 
-fn tags_lost(target: &SyncTarget) -> Vec<Value> {
+fn tags_lost(target: &TargetReport) -> Vec<Value> {
     let lost = target.tags_lost.iter();
     lost.map(|(why, objects)| json!({"objects": objects, "why": why.to_string()})).collect()
 }
@@ -109,14 +110,14 @@ fn left(left: &Left) -> Value {
 mod tests {
     use super::Frame;
     use skyfleet_mirror::{
-        Left, Place, StoreError, StoreErrorKind, SyncReport, SyncTarget, TagsLost, TagsUnread, TargetError,
+        Left, MirrorReport, Place, StoreError, StoreErrorKind, TagsLost, TagsUnread, TargetError, TargetReport,
     };
 
-    fn report() -> SyncReport {
-        let fine = SyncTarget { settled: 3, copied: 2, copied_bytes: 3 << 29, ..SyncTarget::default() };
+    fn report() -> MirrorReport {
+        let fine = TargetReport { settled: 3, copied: 2, copied_bytes: 3 << 29, ..TargetReport::default() };
         let error = Some(TargetError::TooManyDeletions { surplus: 4, held: 9 });
-        let refused = SyncTarget { settled: 5, surplus: 4, failed: 1, error, ..SyncTarget::default() };
-        SyncReport { compared: 5, source_bytes: 3 << 29, targets: vec![fine, refused], ..SyncReport::default() }
+        let refused = TargetReport { settled: 5, surplus: 4, failed: 1, error, ..TargetReport::default() };
+        MirrorReport { compared: 5, source_bytes: 3 << 29, targets: vec![fine, refused], ..MirrorReport::default() }
     }
 
     fn frame(dry_run: bool, price: Option<&str>) -> Frame {
@@ -144,13 +145,13 @@ mod tests {
     #[test]
     fn tags_that_do_not_arrive_are_named_with_the_reason() {
         let tags_lost = [(TagsLost::Unsupported, 3), (TagsLost::Refused("s3:PutObjectTagging"), 1)].into();
-        let target = SyncTarget { copied: 4, tags_lost, ..SyncTarget::default() };
+        let target = TargetReport { copied: 4, tags_lost, ..TargetReport::default() };
         let Place { endpoint, bucket, .. } = Place { endpoint: "e".into(), bucket: "b".into(), prefix: "".into() };
         let kind = StoreErrorKind::CredentialsRefused;
         let action = "read the tags".to_owned();
         let error = StoreError { kind, action, endpoint, bucket, detail: String::new(), retry_after: None };
         let tags_unread = Some(TagsUnread { objects: 2, error });
-        let report = SyncReport { targets: vec![target], tags_unread, ..SyncReport::default() };
+        let report = MirrorReport { targets: vec![target], tags_unread, ..MirrorReport::default() };
         let frame = Frame { targets: vec!["gs://b/".to_owned()], ..frame(false, None) };
         let words = frame.words(&report);
         assert!(
@@ -182,8 +183,8 @@ mod tests {
     #[test]
     fn what_was_left_for_its_cost_is_said_with_its_price() {
         let left = Left { objects: 2, bytes: 3000, cost: "0.27".parse().unwrap() };
-        let behind = SyncTarget { copied: 1, left, ..SyncTarget::default() };
-        let report = SyncReport { left, targets: vec![behind], ..SyncReport::default() };
+        let behind = TargetReport { copied: 1, left, ..TargetReport::default() };
+        let report = MirrorReport { left, targets: vec![behind], ..MirrorReport::default() };
         let frame = Frame { targets: vec!["s3://a/".to_owned()], ..frame(false, None) };
         assert_eq!(frame.words(&report), "s3://a/: 1 copied (0 B), 0 as they should be, 2 left for later");
         let left_out = frame.left_out(&report).unwrap();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
-use skyfleet_mirror::SyncEvent;
+use skyfleet_mirror::MirrorEvent;
 
 use super::amounts::readable;
 
@@ -39,37 +39,37 @@ impl Voice {
     }
 
     /// Is told of an event.
-    pub(super) fn hear(&self, event: &SyncEvent) {
+    pub(super) fn hear(&self, event: &MirrorEvent) {
         match event {
-            SyncEvent::Compared(more) => {
+            MirrorEvent::Compared(more) => {
                 let compared = self.compared.fetch_add(*more, Ordering::Relaxed) + more;
                 if self.plain && !self.json && *more > 0 && compared.is_multiple_of(LINE_EVERY) {
                     eprintln!("{}", self.so_far());
                 }
             }
-            SyncEvent::Sent { bytes, .. } => _ = self.sent.fetch_add(*bytes, Ordering::Relaxed),
-            SyncEvent::Differs { target, key, bytes } if self.dry_run => {
+            MirrorEvent::Sent { bytes, .. } => _ = self.sent.fetch_add(*bytes, Ordering::Relaxed),
+            MirrorEvent::Differs { target, key, bytes } if self.dry_run => {
                 self.say(
                     &format!("would copy {key:?} ({}) to {}", readable(*bytes), self.targets[*target]),
                     || json!({"event": "wouldCopy", "target": self.targets[*target], "key": key, "bytes": bytes}),
                 );
             }
-            SyncEvent::Differs { .. } => {}
-            SyncEvent::Copied { target, key, bytes } => {
+            MirrorEvent::Differs { .. } => {}
+            MirrorEvent::Copied { target, key, bytes } => {
                 self.copied.fetch_add(1, Ordering::Relaxed);
                 if self.json {
                     let target = &self.targets[*target];
                     write(&json!({"event": "copied", "target": target, "key": key, "bytes": bytes}));
                 }
             }
-            SyncEvent::Removed { target, key } => {
+            MirrorEvent::Removed { target, key } => {
                 let (did, event) = if self.dry_run { ("would remove", "wouldRemove") } else { ("removed", "removed") };
                 self.say(
                     &format!("{did} {key:?} from {}", self.targets[*target]),
                     || json!({"event": event, "target": self.targets[*target], "key": key}),
                 );
             }
-            SyncEvent::Failed { target, failure } => {
+            MirrorEvent::Failed { target, failure } => {
                 let place = target.map_or("the source", |target| &self.targets[target]);
                 self.say(&format!("failed at {place}: {failure}"), || {
                     json!({"event": "failed", "target": target.map(|target| &self.targets[target]), "key": failure.key,

@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use jiff::Timestamp;
 use skyfleet_api::{DatasetReplica, DatasetReplicaSpec};
 use skyfleet_mirror::{
-    ConnectOptions, Dataset, MirrorError, Replica, RetryClass, StoreError, SyncEvent, SyncOptions, SyncProgress,
-    SyncReport, SyncTarget, TagsUnread, sync,
+    ConnectOptions, Dataset, MirrorError, MirrorEvent, MirrorOptions, MirrorProgress, MirrorReport, Replica,
+    RetryClass, StoreError, TagsUnread, TargetReport, mirror,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -19,9 +19,9 @@ use crate::operator::context::Context;
 #[derive(Debug)]
 pub(super) struct PassReport {
     /// What the source holds, or why nothing could be done.
-    pub(super) source: Result<SyncReport, PassError>,
+    pub(super) source: Result<MirrorReport, PassError>,
     /// One for each target of the job, in its order: how it is, or why it was left out.
-    pub(super) targets: Vec<Result<SyncTarget, String>>,
+    pub(super) targets: Vec<Result<TargetReport, String>>,
 }
 
 /// A pass that ended then.
@@ -44,7 +44,7 @@ impl PassReport {
         let Ok(source) = &self.source else { return false };
         source.manifest.is_some()
             && self.targets.iter().all(|target| {
-                let holds = |target: &SyncTarget| target.manifest == source.manifest && target.is_complete();
+                let holds = |target: &TargetReport| target.manifest == source.manifest && target.is_complete();
                 target.as_ref().is_ok_and(holds)
             })
     }
@@ -68,8 +68,8 @@ pub(super) fn pass(
     (counters, cancel): (Arc<Counters>, CancellationToken),
 ) -> impl Future<Output = PassReport> + Send + use<> {
     let (metrics, events) = (context.metrics.clone(), context.events.clone());
-    let progress: SyncProgress = Arc::new(move |event| {
-        if let SyncEvent::Copied { bytes, .. } = event {
+    let progress: MirrorProgress = Arc::new(move |event| {
+        if let MirrorEvent::Copied { bytes, .. } = event {
             counters.objects.fetch_add(1, Ordering::Relaxed);
             counters.bytes.fetch_add(bytes, Ordering::Relaxed);
             metrics.mirrored(1, bytes);
@@ -99,7 +99,7 @@ fn losses(report: &PassReport, spec: &DatasetReplicaSpec) -> Vec<String> {
     lost.chain(unread).collect()
 }
 
-async fn run(job: Job, cancel: CancellationToken, progress: SyncProgress) -> PassReport {
+async fn run(job: Job, cancel: CancellationToken, progress: MirrorProgress) -> PassReport {
     let connect_options = ConnectOptions { requests_per_second: job.requests_per_second, ..ConnectOptions::default() };
     let mut targets = Vec::with_capacity(job.targets.len());
     let mut connected = Vec::new();
@@ -117,15 +117,15 @@ async fn run(job: Job, cancel: CancellationToken, progress: SyncProgress) -> Pas
         Err(error) => return failed(error.to_string(), error.retry() != RetryClass::Permanent, targets),
     };
     let dataset = Dataset { name: job.dataset, publish_to_source: job.publish_to_source };
-    let options = SyncOptions {
+    let options = MirrorOptions {
         filter: job.filter,
         source_limits: job.source_limits,
         verification: job.verification,
         deletion: job.deletion,
         dataset: Some(dataset),
-        ..SyncOptions::default()
+        ..MirrorOptions::default()
     };
-    match sync(&source, &connected, &options, &cancel, progress).await {
+    match mirror(&source, &connected, &options, &cancel, progress).await {
         Ok(report) => {
             let mut done = report.targets.clone().into_iter();
             let targets = targets.into_iter().filter_map(|left_out| left_out.or_else(|| done.next().map(Ok))).collect();
@@ -138,7 +138,7 @@ async fn run(job: Job, cancel: CancellationToken, progress: SyncProgress) -> Pas
     }
 }
 
-fn failed(message: String, passing: bool, targets: Vec<Option<Result<SyncTarget, String>>>) -> PassReport {
+fn failed(message: String, passing: bool, targets: Vec<Option<Result<TargetReport, String>>>) -> PassReport {
     let targets =
         targets.into_iter().map(|left_out| left_out.unwrap_or_else(|| Err("the source failed".to_owned()))).collect();
     PassReport { source: Err(PassError { message, passing }), targets }
@@ -164,10 +164,10 @@ mod tests {
     #[test]
     fn tags_that_do_not_arrive_are_named_with_their_bucket_and_the_reason() {
         let spec = replica(&json!({})).spec;
-        let lost = SyncTarget { tags_lost: [(TagsLost::Unsupported, 3)].into(), ..SyncTarget::default() };
-        let mut targets: Vec<_> = spec.targets.iter().map(|_| Ok(SyncTarget::default())).collect();
+        let lost = TargetReport { tags_lost: [(TagsLost::Unsupported, 3)].into(), ..TargetReport::default() };
+        let mut targets: Vec<_> = spec.targets.iter().map(|_| Ok(TargetReport::default())).collect();
         targets[0] = Ok(lost);
-        let report = PassReport { source: Ok(SyncReport::default()), targets };
+        let report = PassReport { source: Ok(MirrorReport::default()), targets };
         let name = &spec.targets[0].bucket_ref.name;
         assert_eq!(losses(&report, &spec), [format!("{name}: 3 objects carry tags, which it cannot keep")]);
     }

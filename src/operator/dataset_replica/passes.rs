@@ -177,7 +177,7 @@ impl Passes {
 
 #[cfg(test)]
 mod tests {
-    use skyfleet_mirror::{Left, SyncReport};
+    use skyfleet_mirror::{Left, MirrorReport};
 
     use super::*;
     use crate::operator::dataset_replica::apply::PassError;
@@ -188,7 +188,7 @@ mod tests {
     }
 
     fn report(left: Option<Left>) -> PassReport {
-        let outcome = left.map(|left| SyncReport { compared: 1, left, ..SyncReport::default() });
+        let outcome = left.map(|left| MirrorReport { compared: 1, left, ..MirrorReport::default() });
         let source = outcome.ok_or_else(|| PassError { message: "it failed".to_owned(), passing: true });
         PassReport { source, targets: Vec::new() }
     }

@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use skyfleet_api::conditions::{ConditionType, Finding, Reason, conditions, is_true, whole_seconds};
 use skyfleet_api::dataset_replica::ReplicaStatus;
 use skyfleet_api::{DatasetReplica, DatasetReplicaStatus};
-use skyfleet_mirror::{SourcePublication, SyncReport, SyncTarget};
+use skyfleet_mirror::{MirrorReport, SourcePublication, TargetReport};
 
 use super::apply::{Ended, PassReport};
 use super::validate::Job;
@@ -97,7 +97,7 @@ fn source(
 fn target(
     bucket: &str,
     prefix: &str,
-    outcome: &Result<SyncTarget, String>,
+    outcome: &Result<TargetReport, String>,
     earlier: Option<ReplicaStatus>,
     now: Timestamp,
 ) -> ReplicaStatus {
@@ -143,7 +143,7 @@ fn verified(
     }
 }
 
-fn failure(outcome: &SyncTarget) -> String {
+fn failure(outcome: &TargetReport) -> String {
     let first = outcome.failures.first().map(ToString::to_string);
     let left = (!outcome.left.is_nothing()).then(|| outcome.left.to_string());
     let why = outcome.error.as_ref().map(ToString::to_string).or(first).or(left);
@@ -152,7 +152,7 @@ fn failure(outcome: &SyncTarget) -> String {
 }
 
 fn findings<'a>(report: &PassReport, targets: impl Iterator<Item = &'a str>) -> Vec<Finding> {
-    let outcome: &SyncReport = match &report.source {
+    let outcome: &MirrorReport = match &report.source {
         Ok(outcome) => outcome,
         Err(error) if error.passing => return Finding::reconciling(Reason::CopyFailed, error.message.clone()),
         Err(error) => return Finding::stalled(Reason::CopyFailed, error.message.clone()),
@@ -175,7 +175,7 @@ fn findings<'a>(report: &PassReport, targets: impl Iterator<Item = &'a str>) -> 
     let unread = outcome.failures.first().map(|failure| format!("the source: {failure}"));
     let message = behind.into_iter().chain(unread).collect::<Vec<_>>().join("; ");
     // Failures are tried again with the next pass, too.
-    let holds_all = |target: &Result<SyncTarget, String>| {
+    let holds_all = |target: &Result<TargetReport, String>| {
         target.as_ref().is_ok_and(|target| target.manifest.is_some() && target.manifest == outcome.manifest)
     };
     let reason = if !outcome.left.is_nothing() {
@@ -202,9 +202,9 @@ mod tests {
         let replica = replica(&json!({"schedule": {"cron": "0 3 * * *"}}));
         let job = copied(&replica, &buckets(true, &["SHA256"]));
         let left = Left { objects: 2, bytes: 3_000_000_000, cost: "0.27".parse().expect("a cost") };
-        let behind = SyncTarget { left, ..SyncTarget::default() };
+        let behind = TargetReport { left, ..TargetReport::default() };
         let targets = vec![behind.clone(), behind.clone()];
-        let outcome = SyncReport { compared: 5, left, targets, ..SyncReport::default() };
+        let outcome = MirrorReport { compared: 5, left, targets, ..MirrorReport::default() };
         let report = PassReport { source: Ok(outcome), targets: vec![Ok(behind.clone()), Ok(behind)] };
         let at = "2026-11-25T12:00:00.5Z".parse().expect("a time");
         let status = of_look(&replica, &job, Some(&Ended { report, at }), at);

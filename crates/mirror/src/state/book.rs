@@ -1,4 +1,4 @@
-//! Where the pages of a target lie: below `.skyfleet/sync/` in its bucket.
+//! Where the pages of a target lie: below `.skyfleet/state/` in its bucket.
 
 use std::collections::HashSet;
 
@@ -27,7 +27,7 @@ impl Book {
     /// Two copies in one bucket differ by their prefix, and one that belongs to a dataset remembers more than others.
     pub(crate) fn of(target: &Replica, dataset: Option<&DatasetName>, source: String) -> Self {
         let dataset = dataset.map(|dataset| format!("{dataset}.")).unwrap_or_default();
-        let folder = format!("{RESERVED_PREFIX}sync/{dataset}{}/", family(&target.prefix));
+        let folder = format!("{RESERVED_PREFIX}state/{dataset}{}/", family(&target.prefix));
         Self { replica: target.clone(), folder, source }
     }
 

@@ -4,7 +4,6 @@
 mod errors;
 mod identities;
 mod keys;
-mod mirroring;
 mod pairs;
 mod place;
 mod reading;

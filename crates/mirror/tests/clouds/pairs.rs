@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use futures::TryStreamExt as _;
 use skyfleet_mirror::{
-    Attributes, Condition, Dataset, DatasetName, Deletion, Manifest, MostDeleted, ObjectStore, ObjectSummary, Payload,
-    Replica, SourcePublication, SyncEvent, SyncOptions, SyncReport, Verification, list, manifest_key, sync, verify,
+    Attributes, Condition, Dataset, DatasetName, Deletion, Manifest, MirrorEvent, MirrorOptions, MirrorReport,
+    MostDeleted, ObjectStore, ObjectSummary, Payload, Replica, SourcePublication, Verification, list, manifest_key,
+    mirror, verify,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -81,19 +82,19 @@ impl Pairs {
     }
 
     /// A pass in which exactly those objects fail that a target cannot hold.
-    async fn pass(&self, deletion: Deletion) -> SyncReport {
+    async fn pass(&self, deletion: Deletion) -> MirrorReport {
         let replica = |store: &Arc<dyn ObjectStore>| Replica { store: store.clone(), prefix: String::new() };
         let targets: Vec<_> = self.targets.iter().map(replica).collect();
         let failures: Arc<Mutex<Vec<Vec<String>>>> = Arc::new(Mutex::new(vec![Vec::new(); targets.len()]));
         let told = failures.clone();
         let progress = Arc::new(move |event| {
-            if let SyncEvent::Failed { target, failure } = event {
+            if let MirrorEvent::Failed { target, failure } = event {
                 told.lock().unwrap()[target.expect("the source is whole")].push(failure.key);
             }
         });
-        let options = SyncOptions { deletion, ..SyncOptions::default() };
+        let options = MirrorOptions { deletion, ..MirrorOptions::default() };
         let cancel = CancellationToken::new();
-        let report = sync(&replica(&self.source), &targets, &options, &cancel, progress).await.unwrap();
+        let report = mirror(&replica(&self.source), &targets, &options, &cancel, progress).await.unwrap();
         for (failed, (_, cannot)) in failures.lock().unwrap().iter_mut().zip(&self.holds) {
             failed.sort();
             assert_eq!(failed, cannot, "{:?} {report:?}", self.source);
@@ -139,8 +140,8 @@ impl Pairs {
     }
 }
 
-fn counts(report: &SyncReport) -> (Vec<u64>, Vec<u64>, Vec<u64>) {
-    let each = |of: fn(&skyfleet_mirror::SyncTarget) -> u64| report.targets.iter().map(of).collect();
+fn counts(report: &MirrorReport) -> (Vec<u64>, Vec<u64>, Vec<u64>) {
+    let each = |of: fn(&skyfleet_mirror::TargetReport) -> u64| report.targets.iter().map(of).collect();
     (each(|target| target.copied), each(|target| target.settled), each(|target| target.removed))
 }
 
@@ -179,7 +180,7 @@ async fn a_dataset_has_one_digest_wherever_it_lies() {
     let places = [Place::garage().await, Place::Cloud(Cloud::azure().await), Place::Cloud(Cloud::google().await)];
     let name = DatasetName::new("ml", "weights").unwrap();
     let dataset = Some(Dataset { name: name.clone(), publish_to_source: true });
-    let (options, cancel) = (SyncOptions { dataset, ..SyncOptions::default() }, CancellationToken::new());
+    let (options, cancel) = (MirrorOptions { dataset, ..MirrorOptions::default() }, CancellationToken::new());
     let replica = |store: &Arc<dyn ObjectStore>| Replica { store: store.clone(), prefix: String::new() };
     let mut digests = Vec::new();
     for (from, place) in places.iter().enumerate() {
@@ -191,7 +192,7 @@ async fn a_dataset_has_one_digest_wherever_it_lies() {
         }
         let from_source = replica(&source);
         for copied in [ODD.len() as u64 + 2, 0] {
-            let report = sync(&from_source, &targets, &options, &cancel, Arc::new(|_| ())).await.unwrap();
+            let report = mirror(&from_source, &targets, &options, &cancel, Arc::new(|_| ())).await.unwrap();
             assert_eq!(report.source_publication, SourcePublication::Published);
             for target in &report.targets {
                 assert_eq!((target.copied, target.failed), (copied, 0), "from {from}: {target:?}");
@@ -207,4 +208,23 @@ async fn a_dataset_has_one_digest_wherever_it_lies() {
         }
     }
     assert!(digests.windows(2).all(|pair| pair[0] == pair[1]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn google_copies_by_itself_what_is_its_own() {
+    let google = Cloud::google().await;
+    let (source, target) = (google.bucket("source").await, google.bucket("target").await);
+    fill(&*source, ODD).await;
+    let replica = |store: &Arc<dyn ObjectStore>| Replica { store: store.clone(), prefix: String::new() };
+    let (from, to, cancel) = (replica(&source), [replica(&target)], CancellationToken::new());
+    for (copied, settled) in [(ODD.len() as u64 + 2, 0), (0, ODD.len() as u64 + 2)] {
+        let report = mirror(&from, &to, &MirrorOptions::default(), &cancel, Arc::new(|_| ())).await.unwrap();
+        let target = &report.targets[0];
+        assert_eq!((target.copied, target.settled, report.source_bytes), (copied, settled, 0), "{report:?}");
+    }
+    for key in ODD.iter().chain(&["large.bin"]) {
+        assert!(read(&*target, key).await == read(&*source, key).await, "{key}");
+        let heads = (source.head(key).await.unwrap(), target.head(key).await.unwrap());
+        assert_eq!(heads.0.attributes, heads.1.attributes, "{key}");
+    }
 }

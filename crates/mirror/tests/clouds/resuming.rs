@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use skyfleet_e2e::object_store::{Contents, Fault, SIMULATED_KEY, SimulatedBucket, SimulatedS3};
 use skyfleet_mirror::{
-    Credentials, Dataset, DatasetName, LocalStore, ObjectFailure, ObjectStore, Replica, S3Location, S3Store, Sha256,
-    SyncEvent, SyncOptions, SyncReport, TransferLimits, sync,
+    Credentials, Dataset, DatasetName, LocalStore, MirrorEvent, MirrorOptions, MirrorReport, ObjectFailure,
+    ObjectStore, Replica, S3Location, S3Store, Sha256, TransferLimits, mirror,
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -71,20 +71,20 @@ fn limits() -> TransferLimits {
     TransferLimits { part_size: 5 << 20, parts: 2, noted_every: 10 << 20, ..TransferLimits::default() }
 }
 
-fn options() -> SyncOptions {
-    SyncOptions { limits: limits(), ..SyncOptions::default() }
+fn options() -> MirrorOptions {
+    MirrorOptions { limits: limits(), ..MirrorOptions::default() }
 }
 
-async fn pass(source: &Source, targets: &[Replica]) -> SyncReport {
+async fn pass(source: &Source, targets: &[Replica]) -> MirrorReport {
     let cancel = CancellationToken::new();
     let failures: Arc<Mutex<Vec<ObjectFailure>>> = Arc::default();
     let told = failures.clone();
     let progress = Arc::new(move |event| {
-        if let SyncEvent::Failed { failure, .. } = event {
+        if let MirrorEvent::Failed { failure, .. } = event {
             told.lock().unwrap().push(failure);
         }
     });
-    let report = sync(&source.replica, targets, &options(), &cancel, progress).await.unwrap();
+    let report = mirror(&source.replica, targets, &options(), &cancel, progress).await.unwrap();
     assert!(report.is_complete(), "{report:?} {failures:?}");
     report
 }
@@ -95,14 +95,14 @@ async fn killed_pass(source: &Source, targets: Vec<Replica>) {
     let stores: Vec<_> = targets.iter().map(|target| target.store.clone()).collect();
     let told = enough.clone();
     let progress = Arc::new(move |event| {
-        if let SyncEvent::Sent { bytes, .. } = event
+        if let MirrorEvent::Sent { bytes, .. } = event
             && sent.fetch_add(bytes, Ordering::SeqCst) + bytes >= KILLED_AFTER
         {
             told.notify_one();
         }
     });
     let running = tokio::spawn(async move {
-        sync(&replica, &targets, &options(), &CancellationToken::new(), progress).await.unwrap();
+        mirror(&replica, &targets, &options(), &CancellationToken::new(), progress).await.unwrap();
     });
     enough.notified().await;
     running.abort();
@@ -225,21 +225,21 @@ async fn a_dataset_that_is_taken_up_has_the_digest_of_the_whole() {
     let place = Place::garage().await;
     let store = place.bucket("target").await;
     let dataset = Dataset { name: DatasetName::new("ml", "weights").unwrap(), publish_to_source: false };
-    let options = SyncOptions { limits: limits(), dataset: Some(dataset), ..SyncOptions::default() };
+    let options = MirrorOptions { limits: limits(), dataset: Some(dataset), ..MirrorOptions::default() };
     // A pass that is asked to stop, too.
     let (cancel, sent) = (CancellationToken::new(), AtomicU64::new(0));
     let stop = cancel.clone();
     let progress = Arc::new(move |event| {
-        if let skyfleet_mirror::SyncEvent::Sent { bytes, .. } = event
+        if let skyfleet_mirror::MirrorEvent::Sent { bytes, .. } = event
             && sent.fetch_add(bytes, Ordering::SeqCst) + bytes >= KILLED_AFTER
         {
             stop.cancel();
         }
     });
-    sync(&source.replica, &[whole(&store)], &options, &cancel, progress).await.unwrap_err();
+    mirror(&source.replica, &[whole(&store)], &options, &cancel, progress).await.unwrap_err();
     let starts = source.watch();
     let cancel = CancellationToken::new();
-    let outcome = sync(&source.replica, &[whole(&store)], &options, &cancel, Arc::new(|_| ())).await.unwrap();
+    let outcome = mirror(&source.replica, &[whole(&store)], &options, &cancel, Arc::new(|_| ())).await.unwrap();
     let manifest = outcome.targets[0].manifest.expect("it is complete");
     let text = format!("{{\"key\":\"big\",\"size\":{SIZE},\"sha256\":\"{}\"}}\n", Sha256::of(&content(SIZE, 1)));
     assert_eq!(manifest.0, Sha256::of(text.as_bytes()));

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use skyfleet_mirror::{
-    Attributes, Condition, ObjectStore, Payload, Replica, SyncOptions, SyncReport, Tags, TagsLost, TransferLimits, sync,
+    Attributes, Condition, MirrorOptions, MirrorReport, ObjectStore, Payload, Replica, Tags, TagsLost, TransferLimits,
+    mirror,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -13,12 +14,12 @@ fn tags(pairs: &[(&str, &str)]) -> Tags {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
-async fn run(source: &Arc<dyn ObjectStore>, targets: &[&Arc<dyn ObjectStore>]) -> SyncReport {
+async fn run(source: &Arc<dyn ObjectStore>, targets: &[&Arc<dyn ObjectStore>]) -> MirrorReport {
     let replica = |store: &Arc<dyn ObjectStore>| Replica { store: store.clone(), prefix: String::new() };
     let targets: Vec<_> = targets.iter().map(|target| replica(target)).collect();
     let limits = TransferLimits { part_size: 5 << 20, ..TransferLimits::default() };
-    let options = SyncOptions { limits, ..SyncOptions::default() };
-    sync(&replica(source), &targets, &options, &CancellationToken::new(), Arc::new(|_| ())).await.unwrap()
+    let options = MirrorOptions { limits, ..MirrorOptions::default() };
+    mirror(&replica(source), &targets, &options, &CancellationToken::new(), Arc::new(|_| ())).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

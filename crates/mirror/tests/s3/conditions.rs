@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use skyfleet_e2e::object_store::{Asked, Contents, Fault, SimulatedBucket, SimulatedS3};
-use skyfleet_mirror::{StoreErrorKind, SyncEvent, SyncOptions, SyncReport, TransferLimits, sync};
+use skyfleet_mirror::{MirrorEvent, MirrorOptions, MirrorReport, StoreErrorKind, TransferLimits, mirror};
 use tokio_util::sync::CancellationToken;
 
 use crate::faulty::{open, pass};
@@ -14,9 +14,9 @@ use crate::support::content;
 const SMALL: usize = 100;
 const LARGE: usize = 12 << 20;
 
-fn in_parts() -> SyncOptions {
+fn in_parts() -> MirrorOptions {
     let limits = TransferLimits { part_size: 5 << 20, ..TransferLimits::default() };
-    SyncOptions { limits, ..SyncOptions::default() }
+    MirrorOptions { limits, ..MirrorOptions::default() }
 }
 
 fn holding(size: usize, seed: u64) -> SimulatedBucket {
@@ -54,12 +54,12 @@ async fn a_foreign_write_stays_until_the_next_pass_has_seen_it() {
         let errors = Arc::new(std::sync::Mutex::new(Vec::new()));
         let told = errors.clone();
         let progress = Arc::new(move |event| {
-            if let SyncEvent::Failed { failure, .. } = event {
+            if let MirrorEvent::Failed { failure, .. } = event {
                 told.lock().unwrap().push(failure.error);
             }
         });
         let (source, target) = (open(&server, "source").await, open(&server, "target").await);
-        let report = sync(&source, &[target], &in_parts(), &CancellationToken::new(), progress).await.unwrap();
+        let report = mirror(&source, &[target], &in_parts(), &CancellationToken::new(), progress).await.unwrap();
         assert_eq!((report.targets[0].copied, report.targets[0].failed), (0, 1), "{report:?}");
         let error = errors.lock().unwrap().pop().unwrap();
         assert!(error.kind == StoreErrorKind::Changed && error.to_string().contains("somebody else"), "{error}");
@@ -74,7 +74,7 @@ async fn a_foreign_write_stays_until_the_next_pass_has_seen_it() {
 }
 
 /// One pass to a target that holds nothing, or another object, where this happens to each first request that writes the object.
-async fn pass_with(size: usize, target: SimulatedBucket, fault: Fault, times: u64) -> (SyncReport, u64) {
+async fn pass_with(size: usize, target: SimulatedBucket, fault: Fault, times: u64) -> (MirrorReport, u64) {
     let server = SimulatedS3::start().await.unwrap();
     server.set_bucket("source", holding(size, 1));
     server.set_bucket("target", target);
@@ -142,7 +142,7 @@ async fn an_object_that_somebody_removes_meanwhile_comes_with_the_next_pass() {
         }
         Fault::Late(Duration::ZERO)
     });
-    let report = pass(&server, &["target"], &SyncOptions::default()).await.unwrap();
+    let report = pass(&server, &["target"], &MirrorOptions::default()).await.unwrap();
     assert_eq!((report.targets[0].copied, report.targets[0].failed), (0, 1), "{report:?}");
-    assert!(pass(&server, &["target"], &SyncOptions::default()).await.unwrap().is_complete());
+    assert!(pass(&server, &["target"], &MirrorOptions::default()).await.unwrap().is_complete());
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use skyfleet_mirror::{
-    Attributes, Condition, Deletion, Filter, Manifest, MirrorError, MostDeleted, ObjectStore as _, Payload,
-    SourcePublication, SyncOptions, TargetError, Verification, sync, verify,
+    Attributes, Condition, Deletion, Filter, Manifest, MirrorError, MirrorOptions, MostDeleted, ObjectStore as _,
+    Payload, SourcePublication, TargetError, Verification, mirror, verify,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -57,10 +57,10 @@ async fn filters_and_prefixes_name_the_dataset() {
         source.put_text(key, key).await;
     }
     let filter = Filter::new(&["**/*.bin".into()], &["tmp/**".into()]).unwrap();
-    let options = SyncOptions { filter, ..dataset_options() };
+    let options = MirrorOptions { filter, ..dataset_options() };
     let (from, to) = (replica(&source, "models/"), replica(&target, "copy/"));
     let cancel = CancellationToken::new();
-    let outcome = sync(&from, &[to], &options, &cancel, Arc::new(|_| ())).await.unwrap();
+    let outcome = mirror(&from, &[to], &options, &cancel, Arc::new(|_| ())).await.unwrap();
     assert_eq!((outcome.compared, outcome.compared_bytes), (1, 12));
     assert_eq!(outcome.source_publication, SourcePublication::Skipped);
     assert_eq!(target.contents().await.into_keys().collect::<Vec<_>>(), ["copy/a.bin"]);
@@ -77,7 +77,7 @@ async fn large_objects_go_in_parts_and_have_the_same_digest_everywhere() {
         .await
         .unwrap();
     for verification in [Verification::Checksum, Verification::ReadBack] {
-        let options = SyncOptions { verification, ..dataset_options() };
+        let options = MirrorOptions { verification, ..dataset_options() };
         let targets = if verification == Verification::Checksum { [&one] } else { [&two] };
         let outcome = pass_with(&source, &targets, &options).await;
         assert_eq!(outcome.targets[0].manifest, outcome.manifest, "{outcome:?}");
@@ -122,15 +122,15 @@ async fn a_copy_inside_another_is_refused() {
     for (from, to) in [("", ""), ("", "copy/"), ("a/b/", "a/")] {
         let targets = [replica(&store, to)];
         let options = dataset_options();
-        let refused = sync(&replica(&store, from), &targets, &options, &cancel, Arc::new(|_| ())).await;
+        let refused = mirror(&replica(&store, from), &targets, &options, &cancel, Arc::new(|_| ())).await;
         assert!(matches!(refused, Err(MirrorError::Overlap(..))), "{from:?} {to:?}");
     }
     assert_eq!(store.writes(), 0);
 }
 
-fn deleting(percent: u8) -> SyncOptions {
+fn deleting(percent: u8) -> MirrorOptions {
     let filter = Filter::new(&[], &["logs/**".into()]).unwrap();
-    SyncOptions { deletion: Deletion::Surplus(MostDeleted::percent(percent)), filter, ..dataset_options() }
+    MirrorOptions { deletion: Deletion::Surplus(MostDeleted::percent(percent)), filter, ..dataset_options() }
 }
 
 #[tokio::test(flavor = "multi_thread")]

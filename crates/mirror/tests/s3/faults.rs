@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use skyfleet_mirror::{
-    Condition, MirrorError, ObjectStore as _, Payload, StoreErrorKind, SyncEvent, SyncOptions, SyncReport, SyncTarget,
-    TargetError, TransferLimits, sync,
+    Condition, MirrorError, MirrorEvent, MirrorOptions, MirrorReport, ObjectStore as _, Payload, StoreErrorKind,
+    TargetError, TargetReport, TransferLimits, mirror,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -19,7 +19,7 @@ async fn put(store: &Watched, key: &str, size: usize, seed: u64) {
 }
 
 /// Why a target was given up.
-fn store_error(target: &SyncTarget) -> Option<&StoreErrorKind> {
+fn store_error(target: &TargetReport) -> Option<&StoreErrorKind> {
     match target.error.as_ref()? {
         TargetError::Store(error) => Some(&error.kind),
         _ => None,
@@ -144,7 +144,7 @@ async fn a_missing_source_is_an_error_and_never_an_empty_dataset() {
     let cancel = CancellationToken::new();
     let targets = [replica(&target, "")];
     let options = dataset_options();
-    let outcome = sync(&replica(&missing, ""), &targets, &options, &cancel, Arc::new(|_| ())).await;
+    let outcome = mirror(&replica(&missing, ""), &targets, &options, &cancel, Arc::new(|_| ())).await;
     assert!(matches!(outcome, Err(MirrorError::Source(error)) if error.kind == StoreErrorKind::MissingBucket));
     assert_eq!(target.writes(), 0);
 }
@@ -164,7 +164,7 @@ async fn a_page_that_fails_is_never_the_end_of_a_listing() {
     source.hook(fail_second_page);
     let (cancel, options) = (CancellationToken::new(), dataset_options());
     let targets = [replica(&target, "")];
-    let outcome = sync(&replica(&source, ""), &targets, &options, &cancel, Arc::new(|_| ())).await;
+    let outcome = mirror(&replica(&source, ""), &targets, &options, &cancel, Arc::new(|_| ())).await;
     assert!(matches!(outcome, Err(MirrorError::Source(error)) if error.kind == StoreErrorKind::Unreachable));
     // What came until then is copied and remembered, and nothing is published.
     let first = target.contents().await.len() as u64;
@@ -192,12 +192,12 @@ async fn a_stopped_pass_is_remembered_and_the_next_one_goes_on() {
     let (cancel, copied) = (CancellationToken::new(), Arc::new(AtomicU64::new(0)));
     let (stop, counted) = (cancel.clone(), copied.clone());
     let progress = Arc::new(move |event| {
-        if matches!(event, SyncEvent::Copied { .. }) && counted.fetch_add(1, Ordering::SeqCst) == 19 {
+        if matches!(event, MirrorEvent::Copied { .. }) && counted.fetch_add(1, Ordering::SeqCst) == 19 {
             stop.cancel();
         }
     });
     let targets = [replica(&target, "")];
-    let outcome = sync(&replica(&source, ""), &targets, &dataset_options(), &cancel, progress).await;
+    let outcome = mirror(&replica(&source, ""), &targets, &dataset_options(), &cancel, progress).await;
     assert_eq!(outcome, Err(MirrorError::Cancelled));
     let first = copied.load(Ordering::SeqCst);
     assert!((20..60).contains(&first), "{first}");
@@ -269,8 +269,8 @@ async fn memory_is_bounded_when_a_target_is_slow() {
         _ => Reaction::Pass,
     });
     let limits = TransferLimits { memory: BUDGET, parts: 16, ..TransferLimits::default() };
-    let options = SyncOptions { limits, ..dataset_options() };
-    let outcome: SyncReport = pass_with(&source, &[&quick, &slow], &options).await;
+    let options = MirrorOptions { limits, ..dataset_options() };
+    let outcome: MirrorReport = pass_with(&source, &[&quick, &slow], &options).await;
     assert_eq!(outcome.targets[1].manifest, outcome.manifest);
     assert_eq!(most.load(Ordering::SeqCst), BUDGET);
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use http::Method;
 use skyfleet_e2e::object_store::{Asked, Contents, Fault, SIMULATED_KEY, SimulatedBucket, SimulatedS3};
 use skyfleet_mirror::{
-    Attributes, ConnectOptions, Deletion, MirrorError, MostDeleted, ObjectStore, Payload, Replica, RetryPolicy,
-    S3Location, S3Store, SyncEvent, SyncOptions, SyncReport, TargetError, TransferLimits, sync,
+    Attributes, ConnectOptions, Deletion, MirrorError, MirrorEvent, MirrorOptions, MirrorReport, MostDeleted,
+    ObjectStore, Payload, Replica, RetryPolicy, S3Location, S3Store, TargetError, TransferLimits, mirror,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -32,24 +32,24 @@ pub(crate) async fn open(server: &SimulatedS3, bucket: &str) -> Replica {
 pub(crate) async fn pass(
     server: &SimulatedS3,
     targets: &[&str],
-    options: &SyncOptions,
-) -> Result<SyncReport, MirrorError> {
+    options: &MirrorOptions,
+) -> Result<MirrorReport, MirrorError> {
     let mut replicas = Vec::new();
     for target in targets {
         replicas.push(open(server, target).await);
     }
     let cancel = CancellationToken::new();
     let told = Arc::new(|event| {
-        if let SyncEvent::Failed { target, failure } = event {
+        if let MirrorEvent::Failed { target, failure } = event {
             eprintln!("{target:?}: {failure:?}");
         }
     });
-    sync(&open(server, "source").await, &replicas, options, &cancel, told).await
+    mirror(&open(server, "source").await, &replicas, options, &cancel, told).await
 }
 
-fn deleting() -> SyncOptions {
+fn deleting() -> MirrorOptions {
     let limits = TransferLimits { part_size: 5 << 20, ..TransferLimits::default() };
-    SyncOptions { deletion: Deletion::Surplus(MostDeleted::percent(100)), limits, ..SyncOptions::default() }
+    MirrorOptions { deletion: Deletion::Surplus(MostDeleted::percent(100)), limits, ..MirrorOptions::default() }
 }
 
 /// A server with many small objects and a few in parts, and targets that hold something else.

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use skyfleet_e2e::object_store::{Asked, Contents, Fault, SimulatedBucket, SimulatedS3};
 use skyfleet_e2e::token_server::{ROLE, TokenServer};
 use skyfleet_mirror::{
-    AwsFederation, AwsRole, Credentials, ObjectStore, Replica, RetryClass, S3Location, S3Store, StoreError,
-    StoreErrorKind, SyncOptions, TokenError, TokenSource, sync,
+    AwsFederation, AwsRole, Credentials, MirrorOptions, ObjectStore, Replica, RetryClass, S3Location, S3Store,
+    StoreError, StoreErrorKind, TokenError, TokenSource, mirror,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -77,7 +77,7 @@ async fn a_sync_goes_on_when_its_credentials_are_taken_back_again_and_again() {
     let replica = |store| Replica { store, prefix: String::new() };
     let (source, target) = (replica(source.await.unwrap()), replica(target.await.unwrap()));
     let cancel = CancellationToken::new();
-    let report = sync(&source, &[target], &SyncOptions::default(), &cancel, Arc::new(|_| ())).await.unwrap();
+    let report = mirror(&source, &[target], &MirrorOptions::default(), &cancel, Arc::new(|_| ())).await.unwrap();
     assert!(report.is_complete(), "{report:?}");
     assert_eq!((report.targets[0].copied, report.targets[0].failed), (OBJECTS as u64, 0));
     assert_eq!(server.bucket("target").unwrap().keys().filter(|key| !key.starts_with('.')).count(), OBJECTS);

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use skyfleet_e2e::object_store::{Contents, Fault, SIMULATED_KEY, SimulatedBucket, SimulatedS3};
 use skyfleet_mirror::{
-    ConnectOptions, Deletion, EgressBudget, InFlight, LocalStore, MostDeleted, ObjectStore, Replica, RetryPolicy,
-    S3Location, S3Store, SourceLimits, StoreErrorKind, SyncOptions, SyncReport, sync,
+    ConnectOptions, Deletion, EgressBudget, InFlight, LocalStore, MirrorOptions, MirrorReport, MostDeleted,
+    ObjectStore, Replica, RetryPolicy, S3Location, S3Store, SourceLimits, StoreErrorKind, mirror,
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -34,10 +34,10 @@ async fn open(server: &SimulatedS3, bucket: &str, options: ConnectOptions) -> Re
     Replica { store: Arc::new(store) as Arc<dyn ObjectStore>, prefix: String::new() }
 }
 
-async fn pass(server: &SimulatedS3, connect: ConnectOptions, options: &SyncOptions) -> SyncReport {
+async fn pass(server: &SimulatedS3, connect: ConnectOptions, options: &MirrorOptions) -> MirrorReport {
     let source = open(server, "source", connect).await;
     let targets = [open(server, "one", connect).await, open(server, "two", connect).await];
-    sync(&source, &targets, options, &CancellationToken::new(), Arc::new(|_| ())).await.unwrap()
+    mirror(&source, &targets, options, &CancellationToken::new(), Arc::new(|_| ())).await.unwrap()
 }
 
 fn copies(server: &SimulatedS3, bucket: &str) -> usize {
@@ -60,8 +60,8 @@ async fn refusals(in_flight: InFlight) -> u64 {
     };
     let connect = ConnectOptions { retry, in_flight, ..ConnectOptions::default() };
     let (source, target) = (open(&server, "source", connect).await, open(&server, "one", connect).await);
-    let (options, cancel) = (SyncOptions::default(), CancellationToken::new());
-    let report = sync(&source, &[target], &options, &cancel, Arc::new(|_| ())).await.unwrap();
+    let (options, cancel) = (MirrorOptions::default(), CancellationToken::new());
+    let report = mirror(&source, &[target], &options, &cancel, Arc::new(|_| ())).await.unwrap();
     assert!(report.is_complete() && report.targets[0].copied == 400, "{report:?}");
     assert_eq!(copies(&server, "one"), 400);
     server.refusals()
@@ -106,7 +106,7 @@ async fn a_rate_of_requests_is_kept() {
     });
     let connect = ConnectOptions { requests_per_second: NonZeroU32::new(50), ..ConnectOptions::default() };
     let start = Instant::now();
-    assert!(pass(&server, connect, &SyncOptions::default()).await.is_complete());
+    assert!(pass(&server, connect, &MirrorOptions::default()).await.is_complete());
     let (asked, least) = (asked.load(Ordering::SeqCst), start.elapsed());
     assert!(asked >= 21, "a listing and twenty objects");
     // Whatever the speed of the machine, it can only take longer.
@@ -124,9 +124,9 @@ async fn paced(folder: &Path, bandwidth: Option<u64>) -> Duration {
         std::fs::write(folder.join(format!("source/{number}")), content(100_000, number)).unwrap();
     }
     let source_limits = SourceLimits { bandwidth: bandwidth.and_then(NonZeroU64::new), egress: None };
-    let options = SyncOptions { source_limits, ..SyncOptions::default() };
+    let options = MirrorOptions { source_limits, ..MirrorOptions::default() };
     let start = Instant::now();
-    let report = sync(&source, &targets, &options, &CancellationToken::new(), Arc::new(|_| ())).await.unwrap();
+    let report = mirror(&source, &targets, &options, &CancellationToken::new(), Arc::new(|_| ())).await.unwrap();
     assert!(report.is_complete() && report.source_bytes == 1_000_000, "{report:?}");
     start.elapsed()
 }
@@ -152,7 +152,8 @@ async fn what_costs_too_much_is_left_for_a_later_pass() {
     let surplus = SimulatedBucket::default().with(["surplus".to_owned()], &Contents::of(content(10, 1)));
     server.set_bucket("two", surplus);
     let deletion = Deletion::Surplus(MostDeleted::percent(100));
-    let options = |dry_run| SyncOptions { source_limits: budget("7.5"), deletion, dry_run, ..SyncOptions::default() };
+    let options =
+        |dry_run| MirrorOptions { source_limits: budget("7.5"), deletion, dry_run, ..MirrorOptions::default() };
     for (dry_run, there) in [(true, 0), (false, 3)] {
         let report = pass(&server, ConnectOptions::default(), &options(dry_run)).await;
         assert!(!report.is_complete());
@@ -167,7 +168,7 @@ async fn what_costs_too_much_is_left_for_a_later_pass() {
     // Those of the first pass are paid: 4000 bytes fit, 5000 and 6000 do not.
     let report = pass(&server, ConnectOptions::default(), &options(false)).await;
     assert_eq!((report.source_bytes, report.left.objects, report.targets[0].settled), (4000, 2, 3));
-    let enough = SyncOptions { source_limits: budget("11"), ..options(false) };
+    let enough = MirrorOptions { source_limits: budget("11"), ..options(false) };
     let report = pass(&server, ConnectOptions::default(), &enough).await;
     assert!(report.is_complete() && report.targets[1].removed == 1, "{report:?}");
     assert_eq!((copies(&server, "one"), copies(&server, "two")), (6, 6));
@@ -179,9 +180,9 @@ async fn a_dataset_is_not_published_before_all_of_it_was_paid() {
     let source = open(&server, "source", ConnectOptions::default()).await;
     let targets = [open(&server, "one", ConnectOptions::default()).await];
     let run = async |most| {
-        let options = SyncOptions { source_limits: budget(most), ..dataset_options() };
+        let options = MirrorOptions { source_limits: budget(most), ..dataset_options() };
         let progress = Arc::new(|_| ());
-        sync(&source, &targets, &options, &CancellationToken::new(), progress).await.unwrap()
+        mirror(&source, &targets, &options, &CancellationToken::new(), progress).await.unwrap()
     };
     let outcome = run("3").await;
     assert_eq!((outcome.left.objects, outcome.left.cost.to_string().as_str()), (1, "3.00"));

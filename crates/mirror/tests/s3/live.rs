@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use skyfleet_e2e::object_store::{Asked, Contents, Fault, SIMULATED_KEY, SimulatedBucket, SimulatedS3};
 use skyfleet_mirror::{
-    ConnectOptions, ObjectStore, Replica, RetryPolicy, S3Location, S3Store, SyncOptions, SyncReport, TransferLimits,
-    sync,
+    ConnectOptions, MirrorOptions, MirrorReport, ObjectStore, Replica, RetryPolicy, S3Location, S3Store,
+    TransferLimits, mirror,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -43,10 +43,10 @@ async fn open(server: &SimulatedS3, bucket: &str) -> Replica {
     Replica { store: Arc::new(store) as Arc<dyn ObjectStore>, prefix: String::new() }
 }
 
-async fn pass(server: &SimulatedS3, limits: TransferLimits) -> SyncReport {
+async fn pass(server: &SimulatedS3, limits: TransferLimits) -> MirrorReport {
     let (source, targets) = (open(server, "source").await, [open(server, "one").await, open(server, "two").await]);
-    let options = SyncOptions { limits, ..SyncOptions::default() };
-    sync(&source, &targets, &options, &CancellationToken::new(), Arc::new(|_| ())).await.unwrap()
+    let options = MirrorOptions { limits, ..MirrorOptions::default() };
+    mirror(&source, &targets, &options, &CancellationToken::new(), Arc::new(|_| ())).await.unwrap()
 }
 
 /// What was asked for of the object.
@@ -84,7 +84,7 @@ fn watch(server: &SimulatedS3, fault: impl Fn(&Asked) -> Fault + Send + Sync + '
     seen
 }
 
-fn assert_copied(server: &SimulatedS3, report: &SyncReport, targets: &[&str], seed: u64) {
+fn assert_copied(server: &SimulatedS3, report: &MirrorReport, targets: &[&str], seed: u64) {
     for target in targets {
         let bucket = server.bucket(target).unwrap();
         assert!(bucket.body("big").is_some_and(|body| body == content(SIZE, seed)), "{target} {report:?}");

@@ -8,8 +8,8 @@ use std::time::Duration;
 use http::Method;
 use skyfleet_e2e::object_store::{Contents, Fault, SIMULATED_KEY, SimulatedBucket, SimulatedS3};
 use skyfleet_mirror::{
-    Condition, ConnectOptions, Filter, Manifest, MirrorError, Payload, Replica, S3Location, S3Store, Sha256, SyncEvent,
-    SyncOptions, SyncReport, manifest_key, sync,
+    Condition, ConnectOptions, Filter, Manifest, MirrorError, MirrorEvent, MirrorOptions, MirrorReport, Payload,
+    Replica, S3Location, S3Store, Sha256, manifest_key, mirror,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -40,9 +40,9 @@ async fn open(server: &SimulatedS3, bucket: &str) -> Replica {
     Replica { store: Arc::new(store), prefix: String::new() }
 }
 
-async fn pass(server: &SimulatedS3, options: &SyncOptions) -> SyncReport {
+async fn pass(server: &SimulatedS3, options: &MirrorOptions) -> MirrorReport {
     let (source, target) = (open(server, "source").await, open(server, "target").await);
-    sync(&source, &[target], options, &CancellationToken::new(), Arc::new(|_| ())).await.unwrap()
+    mirror(&source, &[target], options, &CancellationToken::new(), Arc::new(|_| ())).await.unwrap()
 }
 
 fn pages(server: &SimulatedS3) -> BTreeSet<String> {
@@ -119,14 +119,13 @@ async fn a_pass_that_is_killed_has_kept_most_of_what_it_did() {
     let (reached, copied) = (Arc::new(tokio::sync::Notify::new()), AtomicU64::new(0));
     let reach = reached.clone();
     let progress = Arc::new(move |event| {
-        if matches!(event, SyncEvent::Copied { .. }) && copied.fetch_add(1, Ordering::SeqCst) == 6000 {
+        if matches!(event, MirrorEvent::Copied { .. }) && copied.fetch_add(1, Ordering::SeqCst) == 6000 {
             reach.notify_one();
         }
     });
-    let running =
-        tokio::spawn(
-            async move { sync(&source, &[target], &dataset_options(), &CancellationToken::new(), progress).await },
-        );
+    let running = tokio::spawn(async move {
+        mirror(&source, &[target], &dataset_options(), &CancellationToken::new(), progress).await
+    });
     reached.notified().await;
     running.abort();
     let report = running.await;
@@ -148,12 +147,12 @@ async fn a_pass_that_is_stopped_before_it_learns_anything_writes_nothing() {
     let cancel = CancellationToken::new();
     let stop = cancel.clone();
     let progress = Arc::new(move |event| {
-        if matches!(event, SyncEvent::Compared(_)) {
+        if matches!(event, MirrorEvent::Compared(_)) {
             stop.cancel();
         }
     });
     writes.store(0, Ordering::SeqCst);
-    let stopped = sync(&source, &[target], &dataset_options(), &cancel, progress).await;
+    let stopped = mirror(&source, &[target], &dataset_options(), &cancel, progress).await;
     assert_eq!((stopped, writes.load(Ordering::SeqCst)), (Err(MirrorError::Cancelled), 0));
     let report = pass(&server, &dataset_options()).await;
     assert_eq!((report.manifest, writes.load(Ordering::SeqCst)), (first.manifest, 0));
@@ -173,9 +172,9 @@ async fn what_a_filter_leaves_out_stays_remembered() {
     let target = open(&server, "target").await;
     let only = async |glob: &str| {
         let filter = Filter::new(&[glob.to_owned()], &[]).unwrap();
-        let options = SyncOptions { filter, ..SyncOptions::default() };
+        let options = MirrorOptions { filter, ..MirrorOptions::default() };
         let (targets, cancel) = ([target.clone()], CancellationToken::new());
-        let report = sync(&source, &targets, &options, &cancel, Arc::new(|_| ())).await.unwrap();
+        let report = mirror(&source, &targets, &options, &cancel, Arc::new(|_| ())).await.unwrap();
         report.targets[0].copied
     };
     assert_eq!((only("a/**").await, only("b/**").await), (30, 20));

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures::TryStreamExt as _;
 use skyfleet_e2e::object_store::{Access, Contents, Fault, SimulatedBucket, SimulatedS3};
 use skyfleet_mirror::{
-    Attributes, Condition, ConnectOptions, Credentials, ObjectStore, Payload, Replica, S3Store, SyncOptions,
-    SyncReport, TransferLimits, Verification, list, sync,
+    Attributes, Condition, ConnectOptions, Credentials, MirrorOptions, MirrorReport, ObjectStore, Payload, Replica,
+    S3Store, TransferLimits, Verification, list, mirror,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -20,14 +20,14 @@ async fn open(server: &Server, bucket: &str, prefix: &str, by: Credentials) -> R
     Replica { store: Arc::new(store), prefix: String::new() }
 }
 
-fn in_parts() -> SyncOptions {
+fn in_parts() -> MirrorOptions {
     let limits = TransferLimits { part_size: 5 << 20, ..TransferLimits::default() };
-    SyncOptions { limits, ..SyncOptions::default() }
+    MirrorOptions { limits, ..MirrorOptions::default() }
 }
 
-async fn run(source: &Replica, target: &Replica, options: &SyncOptions) -> SyncReport {
+async fn run(source: &Replica, target: &Replica, options: &MirrorOptions) -> MirrorReport {
     let targets = [target.clone()];
-    let report = sync(source, &targets, options, &CancellationToken::new(), Arc::new(|_| ())).await.unwrap();
+    let report = mirror(source, &targets, options, &CancellationToken::new(), Arc::new(|_| ())).await.unwrap();
     assert!(report.is_complete(), "{report:?}");
     report
 }
@@ -95,7 +95,7 @@ async fn what_is_to_be_read_back_is_read() {
     let source = filled(&server).await;
     server.bucket("target").await;
     let target = open(&server, "target", "", server.credentials()).await;
-    let options = SyncOptions { verification: Verification::ReadBack, ..in_parts() };
+    let options = MirrorOptions { verification: Verification::ReadBack, ..in_parts() };
     assert!(run(&source, &target, &options).await.source_bytes > 12 << 20);
     assert_same(&source, &target).await;
 }
@@ -125,7 +125,7 @@ async fn a_store_that_cannot_copy_is_soon_asked_no_more() {
         counted.fetch_add(u64::from(request.headers.contains_key("x-amz-copy-source")), Ordering::SeqCst);
         Fault::None
     });
-    let report = pass(&server, &["target"], &SyncOptions::default()).await.unwrap();
+    let report = pass(&server, &["target"], &MirrorOptions::default()).await.unwrap();
     assert!(report.is_complete() && report.targets[0].copied == 300, "{report:?}");
     // Those that were under way, too.
     let asked = asked.load(Ordering::SeqCst);

@@ -11,8 +11,8 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use skyfleet_e2e::object_store::{ObjectStore as Garage, REGION, RunningObjectStore};
 use skyfleet_mirror::{
     Attributes, Body, Capabilities, Checksum, Condition, ConnectOptions, Credentials, Dataset, DatasetName, ListPage,
-    ObjectHead, ObjectStore, PartLimits, Payload, Place, Proof, Replica, RetryPolicy, S3Location, S3Store, StoreError,
-    StoreErrorKind, SyncOptions, SyncReport, UploadedPart, Written, list, sync,
+    MirrorOptions, MirrorReport, ObjectHead, ObjectStore, PartLimits, Payload, Place, Proof, Replica, RetryPolicy,
+    S3Location, S3Store, StoreError, StoreErrorKind, UploadedPart, Written, list, mirror,
 };
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -353,20 +353,24 @@ pub(crate) fn replica(store: &Arc<Watched>, prefix: &str) -> Replica {
 }
 
 /// A dataset, with nothing published to the source.
-pub(crate) fn dataset_options() -> SyncOptions {
+pub(crate) fn dataset_options() -> MirrorOptions {
     let dataset = Dataset { name: dataset(), publish_to_source: false };
-    SyncOptions { dataset: Some(dataset), ..SyncOptions::default() }
+    MirrorOptions { dataset: Some(dataset), ..MirrorOptions::default() }
 }
 
 /// One pass over whole buckets, publishing to the source too.
-pub(crate) async fn pass(source: &Arc<Watched>, targets: &[&Arc<Watched>]) -> SyncReport {
+pub(crate) async fn pass(source: &Arc<Watched>, targets: &[&Arc<Watched>]) -> MirrorReport {
     let dataset = Some(Dataset { name: dataset(), publish_to_source: true });
-    pass_with(source, targets, &SyncOptions { dataset, ..SyncOptions::default() }).await
+    pass_with(source, targets, &MirrorOptions { dataset, ..MirrorOptions::default() }).await
 }
 
-pub(crate) async fn pass_with(source: &Arc<Watched>, targets: &[&Arc<Watched>], options: &SyncOptions) -> SyncReport {
+pub(crate) async fn pass_with(
+    source: &Arc<Watched>,
+    targets: &[&Arc<Watched>],
+    options: &MirrorOptions,
+) -> MirrorReport {
     let targets: Vec<_> = targets.iter().map(|target| replica(target, "")).collect();
-    sync(&replica(source, ""), &targets, options, &CancellationToken::new(), Arc::new(|_| ())).await.unwrap()
+    mirror(&replica(source, ""), &targets, options, &CancellationToken::new(), Arc::new(|_| ())).await.unwrap()
 }
 
 /// Bytes that no two offsets of share, so that a misplaced part shows.

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use skyfleet_e2e::object_store::{Asked, Contents, Fault, SimulatedBucket, SimulatedS3};
 use skyfleet_mirror::{
-    Attributes, Condition, ObjectStore as _, Payload, StoreErrorKind, SyncOptions, SyncReport, Tags, TagsLost,
-    TransferLimits, sync,
+    Attributes, Condition, MirrorOptions, MirrorReport, ObjectStore as _, Payload, StoreErrorKind, Tags, TagsLost,
+    TransferLimits, mirror,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -32,15 +32,15 @@ async fn server() -> SimulatedS3 {
     server
 }
 
-fn in_parts() -> SyncOptions {
+fn in_parts() -> MirrorOptions {
     let limits = TransferLimits { part_size: 5 << 20, ..TransferLimits::default() };
-    SyncOptions { limits, ..SyncOptions::default() }
+    MirrorOptions { limits, ..MirrorOptions::default() }
 }
 
-async fn copied(server: &SimulatedS3) -> SyncReport {
+async fn copied(server: &SimulatedS3) -> MirrorReport {
     let report = pass(server, &["target"], &in_parts()).await.unwrap();
     assert!(report.is_complete() && report.targets[0].copied == 3, "{report:?}");
-    assert_eq!(server.bucket("target").unwrap().keys().filter(|key| !key.starts_with(".skyfleet/sync/")).count(), 3);
+    assert_eq!(server.bucket("target").unwrap().keys().filter(|key| !key.starts_with(".skyfleet/state/")).count(), 3);
     report
 }
 
@@ -123,7 +123,7 @@ async fn what_s3_would_refuse_is_left_out_and_said() {
     let source = SimulatedBucket::default();
     let contents = Contents::of(content(10, 1)).tagged(&[("aws:system", "x"), ("team", "a")]);
     server.set_bucket("source", source.with(["one".to_owned()], &contents));
-    let report = pass(&server, &["target"], &SyncOptions::default()).await.unwrap();
+    let report = pass(&server, &["target"], &MirrorOptions::default()).await.unwrap();
     let lost: Vec<_> = report.targets[0].tags_lost.iter().collect();
     assert!(matches!(lost[..], [(TagsLost::Unfit(_), 1)]), "{report:?}");
     assert_eq!(server.bucket("target").unwrap().tags("one"), tags(&[("team", "a")]));
@@ -137,7 +137,7 @@ async fn a_real_store_that_forgets_tags_is_found_out() {
     let targets = [replica(&target, "")];
     let cancel = CancellationToken::new();
     let source = open(&server, "source").await;
-    let report = sync(&source, &targets, &in_parts(), &cancel, Arc::new(|_| ())).await.unwrap();
+    let report = mirror(&source, &targets, &in_parts(), &cancel, Arc::new(|_| ())).await.unwrap();
     assert!(report.is_complete() && report.targets[0].copied == 3, "{report:?}");
     assert_eq!(target.contents().await.len(), 3);
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use skyfleet_e2e::object_store::{REGION, VERSITY_KEY, Versity};
 use skyfleet_mirror::{
-    Attributes, Condition, ObjectStore, Payload, Replica, S3Location, S3Store, StoreErrorKind, SyncOptions, SyncReport,
-    Tags, TransferLimits, Verification, sync,
+    Attributes, Condition, MirrorOptions, MirrorReport, ObjectStore, Payload, Replica, S3Location, S3Store,
+    StoreErrorKind, Tags, TransferLimits, Verification, mirror,
 };
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -31,11 +31,11 @@ impl Server {
     }
 }
 
-async fn run(source: &Arc<dyn ObjectStore>, target: &Arc<dyn ObjectStore>, verification: Verification) -> SyncReport {
+async fn run(source: &Arc<dyn ObjectStore>, target: &Arc<dyn ObjectStore>, verification: Verification) -> MirrorReport {
     let replica = |store: &Arc<dyn ObjectStore>| Replica { store: store.clone(), prefix: String::new() };
     let limits = TransferLimits { part_size: 5 << 20, ..TransferLimits::default() };
-    let options = SyncOptions { limits, verification, ..SyncOptions::default() };
-    sync(&replica(source), &[replica(target)], &options, &CancellationToken::new(), Arc::new(|_| ())).await.unwrap()
+    let options = MirrorOptions { limits, verification, ..MirrorOptions::default() };
+    mirror(&replica(source), &[replica(target)], &options, &CancellationToken::new(), Arc::new(|_| ())).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

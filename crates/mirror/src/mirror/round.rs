@@ -9,7 +9,7 @@ use super::publish::publish_everywhere;
 use super::remove::remove_surplus;
 use super::rows::{Rows, Stopped};
 use super::target::Target;
-use super::types::{Deletion, SyncEvent, SyncOptions, SyncProgress, SyncReport, TargetError};
+use super::types::{Deletion, MirrorEvent, MirrorOptions, MirrorProgress, MirrorReport, TargetError};
 use crate::copy::{SourceRead, copy_object};
 use crate::egress::Spending;
 use crate::fan_out::{Destination, Transfer};
@@ -22,14 +22,14 @@ pub(super) const REPORT_EVERY: u64 = 1000;
 pub(super) struct Shared {
     pub(super) source: Replica,
     pub(super) transfer: Transfer,
-    pub(super) progress: SyncProgress,
+    pub(super) progress: MirrorProgress,
 }
 
 pub(super) struct Round<'a> {
     pub(super) shared: Arc<Shared>,
-    pub(super) options: &'a SyncOptions,
+    pub(super) options: &'a MirrorOptions,
     pub(super) targets: Vec<Target>,
-    pub(super) report: SyncReport,
+    pub(super) report: MirrorReport,
     spending: &'a mut Spending,
     running: JoinSet<Attempted>,
     /// Every further read would meet the same error.
@@ -37,7 +37,7 @@ pub(super) struct Round<'a> {
 }
 
 pub(super) enum Ended {
-    Whole(Box<SyncReport>),
+    Whole(Box<MirrorReport>),
     Unordered(usize),
 }
 
@@ -53,10 +53,10 @@ impl<'a> Round<'a> {
     pub(super) fn new(
         source: Replica,
         targets: Vec<Target>,
-        options: &'a SyncOptions,
+        options: &'a MirrorOptions,
         spending: &'a mut Spending,
         cancel: CancellationToken,
-        progress: SyncProgress,
+        progress: MirrorProgress,
     ) -> Self {
         let transfer = Transfer::new(options.limits, options.verification, cancel).within(options.source_limits);
         let transfer = if options.dataset.is_some() { transfer.with_sha256() } else { transfer };
@@ -64,7 +64,7 @@ impl<'a> Round<'a> {
             shared: Arc::new(Shared { source, transfer, progress }),
             options,
             targets,
-            report: SyncReport::default(),
+            report: MirrorReport::default(),
             spending,
             running: JoinSet::new(),
             source_is_lost: None,
@@ -154,7 +154,7 @@ impl<'a> Round<'a> {
         self.report.source_bytes += object.size;
         for target in &indices {
             let (key, bytes) = (object.key.clone(), object.size);
-            (self.shared.progress)(SyncEvent::Differs { target: *target, key, bytes });
+            (self.shared.progress)(MirrorEvent::Differs { target: *target, key, bytes });
         }
         if self.options.dry_run {
             for index in indices {
@@ -176,8 +176,8 @@ impl<'a> Round<'a> {
     }
 
     /// The error is that of a source that was lost on the way.
-    fn end(mut self) -> Result<SyncReport, StoreError> {
-        (self.shared.progress)(SyncEvent::Compared(self.report.compared % REPORT_EVERY));
+    fn end(mut self) -> Result<MirrorReport, StoreError> {
+        (self.shared.progress)(MirrorEvent::Compared(self.report.compared % REPORT_EVERY));
         self.report.targets = self.targets.into_iter().map(Target::end).collect();
         if self.report.source_failures > 0 && self.options.deletion != Deletion::Never {
             for target in &mut self.report.targets {
@@ -197,7 +197,7 @@ async fn attempt(
     indices: Vec<usize>,
     destinations: Vec<Destination>,
 ) -> Attempted {
-    let sent = |index: usize, bytes| (shared.progress)(SyncEvent::Sent { target: indices[index], bytes });
+    let sent = |index: usize, bytes| (shared.progress)(MirrorEvent::Sent { target: indices[index], bytes });
     let outcome = copy_object(&shared.source, &object, &destinations, &shared.transfer, sent).await;
     Attempted { object, indices, outcome }
 }

@@ -1,7 +1,7 @@
 //! Removes what the source does not have, where that is asked for.
 
 use super::round::Round;
-use super::types::{Deletion, SyncEvent, TargetError};
+use super::types::{Deletion, MirrorEvent, TargetError};
 use crate::removal::remove_all;
 use crate::surplus::Removal;
 use crate::{ObjectFailure, StoreError};
@@ -32,7 +32,7 @@ pub(super) async fn remove_surplus(round: &mut Round<'_>) {
         if is_dry {
             target.report.removed += objects.len() as u64;
             for (key, _) in objects {
-                (shared.progress)(SyncEvent::Removed { target: index, key });
+                (shared.progress)(MirrorEvent::Removed { target: index, key });
             }
             continue;
         }
@@ -42,12 +42,12 @@ pub(super) async fn remove_surplus(round: &mut Round<'_>) {
             Ok(false) => {}
             Ok(true) => {
                 target.report.removed += 1;
-                (shared.progress)(SyncEvent::Removed { target: index, key });
+                (shared.progress)(MirrorEvent::Removed { target: index, key });
             }
             Err(error) => {
                 let failure = ObjectFailure { key, error };
                 target.failed(failure.clone());
-                (shared.progress)(SyncEvent::Failed { target: Some(index), failure });
+                (shared.progress)(MirrorEvent::Failed { target: Some(index), failure });
             }
         };
         remove_all(&shared.source, &replica, objects, at_once, cancel, told).await;

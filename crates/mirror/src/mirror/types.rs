@@ -9,7 +9,7 @@ use crate::{
 
 /// What a pass does and may use.
 #[derive(Debug, Clone, Default)]
-pub struct SyncOptions {
+pub struct MirrorOptions {
     /// Keys that do not match are left alone, at the source and at the targets.
     pub filter: Filter,
     /// Objects of the source that are smaller or larger (bytes), or were changed earlier or later (seconds since the Unix
@@ -67,7 +67,7 @@ pub enum Deletion {
 
 /// Something that happened. Targets are counted in the order they were given; keys are relative to the prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SyncEvent {
+pub enum MirrorEvent {
     /// So many more objects of the source were compared.
     Compared(u64),
     /// An object is to be copied, or would be.
@@ -112,11 +112,11 @@ pub enum SyncEvent {
 }
 
 /// Who is told of events. It is called from many tasks and must not block.
-pub type SyncProgress = Arc<dyn Fn(SyncEvent) + Send + Sync>;
+pub type MirrorProgress = Arc<dyn Fn(MirrorEvent) + Send + Sync>;
 
 /// How a pass ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SyncReport {
+pub struct MirrorReport {
     /// Objects of the source that were compared, and did not vanish meanwhile.
     pub compared: u64,
     /// Their bytes.
@@ -136,7 +136,7 @@ pub struct SyncReport {
     /// Objects whose tags could not be read, and that were copied without.
     pub tags_unread: Option<TagsUnread>,
     /// For each target, in the order they were given.
-    pub targets: Vec<SyncTarget>,
+    pub targets: Vec<TargetReport>,
 }
 
 /// Whether the source's bucket has the manifest.
@@ -162,7 +162,7 @@ pub struct TagsUnread {
 
 /// How a target is after a pass. In a dry run, what would have been done counts as done.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SyncTarget {
+pub struct TargetReport {
     /// The manifest of the dataset that the target now holds, every object proven, and that is published there; `None` when it is
     /// behind.
     pub manifest: Option<ManifestDigest>,
@@ -217,16 +217,16 @@ pub enum TargetError {
     SourceIncomplete,
 }
 
-impl SyncReport {
+impl MirrorReport {
     /// Whether every target holds what the source has, and nothing that was to be removed.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         let is_whole = self.source_failures == 0 && self.left.is_nothing();
-        is_whole && self.targets.iter().all(SyncTarget::is_complete)
+        is_whole && self.targets.iter().all(TargetReport::is_complete)
     }
 }
 
-impl SyncTarget {
+impl TargetReport {
     /// Whether everything that was tried at it went well.
     #[must_use]
     pub fn is_complete(&self) -> bool {

@@ -3,7 +3,7 @@
 use tokio::task::JoinError;
 
 use super::round::{Attempted, Round};
-use super::types::{SyncEvent, TagsUnread};
+use super::types::{MirrorEvent, TagsUnread};
 use crate::copy::{Copy, SourceRead};
 use crate::source_tags::SourceTags;
 use crate::{ObjectFailure, ObjectSummary, StoreError};
@@ -70,7 +70,7 @@ impl Round<'_> {
         if self.report.failures.len() < ObjectFailure::KEPT {
             self.report.failures.push(failure.clone());
         }
-        (self.shared.progress)(SyncEvent::Failed { target: None, failure });
+        (self.shared.progress)(MirrorEvent::Failed { target: None, failure });
     }
 
     fn copied(&mut self, index: usize, object: &ObjectSummary, copy: Result<Copy, StoreError>) {
@@ -79,13 +79,13 @@ impl Round<'_> {
             Ok(copy) => {
                 let bytes = copy.entry.size;
                 target.copied(object, copy);
-                SyncEvent::Copied { target: index, key, bytes }
+                MirrorEvent::Copied { target: index, key, bytes }
             }
             Err(error) => {
                 let failure = ObjectFailure { key, error };
                 target.forget(&failure.key);
                 target.failed(failure.clone());
-                SyncEvent::Failed { target: Some(index), failure }
+                MirrorEvent::Failed { target: Some(index), failure }
             }
         };
         (self.shared.progress)(event);

@@ -24,8 +24,8 @@ pub use failure::{MirrorError, ObjectFailure};
 use round::{Ended, Round};
 use target::{Manner, Target};
 pub use types::{
-    Bounds, Dataset, Deletion, SourcePublication, SyncEvent, SyncOptions, SyncProgress, SyncReport, SyncTarget,
-    TagsUnread, TargetError,
+    Bounds, Dataset, Deletion, MirrorEvent, MirrorOptions, MirrorProgress, MirrorReport, SourcePublication, TagsUnread,
+    TargetError, TargetReport,
 };
 
 /// Brings every target up to date with the source, once.
@@ -57,13 +57,13 @@ pub use types::{
 ///
 /// # Errors
 /// When the source cannot be listed, two of the copies overlap, or on cancellation. What fails at a target is in the report.
-pub async fn sync(
+pub async fn mirror(
     source: &Replica,
     targets: &[Replica],
-    options: &SyncOptions,
+    options: &MirrorOptions,
     cancel: &CancellationToken,
-    progress: SyncProgress,
-) -> Result<SyncReport, MirrorError> {
+    progress: MirrorProgress,
+) -> Result<MirrorReport, MirrorError> {
     if let Some((one, other)) = overlapping(source, targets) {
         return Err(MirrorError::Overlap(one, other));
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use tokio_util::sync::CancellationToken;
 
 use super::judge::listings_agree;
-use super::types::{SyncTarget, TargetError};
+use super::types::{TargetError, TargetReport};
 use crate::copy::Copy;
 use crate::journal::Journals;
 use crate::source_tags::SourceTags;
@@ -20,7 +20,7 @@ pub(super) struct Target {
     /// How far large objects have come; `None` where that could not be found out.
     pub(super) journals: Option<Arc<Journals>>,
     pub(super) surplus: Surplus,
-    pub(super) report: SyncTarget,
+    pub(super) report: TargetReport,
     /// It holds objects in another version than others have got meanwhile.
     pub(super) is_behind: bool,
     /// Whether the listings settle what they can; else all is remembered.
@@ -50,7 +50,7 @@ impl Target {
             state,
             journals: journals.map(Arc::new),
             surplus: Surplus::default(),
-            report: SyncTarget::default(),
+            report: TargetReport::default(),
             is_behind: false,
             remembers_all,
             is_dry,
@@ -178,7 +178,7 @@ impl Target {
     }
 
     /// Says how it is.
-    pub(super) fn end(mut self) -> SyncTarget {
+    pub(super) fn end(mut self) -> TargetReport {
         if let Some(error) = self.gave_up.get() {
             self.report.error = Some(TargetError::Store(error.clone()));
         }

@@ -5,24 +5,24 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::StreamExt as _;
 use skyfleet_mirror::{
-    Attributes, Bounds, Condition, Deletion, Filter, MirrorError, MostDeleted, ObjectStore as _, Payload,
-    StoreErrorKind, SyncEvent, SyncOptions, SyncReport, TargetError, sync,
+    Attributes, Bounds, Condition, Deletion, Filter, MirrorError, MirrorEvent, MirrorOptions, MirrorReport,
+    MostDeleted, ObjectStore as _, Payload, StoreErrorKind, TargetError, mirror,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{Call, Reaction, Server, Watched, content, replica};
 
-fn deleting(percent: u8) -> SyncOptions {
-    SyncOptions { deletion: Deletion::Surplus(MostDeleted::percent(percent)), ..SyncOptions::default() }
+fn deleting(percent: u8) -> MirrorOptions {
+    MirrorOptions { deletion: Deletion::Surplus(MostDeleted::percent(percent)), ..MirrorOptions::default() }
 }
 
 async fn run(
     source: &Arc<Watched>,
     targets: &[&Arc<Watched>],
-    options: &SyncOptions,
-) -> Result<SyncReport, MirrorError> {
+    options: &MirrorOptions,
+) -> Result<MirrorReport, MirrorError> {
     let targets: Vec<_> = targets.iter().map(|target| replica(target, "")).collect();
-    sync(&replica(source, ""), &targets, options, &CancellationToken::new(), Arc::new(|_| ())).await
+    mirror(&replica(source, ""), &targets, options, &CancellationToken::new(), Arc::new(|_| ())).await
 }
 
 async fn put_many(store: &Watched, keys: impl Iterator<Item = String>) {
@@ -48,14 +48,14 @@ async fn a_second_pass_reads_and_writes_nothing() {
         }
         Reaction::Pass
     });
-    let report = run(&source, &[&one, &two], &SyncOptions::default()).await.unwrap();
+    let report = run(&source, &[&one, &two], &MirrorOptions::default()).await.unwrap();
     assert!(report.is_complete(), "{report:?}");
     assert_eq!(report.targets.iter().map(|target| target.copied).collect::<Vec<_>>(), [5, 5]);
     assert_eq!(gets.swap(0, Ordering::SeqCst), 5, "each object is read once for both targets");
     assert!(one.contents().await == source.contents().await && two.contents().await == source.contents().await);
 
     let _until_now = (one.writes(), two.writes());
-    let report = run(&source, &[&one, &two], &SyncOptions::default()).await.unwrap();
+    let report = run(&source, &[&one, &two], &MirrorOptions::default()).await.unwrap();
     assert_eq!(report.targets.iter().map(|target| (target.settled, target.copied)).collect::<Vec<_>>(), [(5, 0); 2]);
     assert_eq!((one.writes(), two.writes(), gets.load(Ordering::SeqCst)), (0, 0, 0));
 }
@@ -75,20 +75,20 @@ async fn any_change_is_copied_though_sizes_are_equal() {
     let server = Server::start().await;
     let (source, target) = (server.bucket("source").await, server.bucket("target").await);
     put_many(&source, ["content", "metadata", "same"].map(str::to_owned).into_iter()).await;
-    run(&source, &[&target], &SyncOptions::default()).await.unwrap();
+    run(&source, &[&target], &MirrorOptions::default()).await.unwrap();
     // Times are told by the second: what is written in the second of the copy cannot be told from it by its time.
     tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
     source.put_text("content", "tnetnoc").await;
     let attributes = Attributes { cache_control: Some("no-store".to_owned()), ..Attributes::default() };
     put(&source, "metadata", &attributes, "metadata".into()).await;
-    let report = run(&source, &[&target], &SyncOptions::default()).await.unwrap();
+    let report = run(&source, &[&target], &MirrorOptions::default()).await.unwrap();
     assert_eq!((report.targets[0].copied, report.targets[0].settled), (2, 1), "{report:?}");
     assert_eq!(target.read("content").await, b"tnetnoc");
     assert_eq!(target.head("metadata").await.unwrap().attributes.cache_control.as_deref(), Some("no-store"));
 
     // A copy that somebody changed is none.
     target.put_text("same", "emas").await;
-    let report = run(&source, &[&target], &SyncOptions::default()).await.unwrap();
+    let report = run(&source, &[&target], &MirrorOptions::default()).await.unwrap();
     assert_eq!(report.targets[0].copied, 1);
     assert_eq!(target.read("same").await, b"same");
 }
@@ -98,15 +98,15 @@ async fn surplus_goes_only_when_asked_for_and_never_too_much() {
     let server = Server::start().await;
     let (source, target) = (server.bucket("source").await, server.bucket("target").await);
     put_many(&source, (0..20).map(|number| format!("{number:02}"))).await;
-    run(&source, &[&target], &SyncOptions::default()).await.unwrap();
+    run(&source, &[&target], &MirrorOptions::default()).await.unwrap();
     put_many(&target, ["x1", "x2"].map(str::to_owned).into_iter()).await;
     target.put_text(".skyfleet/own", "stays").await;
 
-    let report = run(&source, &[&target], &SyncOptions::default()).await.unwrap();
+    let report = run(&source, &[&target], &MirrorOptions::default()).await.unwrap();
     assert_eq!((report.targets[0].surplus, report.targets[0].removed), (2, 0));
     let report = run(&source, &[&target], &deleting(9)).await.unwrap();
     assert_eq!(report.targets[0].error, Some(TargetError::TooManyDeletions { surplus: 2, held: 22 }));
-    let dry = SyncOptions { dry_run: true, ..deleting(10) };
+    let dry = MirrorOptions { dry_run: true, ..deleting(10) };
     assert_eq!(run(&source, &[&target], &dry).await.unwrap().targets[0].removed, 2);
     assert_eq!(target.contents().await.len(), 22, "nothing was removed until now");
     let report = run(&source, &[&target], &deleting(10)).await.unwrap();
@@ -224,7 +224,7 @@ async fn what_the_filter_leaves_out_is_neither_copied_nor_removed() {
     put_many(&target, ["out/surplus", "in/large"].map(str::to_owned).into_iter()).await;
     let filter = Filter::new(&["in/**".to_owned()], &[]).unwrap();
     let sizes = Bounds { least: None, most: Some(100) };
-    let options = SyncOptions { filter, sizes, ..deleting(100) };
+    let options = MirrorOptions { filter, sizes, ..deleting(100) };
     let report = run(&source, &[&target], &options).await.unwrap();
     assert_eq!((report.targets[0].copied, report.targets[0].surplus), (1, 0), "{report:?}");
     let keys: Vec<_> = target.contents().await.into_keys().collect();
@@ -245,10 +245,10 @@ async fn what_a_target_cannot_hold_is_not_read_for_it() {
         counted.fetch_add(u64::from(matches!(call, Call::Get { .. })), Ordering::SeqCst);
         Reaction::Pass
     });
-    let report = run(&source, &[&small, &any], &SyncOptions::default()).await.unwrap();
+    let report = run(&source, &[&small, &any], &MirrorOptions::default()).await.unwrap();
     let counts: Vec<_> = report.targets.iter().map(|target| (target.copied, target.failed)).collect();
     assert_eq!((counts, gets.swap(0, Ordering::SeqCst)), (vec![(1, 1), (2, 0)], 2));
-    let report = run(&source, &[&small], &SyncOptions::default()).await.unwrap();
+    let report = run(&source, &[&small], &MirrorOptions::default()).await.unwrap();
     assert_eq!((report.targets[0].failed, gets.load(Ordering::SeqCst)), (1, 0), "nobody could take it");
     assert_eq!(small.contents().await.into_keys().collect::<Vec<_>>(), ["fits"]);
 }
@@ -261,12 +261,12 @@ async fn a_pass_that_is_stopped_goes_on_where_it_was() {
     let (cancel, copied) = (CancellationToken::new(), Arc::new(AtomicU64::new(0)));
     let (stop, counted) = (cancel.clone(), copied.clone());
     let progress = Arc::new(move |event| {
-        if matches!(event, SyncEvent::Copied { .. }) && counted.fetch_add(1, Ordering::SeqCst) == 19 {
+        if matches!(event, MirrorEvent::Copied { .. }) && counted.fetch_add(1, Ordering::SeqCst) == 19 {
             stop.cancel();
         }
     });
-    let options = SyncOptions::default();
-    let outcome = sync(&replica(&source, ""), &[replica(&target, "")], &options, &cancel, progress).await;
+    let options = MirrorOptions::default();
+    let outcome = mirror(&replica(&source, ""), &[replica(&target, "")], &options, &cancel, progress).await;
     assert_eq!(outcome, Err(MirrorError::Cancelled));
     let there = target.contents().await.len() as u64;
     assert!((20..60).contains(&there), "{there}");

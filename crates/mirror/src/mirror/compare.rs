@@ -3,7 +3,7 @@
 use super::judge::is_settled;
 use super::round::{REPORT_EVERY, Round};
 use super::rows::{Held, Row};
-use super::types::SyncEvent;
+use super::types::MirrorEvent;
 use crate::ObjectSummary;
 
 impl Round<'_> {
@@ -19,7 +19,7 @@ impl Round<'_> {
         self.report.compared += 1;
         self.report.compared_bytes += object.size;
         if self.report.compared.is_multiple_of(REPORT_EVERY) {
-            (self.shared.progress)(SyncEvent::Compared(REPORT_EVERY));
+            (self.shared.progress)(MirrorEvent::Compared(REPORT_EVERY));
         }
         let in_bounds = self.options.sizes.hold(&object.size) && self.options.modified.hold(&object.modified);
         let in_dataset = self.options.dataset.is_some();
