@@ -115,6 +115,10 @@ impl Book {
         Ok(())
     }
 
+    pub(super) async fn remove_page(&self, name: &str) -> Result<(), StoreError> {
+        self.replica.store.delete(&self.page_key(name)).await
+    }
+
     fn index_key(&self) -> String {
         format!("{}index.json", self.folder)
     }

@@ -112,8 +112,12 @@ impl TargetState {
     pub(crate) async fn finish(&mut self) -> Result<(), StoreError> {
         self.pager.end();
         let pages = self.pages().await?;
-        let manifest = self.index.manifest.filter(|_| pages == self.index.pages);
-        self.replace_index(pages, manifest).await
+        if pages == self.index.pages {
+            return Ok(());
+        }
+        self.replace_index(pages, None).await?;
+        // Those of passes that were killed.
+        self.book.sweep(&self.index).await
     }
 
     /// The digest of all that is remembered, where that was told before.
@@ -160,12 +164,12 @@ impl TargetState {
             return Ok(());
         }
         self.book.write_index(&index).await?;
-        let pages_changed = index.pages != self.index.pages;
         self.index = index;
-        if pages_changed {
-            self.book.sweep(&self.index).await?;
-            self.there = self.index.pages.iter().map(|page| page.name.clone()).collect();
+        let counting: HashSet<_> = self.index.pages.iter().map(|page| page.name.clone()).collect();
+        for name in self.there.difference(&counting) {
+            self.book.remove_page(name).await?;
         }
+        self.there = counting;
         Ok(())
     }
 }

@@ -21,7 +21,7 @@ impl Unsaved {
     /// Whether saving is worth its cost: some pages of what is remembered are written, and the index of all.
     pub(super) fn is_due(self) -> bool {
         const OBJECT_OVERHEAD: u64 = 64 * 1024;
-        const ENOUGH: u64 = 256 * 1024 * 1024;
+        const ENOUGH: u64 = 64 * 1024 * 1024;
         self.bytes + self.objects * OBJECT_OVERHEAD >= ENOUGH
     }
 }
@@ -32,10 +32,10 @@ mod tests {
 
     #[test]
     fn the_state_is_kept_often_enough_and_not_too_often() {
-        const GIB: u64 = 1024 * 1024 * 1024;
+        const MIB: u64 = 1024 * 1024;
         assert!(!Unsaved { objects: 1, bytes: 1 }.is_due());
-        assert!(Unsaved { objects: 1, bytes: GIB }.is_due());
-        assert!(Unsaved { objects: 5000, bytes: 0 }.is_due());
+        assert!(Unsaved { objects: 1, bytes: 64 * MIB }.is_due());
+        assert!(Unsaved { objects: 1024, bytes: 0 }.is_due());
         assert!(!Unsaved { objects: 1000, bytes: 1 }.is_due());
     }
 }

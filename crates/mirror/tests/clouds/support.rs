@@ -91,7 +91,7 @@ pub(crate) fn quick() -> ConnectOptions {
     let retry = RetryPolicy {
         first_delay: Duration::from_millis(20),
         longest_delay: Duration::from_millis(100),
-        budget: Duration::from_millis(500),
+        budget: Duration::from_secs(2),
     };
     ConnectOptions { retry, ..ConnectOptions::default() }
 }

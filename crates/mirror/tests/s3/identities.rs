@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use skyfleet_e2e::object_store::{Asked, Contents, Fault, SimulatedBucket, SimulatedS3};
@@ -103,13 +103,16 @@ async fn credentials_are_renewed_before_their_end() {
     tokens.set_lifetime(Duration::from_secs(2), Duration::from_secs(2));
     server.set_bucket("source", SimulatedBucket::default());
     let store = open(&server, "source", trusted(&tokens)).await.unwrap();
+    let start = Instant::now();
     for _ in 0..80 {
         store.list_page("", None).await.unwrap();
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(server.expired(), 0, "none was used after its end");
     let given = tokens.grants().given();
-    assert!((3..=5).contains(&given), "{given} given in four seconds");
+    // One a second, whatever the speed of the machine, and not one a request.
+    let most = usize::try_from(start.elapsed().as_secs()).unwrap() + 2;
+    assert!((3..=most).contains(&given), "{given} given, {most} at most");
 }
 
 #[tokio::test(flavor = "multi_thread")]
