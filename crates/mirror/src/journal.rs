@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cancel::cancellable;
 use crate::content::Whole;
-use crate::publish::{read_document, write_document};
+use crate::document::{read_document, write_document};
 use crate::upload_id::family;
 use crate::{ObjectHead, RESERVED_PREFIX, Replica, StoreError, StoreErrorKind, UploadedPart, list};
 
@@ -26,7 +26,7 @@ pub(crate) struct SourceVersion {
 impl SourceVersion {
     /// `None` when nothing names it.
     pub(crate) fn of(source: &Replica, head: &ObjectHead) -> Option<Self> {
-        let place = crate::publish::source_identity(source);
+        let place = source.identity();
         let version = Self { place, etag: head.etag.clone(), size: head.size, modified: head.modified };
         (!head.etag.is_empty()).then_some(version)
     }

@@ -12,6 +12,12 @@ pub struct Replica {
 }
 
 impl Replica {
+    /// What tells it from others, as text.
+    pub(crate) fn identity(&self) -> String {
+        let place = self.store.place();
+        format!("{}\n{}\n{}{}", place.endpoint, place.bucket, place.prefix, self.prefix)
+    }
+
     pub(crate) fn key(&self, key: &str) -> String {
         format!("{}{key}", self.prefix)
     }

@@ -5,7 +5,7 @@ use crate::copy::Copy;
 use crate::fan_out::{Destination, Transfer};
 use crate::source_tags::SourceTags;
 use crate::state::StateEntry;
-use crate::{CopySource, ObjectSummary, Replica, StoreError, Tags, Verification};
+use crate::{CopySource, ObjectSummary, Replica, StoreError, StoreErrorKind, Tags, Verification};
 
 /// Lets the destination's store copy the object, where it is that of the source too. `None` when the bytes have to be read: where they
 /// are to be digested, or the store cannot copy or cannot show that the copy is one.
@@ -23,7 +23,17 @@ pub(crate) async fn copy_by_store(
     }
     let source_key = source.key(&object.key);
     let copied = CopySource { store: &*source.store, key: &source_key, version: object };
-    let written = cancellable(&transfer.cancel, place, store.copy_from(&copied, key, condition)).await?;
+    let written = match cancellable(&transfer.cancel, place, store.copy_from(&copied, key, condition)).await {
+        // Nobody can be asked now, or a stop was asked for. To be refused is another thing: the target's credentials may lack the source.
+        Err(error) if error.concerns_whole_bucket() && error.kind != StoreErrorKind::CredentialsRefused => {
+            return Err(error);
+        }
+        Err(error) => {
+            tracing::debug!(%error, "the store does not copy by itself: the bytes are read and written");
+            None
+        }
+        Ok(written) => written,
+    };
     let Some(written) = written else { return Ok(None) };
     if let Some(journals) = journals {
         // What an earlier pass has begun to write.

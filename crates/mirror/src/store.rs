@@ -67,7 +67,8 @@ pub trait ObjectStore: Debug + Send + Sync {
     ) -> Result<Written, StoreError>;
 
     /// Lets the store copy an object of its own service, whose bytes do not come here then; attributes and tags are kept. The
-    /// condition is as for [`Self::put`]. `None` when it cannot, or when nothing shows that the copy is one: it is to be written then.
+    /// condition is as for [`Self::put`]. `None` when it cannot, or when nothing shows that the copy is one: it is to be written then,
+    /// and also when this fails for any reason that concerns this request only.
     async fn copy_from(
         &self,
         source: &CopySource<'_>,

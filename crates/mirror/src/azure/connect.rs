@@ -1,8 +1,8 @@
-use std::sync::Arc;
-
 use super::AzureStore;
 use super::signing::signer;
+use super::tagging::RULES;
 use crate::http::{Failure, Http, check_endpoint};
+use crate::tag_support::TagSupport;
 use crate::{AzureCredentials, AzureLocation, ConnectOptions, Place, StoreError, StoreErrorKind};
 
 impl AzureStore {
@@ -30,7 +30,7 @@ impl AzureStore {
             signer.find().await.map_err(missing)?;
         }
         let options = options.into();
-        Ok(Self { http, signer, container, location, place, options, tags_lost: Arc::default() })
+        Ok(Self { http, signer, container, location, place, options, tag_support: TagSupport::new(RULES) })
     }
 }
 

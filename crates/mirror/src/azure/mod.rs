@@ -12,15 +12,14 @@ mod signing;
 mod tagging;
 
 use std::fmt;
-use std::sync::Arc;
 
 use reqsign_azure_storage::Credential;
-use tokio::sync::OnceCell;
 
 use crate::credentials::KeptSigner;
 use crate::http::Http;
 use crate::retry::Requests;
-use crate::{AzureLocation, Place, TagsLost};
+use crate::tag_support::TagSupport;
+use crate::{AzureLocation, Place};
 
 /// A container, or the part of it below a prefix, in Azure Blob Storage. Clones share their connections.
 ///
@@ -37,8 +36,7 @@ pub struct AzureStore {
     location: AzureLocation,
     place: Place,
     options: Requests,
-    /// Why it does not keep tags, if it does not; empty until the first are to be written.
-    tags_lost: Arc<OnceCell<Option<TagsLost>>>,
+    tag_support: TagSupport,
 }
 
 impl fmt::Debug for AzureStore {

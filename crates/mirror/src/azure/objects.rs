@@ -27,7 +27,7 @@ impl ObjectStore for AzureStore {
     }
 
     fn tags_lost(&self, tags: &Tags) -> Option<TagsLost> {
-        self.why_lost(tags)
+        self.tag_support.why_lost(tags)
     }
 
     fn part_limits(&self) -> PartLimits {

@@ -8,7 +8,7 @@ use super::GcsStore;
 use super::requests::matching;
 use super::resource::Resource;
 use crate::http::{encoded, query};
-use crate::{Condition, CopySource, StoreError, StoreErrorKind, Written};
+use crate::{Condition, CopySource, StoreError, Written};
 
 /// Google does it in steps, where it has to move the bytes.
 #[derive(Deserialize)]
@@ -28,17 +28,7 @@ impl GcsStore {
     ) -> Result<Option<Written>, StoreError> {
         let action = format!("let the store copy {key:?}");
         self.check(&action, key)?;
-        let rewritten = match self.steps(&action, source, key, condition).await {
-            // Nobody can be asked now, or a stop was asked for.
-            Err(error) if error.concerns_whole_bucket() && error.kind != StoreErrorKind::CredentialsRefused => {
-                return Err(error);
-            }
-            Err(error) => {
-                tracing::debug!(%error, "the store does not copy by itself: the bytes are read and written");
-                return Ok(None);
-            }
-            Ok(rewritten) => rewritten,
-        };
+        let rewritten = self.steps(&action, source, key, condition).await?;
         let written = rewritten.written().map_err(|detail| self.protocol(&action, detail))?;
         if rewritten.md5().is_some() && rewritten.md5() == source.version.md5 {
             return Ok(Some(written));

@@ -27,7 +27,6 @@ impl Round<'_> {
         for (index, held) in targets.into_iter().enumerate() {
             let target = &mut self.targets[index];
             let remembered = target.recall(&object.key).await;
-            let condition = held.as_ref().map(Held::still);
             let is_needed = match &held {
                 // What it holds is not known.
                 None => false,
@@ -40,12 +39,12 @@ impl Round<'_> {
             if !in_bounds || !is_needed {
                 target.carry(&object.key, remembered);
             }
-            let Some(condition) = condition else { continue };
+            let Some(held) = held else { continue };
             if !is_needed {
                 target.report.settled += 1;
                 target.report.settled_bytes += object.size;
             } else if in_bounds && !target.is_given_up() {
-                needed_by.push((index, condition));
+                needed_by.push((index, held.still()));
             }
         }
         if !needed_by.is_empty() {

@@ -16,6 +16,12 @@ pub struct ObjectFailure {
 impl ObjectFailure {
     /// How many failures an outcome keeps; the rest is only counted.
     pub const KEPT: usize = 10;
+
+    pub(super) fn keep_in(self, first: &mut Vec<Self>) {
+        if first.len() < Self::KEPT {
+            first.push(self);
+        }
+    }
 }
 
 impl fmt::Display for ObjectFailure {

@@ -4,6 +4,7 @@ mod compare;
 mod failure;
 mod judge;
 mod listing;
+mod manifests;
 mod outcome;
 mod publish;
 mod remove;
@@ -16,7 +17,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::egress::Spending;
 use crate::overlap::overlapping;
-use crate::publish::source_identity;
 use crate::state::Book;
 use crate::{DatasetName, Replica};
 
@@ -74,7 +74,7 @@ pub async fn mirror(
     loop {
         let mut looked_at = Vec::with_capacity(targets.len());
         for replica in targets {
-            let book = Book::of(replica, dataset, source_identity(source));
+            let book = Book::of(replica, dataset, source.identity());
             looked_at.push(Target::look(replica.clone(), book, manner, cancel).await);
         }
         let round = Round::new(source.clone(), looked_at, options, &mut spending, cancel.clone(), progress.clone());

@@ -67,9 +67,7 @@ impl Round<'_> {
         if failure.error.concerns_whole_bucket() {
             self.source_is_lost.get_or_insert(failure.error.clone());
         }
-        if self.report.failures.len() < ObjectFailure::KEPT {
-            self.report.failures.push(failure.clone());
-        }
+        failure.clone().keep_in(&mut self.report.failures);
         (self.shared.progress)(MirrorEvent::Failed { target: None, failure });
     }
 

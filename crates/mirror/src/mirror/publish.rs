@@ -1,10 +1,9 @@
 //! Names the datasets that are whole now.
 
+use super::manifests::{ManifestSource, publish};
 use super::round::Round;
 use super::types::SourcePublication;
-use crate::ManifestDigest;
-use crate::StoreError;
-use crate::publish::{ManifestSource, publish};
+use crate::{ManifestDigest, StoreError};
 
 /// Publishes the manifest at each target that holds all that the source does, and at the source where that is asked for. Called
 /// when every object was seen and what is remembered was kept.

@@ -15,7 +15,7 @@ use crate::{ObjectFailure, ObjectSummary, Replica, RetryClass, StoreError, Store
 
 pub(super) struct Target {
     pub(super) replica: Replica,
-    /// What is remembered of objects; `None` where that could not be looked at, and in a dry run once it was.
+    /// What is remembered of objects; `None` where that could not be looked at.
     pub(super) state: Option<TargetState>,
     /// How far large objects have come; `None` where that could not be found out.
     pub(super) journals: Option<Arc<Journals>>,
@@ -135,9 +135,7 @@ impl Target {
         if failure.error.concerns_whole_bucket() {
             self.give_up(failure.error.clone());
         }
-        if self.report.failures.len() < ObjectFailure::KEPT {
-            self.report.failures.push(failure);
-        }
+        failure.keep_in(&mut self.report.failures);
     }
 
     /// Whether no further object should be begun.

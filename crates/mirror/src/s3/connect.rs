@@ -7,7 +7,9 @@ use aws_credential_types::Credentials as StaticCredentials;
 use super::S3Store;
 use super::role::RoleProvider;
 use super::signing::{CredentialSource, Signer};
+use super::tagging::RULES;
 use crate::http::{Failure, Http, check_endpoint};
+use crate::tag_support::TagSupport;
 use crate::{Addressing, ConnectOptions, Credentials, Place, S3Location, StoreError, StoreErrorKind};
 
 /// What signs requests where nothing names a region; stores other than Amazon's mostly take it.
@@ -63,7 +65,7 @@ impl S3Store {
             refuses_crc64nvme: Arc::default(),
             refuses_conditions: Arc::default(),
             refused_copies: Arc::default(),
-            tags_lost: Arc::default(),
+            tag_support: TagSupport::new(RULES),
             takes_trailers: Arc::default(),
         })
     }

@@ -10,7 +10,7 @@ use super::classify::classify;
 use super::conditions::conditional;
 use super::multipart::copied;
 use crate::http::{encoded_path, header, http_date};
-use crate::{Checksum, Condition, CopySource, ObjectStore as _, StoreError, StoreErrorKind, Written};
+use crate::{Checksum, Condition, CopySource, ObjectStore as _, StoreError, Written};
 
 /// What one request copies at most.
 const LARGEST_COPY: u64 = 5 * 1024 * 1024 * 1024;
@@ -40,25 +40,17 @@ impl S3Store {
         }
         let outcome = match self.proof_of(source).await {
             Ok(Some(proof)) => self.copy_once(source, key, condition, &proof).await,
-            other => other.map(|_| None),
+            // Of this object; others may have what proves them.
+            Ok(None) => return Ok(None),
+            Err(error) => Err(error),
         };
-        match outcome {
-            // Nobody can be asked now, or a stop was asked for.
-            Err(error) if error.concerns_whole_bucket() && error.kind != StoreErrorKind::CredentialsRefused => {
-                Err(error)
-            }
-            Err(error) => {
-                tracing::debug!(%error, "the store does not copy by itself: the bytes are read and written");
-                self.refused_copies.fetch_add(1, Ordering::Relaxed);
-                Ok(None)
-            }
-            Ok(written) => {
-                if written.is_some() {
-                    self.refused_copies.store(0, Ordering::Relaxed);
-                }
-                Ok(written)
-            }
+        if let Ok(Some(_)) = &outcome {
+            self.refused_copies.store(0, Ordering::Relaxed);
+        } else {
+            // That it copied and nothing shows it is as good as a refusal, and more work.
+            self.refused_copies.fetch_add(1, Ordering::Relaxed);
         }
+        outcome
     }
 
     async fn proof_of(&self, source: &CopySource<'_>) -> Result<Option<Proof>, StoreError> {

@@ -29,7 +29,8 @@ use tokio::sync::OnceCell;
 
 use crate::http::Http;
 use crate::retry::Requests;
-use crate::{Place, S3Location, TagsLost};
+use crate::tag_support::TagSupport;
+use crate::{Place, S3Location};
 use signing::Signer;
 
 /// A bucket, or the part of it below a prefix, in Amazon S3 or a store that speaks S3. Clones share their connections.
@@ -51,8 +52,7 @@ pub struct S3Store {
     refuses_conditions: Arc<AtomicBool>,
     /// How often in a row it did not copy by itself.
     refused_copies: Arc<AtomicU32>,
-    /// Why it does not keep tags, if it does not; empty until the first are to be written.
-    tags_lost: Arc<OnceCell<Option<TagsLost>>>,
+    tag_support: TagSupport,
     /// Whether it checks that checksum behind a content, once that is known.
     takes_trailers: Arc<OnceCell<bool>>,
 }

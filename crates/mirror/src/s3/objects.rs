@@ -23,7 +23,7 @@ impl ObjectStore for S3Store {
     }
 
     fn tags_lost(&self, tags: &Tags) -> Option<TagsLost> {
-        self.why_lost(tags)
+        self.tag_support.why_lost(tags)
     }
 
     async fn list_page(&self, prefix: &str, continuation: Option<String>) -> Result<ListPage, StoreError> {

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::index::{Index, PageRef};
 use super::page::{self, Record, StateEntry};
-use crate::publish::{read_document, write_document};
+use crate::document::{read_document, write_document};
 use crate::upload_id::family;
 use crate::{DatasetName, Place, RESERVED_PREFIX, Replica, StoreError, StoreErrorKind, list};
 

@@ -1,64 +1,31 @@
-//! Skyfleet's own objects in a bucket, manifests above all.
+//! Puts manifests beside the data.
 
 use bytes::Bytes;
 use futures::TryStreamExt as _;
-use tokio_util::sync::CancellationToken;
 
 use crate::cancel::cancellable;
-use crate::content::{Hashing, Wanted};
+use crate::document::jsonl;
 use crate::fan_out::{Content, Destination, Start, Transfer, fan_out};
 use crate::layout::{KEPT_MANIFESTS, manifest_of_key};
-use crate::reader::{ChunkReader, ObjectReader};
+use crate::reader::ChunkReader;
 use crate::state::{Book, PageRef, StateEntry};
 use crate::{
-    Attributes, Condition, DatasetName, ManifestDigest, ManifestEntry, ObjectSummary, Payload, Replica, Sha256,
-    StoreError, list, manifest_key,
+    Condition, DatasetName, ManifestDigest, ManifestEntry, ObjectSummary, Replica, Sha256, StoreError, list,
+    manifest_key,
 };
 
-/// What tells the state of one source from that of another.
-pub(crate) fn source_identity(source: &Replica) -> String {
-    let place = source.store.place();
-    format!("{}\n{}\n{}{}", place.endpoint, place.bucket, place.prefix, source.prefix)
-}
-
-/// All bytes of a small object of Skyfleet's own.
-pub(crate) async fn read_document(
-    replica: &Replica,
-    key: &str,
-    cancel: &CancellationToken,
-) -> Result<Vec<u8>, StoreError> {
-    let mut reader = ObjectReader::open(replica.store.clone(), key.to_owned(), 0, None, cancel.clone()).await?;
-    let size = reader.head().size;
-    let mut hashing = Hashing::new(1, Wanted::default().to_compare_with(reader.announced()));
-    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
-    while let Some(chunk) = reader.next_chunk().await? {
-        hashing.update(&chunk);
-        bytes.extend_from_slice(&chunk);
-    }
-    reader.confirm(&hashing.finish())?;
-    Ok(bytes)
-}
-
-pub(crate) async fn write_document(replica: &Replica, key: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
-    replica.store.put(key, &jsonl(), Payload::of(bytes), &Condition::Any).await.map(|_| ())
-}
-
-fn jsonl() -> Attributes {
-    Attributes { content_type: Some("application/jsonl".to_owned()), ..Attributes::default() }
-}
-
 /// What a manifest is made of: what is remembered of a target, page by page.
-pub(crate) struct ManifestSource<'a> {
-    pub(crate) book: &'a Book,
-    pub(crate) pages: &'a [PageRef],
+pub(super) struct ManifestSource<'a> {
+    pub(super) book: &'a Book,
+    pub(super) pages: &'a [PageRef],
     /// How many there must be.
-    pub(crate) objects: u64,
-    pub(crate) transfer: &'a Transfer,
+    pub(super) objects: u64,
+    pub(super) transfer: &'a Transfer,
 }
 
 /// Puts a manifest beside the data unless it is there, and removes the oldest beyond the kept number. `known` is its digest,
 /// where that was told before.
-pub(crate) async fn publish(
+pub(super) async fn publish(
     replica: &Replica,
     dataset: &DatasetName,
     known: Option<ManifestDigest>,
