@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use tokio_util::sync::CancellationToken;
 
-use crate::document::read_document;
+use crate::dataset::document::read_document;
 use crate::{
     DatasetName, InvalidManifest, Manifest, ManifestDigest, Replica, RetryClass, Sha256, StoreError, StoreErrorKind,
     manifest_key,

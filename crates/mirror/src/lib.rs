@@ -7,95 +7,63 @@
 //!
 //! What decides is pure (`judge`, `pager`, `surplus`, part sizes); everything else obeys it.
 
-mod access;
-mod attributes;
-mod azure;
 mod cancel;
-mod checksum;
-mod condition;
-mod connect_options;
 mod content;
-mod copy;
-mod credentials;
-mod digest;
-mod document;
-mod egress;
-mod error;
-mod fan_out;
+mod dataset;
 mod fetch;
-mod filter;
-mod gcs;
-mod http;
-mod journal;
-mod lane;
-mod layout;
-mod ledger;
-mod live;
-mod local;
-mod location;
-mod manifest;
 mod mirror;
-mod overlap;
 mod pace;
-mod part;
-mod payload;
-mod probe;
-mod reader;
-mod removal;
-mod replica;
-mod retry;
-mod s3;
-mod server_copy;
-mod source_limits;
-mod source_tags;
 mod state;
 mod store;
-mod surplus;
-mod tag_support;
-mod tags;
+mod transfer;
 mod upload;
-mod upload_id;
 mod verify;
-mod writer;
-mod xml;
 
-pub use access::StoreAccess;
-pub use attributes::Attributes;
-pub use azure::AzureStore;
-pub use checksum::{Checksum, ChecksumAlgorithm, StoredChecksum};
-pub use condition::Condition;
-pub use connect_options::ConnectOptions;
-pub use credentials::{
-    AwsFederation, AwsRole, AzureApp, AzureFederation, Federation, GoogleFederation, GooglePool, GoogleTokenServices,
-    TokenError, TokenSource,
+pub use content::{
+    checksum::{Checksum, ChecksumAlgorithm, StoredChecksum},
+    digest::{InvalidDigest, ManifestDigest, Sha256},
 };
-pub use digest::{InvalidDigest, ManifestDigest, Sha256};
-pub use egress::{Cost, EgressBudget, InvalidAmount, Left, PricePerGb};
-pub use error::{RetryClass, StoreError, StoreErrorKind};
-pub use fan_out::Verification;
+pub use dataset::{
+    filter::{Filter, InvalidFilter},
+    layout::{DatasetName, InvalidDatasetName, RESERVED_PREFIX, manifest_key},
+    manifest::{InvalidManifest, Manifest, ManifestEntry},
+};
 pub use fetch::{FetchError, FetchEvent, FetchOutcome, FetchRequest, UnsafeKey, fetch};
-pub use filter::{Filter, InvalidFilter};
-pub use gcs::GcsStore;
-pub use layout::{DatasetName, InvalidDatasetName, RESERVED_PREFIX, manifest_key};
-pub use live::LivePart;
-pub use local::LocalStore;
-pub use location::{Addressing, AzureCredentials, AzureLocation, Credentials, GcsCredentials, GcsLocation, S3Location};
-pub use manifest::{InvalidManifest, Manifest, ManifestEntry};
 pub use mirror::{
     Bounds, Dataset, Deletion, MirrorError, MirrorEvent, MirrorOptions, MirrorProgress, MirrorReport, ObjectFailure,
-    SourcePublication, TagsUnread, TargetError, TargetReport, mirror,
+    SourcePublication, TagsUnread, TargetError, TargetReport, mirror, surplus::MostDeleted,
 };
-pub use part::{PartLimits, TransferLimits};
-pub use payload::Payload;
-pub use replica::Replica;
-pub use retry::{InFlight, RetryPolicy};
-pub use s3::S3Store;
-pub use source_limits::SourceLimits;
 pub use store::{
-    Body, Capabilities, CopySource, ListPage, Md5, ObjectHead, ObjectStore, ObjectSummary, Place, Proof, UploadedPart,
-    Written, list,
+    Body, ObjectStore,
+    access::StoreAccess,
+    attributes::Attributes,
+    azure::AzureStore,
+    capabilities::{Capabilities, Proof},
+    condition::Condition,
+    connect_options::ConnectOptions,
+    credentials::{
+        AwsFederation, AwsRole, AzureApp, AzureFederation, Federation, GoogleFederation, GooglePool,
+        GoogleTokenServices, TokenError, TokenSource,
+    },
+    error::{RetryClass, StoreError, StoreErrorKind},
+    gcs::GcsStore,
+    list,
+    local::LocalStore,
+    location::{Addressing, AzureCredentials, AzureLocation, Credentials, GcsCredentials, GcsLocation, S3Location},
+    object::{CopySource, ListPage, Md5, ObjectHead, ObjectSummary, UploadedPart, Written},
+    payload::Payload,
+    place::Place,
+    replica::Replica,
+    retry::{InFlight, RetryPolicy},
+    s3::S3Store,
+    tags::{Tags, TagsLost},
 };
-pub use surplus::MostDeleted;
-pub use tags::{Tags, TagsLost};
+pub use transfer::{
+    Verification,
+    egress::{Cost, EgressBudget, InvalidAmount, Left, PricePerGb},
+    live::LivePart,
+    part::{PartLimits, TransferLimits},
+    source_limits::SourceLimits,
+};
 pub use upload::{UploadError, UploadOutcome, upload};
 pub use verify::{Mismatch, VerifyReport, verify};

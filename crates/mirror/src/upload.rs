@@ -7,8 +7,8 @@ use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
 use tokio_util::sync::CancellationToken;
 
-use crate::fan_out::{Content, Destination, Proven, Start, Transfer, fan_out};
-use crate::reader::ChunkReader;
+use crate::transfer::reader::ChunkReader;
+use crate::transfer::{Content, Destination, Proven, Start, Transfer, fan_out};
 use crate::{
     Attributes, Condition, ObjectStore, RetryClass, Sha256, StoreError, StoreErrorKind, TransferLimits, Verification,
 };

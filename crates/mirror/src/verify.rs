@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cancel::cancellable;
 use crate::content::Digests;
-use crate::reader::{ObjectReader, digests_of};
+use crate::transfer::reader::{ObjectReader, digests_of};
 use crate::{
     Manifest, ManifestEntry, ObjectHead, ObjectStore, Proof, Replica, Sha256, StoreError, StoreErrorKind,
     StoredChecksum, Verification, Written,

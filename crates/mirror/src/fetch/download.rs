@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::path::PlannedFile;
 use super::{FetchError, FetchEvent};
-use crate::reader::{ChunkReader as _, ObjectReader};
+use crate::transfer::reader::{ChunkReader as _, ObjectReader};
 use crate::{ManifestEntry, RESERVED_PREFIX, Replica, Sha256, StoreErrorKind};
 
 pub(super) struct Download<'a, P> {

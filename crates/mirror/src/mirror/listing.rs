@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::cancel::cancellable;
-use crate::layout::is_reserved;
+use crate::dataset::layout::is_reserved;
 use crate::{ObjectSummary, Place, Replica, StoreError, StoreErrorKind};
 
 /// Pages that wait to be read.

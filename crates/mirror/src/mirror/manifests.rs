@@ -4,11 +4,11 @@ use bytes::Bytes;
 use futures::TryStreamExt as _;
 
 use crate::cancel::cancellable;
-use crate::document::jsonl;
-use crate::fan_out::{Content, Destination, Start, Transfer, fan_out};
-use crate::layout::{KEPT_MANIFESTS, manifest_of_key};
-use crate::reader::ChunkReader;
+use crate::dataset::document::jsonl;
+use crate::dataset::layout::{KEPT_MANIFESTS, manifest_of_key};
 use crate::state::{Book, PageRef, StateEntry};
+use crate::transfer::reader::ChunkReader;
+use crate::transfer::{Content, Destination, Start, Transfer, fan_out};
 use crate::{
     Condition, DatasetName, ManifestDigest, ManifestEntry, ObjectSummary, Replica, Sha256, StoreError, list,
     manifest_key,

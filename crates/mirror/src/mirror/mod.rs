@@ -6,19 +6,21 @@ mod judge;
 mod listing;
 mod manifests;
 mod outcome;
+mod overlap;
 mod publish;
 mod remove;
 mod round;
 mod rows;
+pub(crate) mod surplus;
 mod target;
 mod types;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::egress::Spending;
-use crate::overlap::overlapping;
 use crate::state::Book;
+use crate::transfer::egress::Spending;
 use crate::{DatasetName, Replica};
+use overlap::overlapping;
 
 pub use failure::{MirrorError, ObjectFailure};
 use round::{Ended, Round};

@@ -4,8 +4,8 @@ use tokio::task::JoinError;
 
 use super::round::{Attempted, Round};
 use super::types::{MirrorEvent, TagsUnread};
-use crate::copy::{Copy, SourceRead};
-use crate::source_tags::SourceTags;
+use crate::transfer::source_tags::SourceTags;
+use crate::transfer::{Copy, SourceRead};
 use crate::{ObjectFailure, ObjectSummary, StoreError};
 
 impl Round<'_> {

@@ -10,9 +10,8 @@ use super::remove::remove_surplus;
 use super::rows::{Rows, Stopped};
 use super::target::Target;
 use super::types::{Deletion, MirrorEvent, MirrorOptions, MirrorProgress, MirrorReport, TargetError};
-use crate::copy::{SourceRead, copy_object};
-use crate::egress::Spending;
-use crate::fan_out::{Destination, Transfer};
+use crate::transfer::egress::Spending;
+use crate::transfer::{Destination, SourceRead, Transfer, copy_object};
 use crate::{Condition, MirrorError, ObjectSummary, Replica, StoreError};
 
 /// Objects between two reports of how many were compared.

@@ -5,12 +5,12 @@ use std::sync::{Arc, OnceLock};
 use tokio_util::sync::CancellationToken;
 
 use super::judge::listings_agree;
+use super::surplus::Surplus;
 use super::types::{TargetError, TargetReport};
-use crate::copy::Copy;
-use crate::journal::Journals;
-use crate::source_tags::SourceTags;
 use crate::state::{Book, StateEntry, TargetState};
-use crate::surplus::Surplus;
+use crate::transfer::Copy;
+use crate::transfer::journal::Journals;
+use crate::transfer::source_tags::SourceTags;
 use crate::{ObjectFailure, ObjectSummary, Replica, RetryClass, StoreError, StoreErrorKind};
 
 pub(super) struct Target {

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::surplus::MostDeleted;
+use super::surplus::MostDeleted;
 use crate::{
     DatasetName, Filter, Left, ManifestDigest, ObjectFailure, SourceLimits, StoreError, TagsLost, TransferLimits,
     Verification,

@@ -7,8 +7,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::index::{Index, PageRef};
 use super::page::{self, Record, StateEntry};
-use crate::document::{read_document, write_document};
-use crate::upload_id::family;
+use crate::dataset::document::{read_document, write_document};
+use crate::store::upload_id::family;
 use crate::{DatasetName, Place, RESERVED_PREFIX, Replica, StoreError, StoreErrorKind, list};
 
 /// What failed, in errors.

@@ -1,0 +1,34 @@
+//! Small objects of Skyfleet's own.
+
+use tokio_util::sync::CancellationToken;
+
+use crate::content::{Hashing, Wanted};
+use crate::transfer::reader::{ChunkReader as _, ObjectReader};
+use crate::{Attributes, Condition, Payload, Replica, StoreError};
+
+/// All bytes of one.
+pub(crate) async fn read_document(
+    replica: &Replica,
+    key: &str,
+    cancel: &CancellationToken,
+) -> Result<Vec<u8>, StoreError> {
+    let mut reader = ObjectReader::open(replica.store.clone(), key.to_owned(), 0, None, cancel.clone()).await?;
+    let size = reader.head().size;
+    let mut hashing = Hashing::new(1, Wanted::default().to_compare_with(reader.announced()));
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
+    while let Some(chunk) = reader.next_chunk().await? {
+        hashing.update(&chunk);
+        bytes.extend_from_slice(&chunk);
+    }
+    reader.confirm(&hashing.finish())?;
+    Ok(bytes)
+}
+
+pub(crate) async fn write_document(replica: &Replica, key: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
+    replica.store.put(key, &jsonl(), Payload::of(bytes), &Condition::Any).await.map(|_| ())
+}
+
+/// What all of them are.
+pub(crate) fn jsonl() -> Attributes {
+    Attributes { content_type: Some("application/jsonl".to_owned()), ..Attributes::default() }
+}

@@ -1,0 +1,6 @@
+//! What a dataset is: which keys belong to it, what its content is called, and where that is written.
+
+pub(crate) mod document;
+pub(crate) mod filter;
+pub(crate) mod layout;
+pub(crate) mod manifest;

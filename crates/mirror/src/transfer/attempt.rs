@@ -1,0 +1,176 @@
+//! One attempt at a copy: from where earlier ones have come, if the object is still the same.
+
+use std::borrow::Cow;
+
+use futures::future::join_all;
+
+use super::destination::{Destination, part_limits};
+use super::fan_out::{Content, Proven, Start, fan_out};
+use super::journal::{Journal, SourceVersion};
+use super::reader::ObjectReader;
+use super::source_tags::SourceTags;
+use super::{Copy, SourceRead, Transfer};
+use crate::cancel::cancellable;
+use crate::content::{Hashing, Wanted};
+use crate::state::StateEntry;
+use crate::{Attributes, ObjectHead, Replica, RetryClass, StoreError, StoreErrorKind};
+
+/// Copies it once, and goes on where earlier passes were stopped. What a target cannot go on with is copied anew, to it alone.
+pub(super) async fn copy_once(
+    source: &Replica,
+    key: &str,
+    destinations: &[Destination],
+    transfer: &Transfer,
+    sent: &(impl Fn(usize, u64) + Sync),
+) -> Result<SourceRead, StoreError> {
+    let journals = join_all(destinations.iter().map(|destination| journal_of(destination, transfer))).await;
+    let (start, pinned) = match begin(source, key, destinations, journals, transfer).await {
+        Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(SourceRead::Vanished),
+        other => other?,
+    };
+    let resumed: Vec<_> = start.journals.iter().map(Option::is_some).collect();
+    let copies = match copy_from(source, key, destinations, start, pinned.as_deref(), transfer, sent).await? {
+        SourceRead::Whole(copies) => copies,
+        SourceRead::Vanished => return Ok(SourceRead::Vanished),
+    };
+    // A store may have thrown away what the journal names.
+    let mut outcomes = Vec::with_capacity(copies.len());
+    for (index, (copy, resumed)) in copies.into_iter().zip(resumed).enumerate() {
+        let destination = &destinations[index];
+        let outcome = match copy {
+            Err(error) if !may_go_on(&error, resumed) || is_another_content(&error, source) => {
+                discard(destination, transfer).await;
+                // What another has written is there still when it is begun anew.
+                let may_resume = resumed && error.kind != StoreErrorKind::Changed;
+                if may_resume || is_another_content(&error, source) {
+                    tracing::info!(%error, "an upload cannot be gone on with: copying the object anew");
+                    let sent = |_, bytes| sent(index, bytes);
+                    let only = std::slice::from_ref(destination);
+                    match copy_from(source, key, only, Start::afresh(1), None, transfer, &sent).await? {
+                        SourceRead::Whole(mut copies) => copies.pop().unwrap_or(Err(error)),
+                        SourceRead::Vanished => return Ok(SourceRead::Vanished),
+                    }
+                } else {
+                    Err(error)
+                }
+            }
+            copy => copy,
+        };
+        outcomes.push(outcome);
+    }
+    Ok(SourceRead::Whole(outcomes))
+}
+
+/// Whether a part that was read again was not what it had been.
+fn is_another_content(error: &StoreError, source: &Replica) -> bool {
+    let place = source.store.place();
+    let is_of_source = error.endpoint == place.endpoint && error.bucket == place.bucket;
+    is_of_source && matches!(error.kind, StoreErrorKind::Changed | StoreErrorKind::Corrupt)
+}
+
+/// Whether an upload that failed so is worth going on with, another time.
+fn may_go_on(error: &StoreError, resumed: bool) -> bool {
+    match error.kind {
+        StoreErrorKind::Corrupt => false,
+        // It may be the upload itself that the store fails at.
+        StoreErrorKind::Unavailable => !resumed,
+        _ => error.retry() != RetryClass::Permanent || error.concerns_whole_bucket(),
+    }
+}
+
+async fn journal_of(destination: &Destination, transfer: &Transfer) -> Option<Journal> {
+    destination.journals.as_ref()?.of(&destination.key, &transfer.cancel).await
+}
+
+pub(super) async fn discard(destination: &Destination, transfer: &Transfer) {
+    if let Some(journals) = &destination.journals {
+        journals.discard(&destination.key, &transfer.cancel).await;
+    }
+}
+
+/// Where to begin, and the version that has to be read then.
+async fn begin(
+    source: &Replica,
+    key: &str,
+    destinations: &[Destination],
+    mut journals: Vec<Option<Journal>>,
+    transfer: &Transfer,
+) -> Result<(Start, Option<String>), StoreError> {
+    if journals.iter().all(Option::is_none) {
+        return Ok((Start::afresh(destinations.len()), None));
+    }
+    let place = source.store.place();
+    let head = cancellable(&transfer.cancel, place, source.store.head(&source.key(key))).await?;
+    let version = SourceVersion::of(source, &head);
+    let sizes = transfer.limits.parts_of(head.size, part_limits(destinations));
+    let wanted = Wanted { sha256: transfer.sha256, ..Wanted::default() }.to_compare_with(head.whole_checksum());
+    for (destination, journal) in destinations.iter().zip(&mut journals) {
+        let Some(kept) = &*journal else { continue };
+        let fits = version.as_ref().is_some_and(|version| kept.fits(version, &sizes));
+        if !fits || Hashing::resume(kept.whole.clone(), wanted).is_none() {
+            *journal = None;
+            discard(destination, transfer).await;
+        }
+    }
+    let least = journals.iter().map(|journal| journal.as_ref().map_or(0, |journal| journal.parts.len())).min();
+    let whole = journals.iter().flatten().find(|journal| Some(journal.parts.len()) == least);
+    let whole = whole.map(|journal| journal.whole.clone());
+    Ok((Start { journals, whole }, Some(head.etag)))
+}
+
+async fn copy_from(
+    source: &Replica,
+    key: &str,
+    destinations: &[Destination],
+    start: Start,
+    pinned: Option<&str>,
+    transfer: &Transfer,
+    sent: &(impl Fn(usize, u64) + Sync),
+) -> Result<SourceRead, StoreError> {
+    let (store, cancel) = (source.store.clone(), transfer.cancel.clone());
+    let mut reader = match ObjectReader::open(store, source.key(key), start.offset(), pinned, cancel).await {
+        Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(SourceRead::Vanished),
+        other => other?,
+    };
+    reader.pace = transfer.pace.clone();
+    let head = reader.head().clone();
+    let version = SourceVersion::of(source, &head);
+    if start.journals.iter().flatten().any(|journal| Some(&journal.source) != version.as_ref()) {
+        return Err(source.store.place().error(StoreErrorKind::Changed, format!("read on in {key:?}"), ""));
+    }
+    let tags = match SourceTags::of(source, key, &head, transfer).await {
+        Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(SourceRead::Vanished),
+        other => other?,
+    };
+    let attributes = match &tags {
+        SourceTags::Read(tags) if !tags.is_empty() => {
+            Cow::Owned(Attributes { tags: tags.clone(), ..head.attributes.clone() })
+        }
+        _ => Cow::Borrowed(&head.attributes),
+    };
+    let content = Content {
+        size: head.size,
+        attributes: &attributes,
+        announced: head.whole_checksum(),
+        version: version.as_ref(),
+    };
+    let copies = fan_out(&mut reader, &content, destinations, start, transfer, sent).await?;
+    let copy = |proven: Proven| copy_of(&head, tags.clone(), proven);
+    Ok(SourceRead::Whole(copies.into_iter().map(|proven| proven.map(copy)).collect()))
+}
+
+fn copy_of(head: &ObjectHead, tags: SourceTags, Proven { sha256, etag, modified }: Proven) -> Copy {
+    Copy {
+        entry: StateEntry {
+            size: head.size,
+            sha256,
+            source_etag: head.etag.clone(),
+            source_modified: head.modified,
+            target_etag: etag,
+        },
+        modified,
+        has_attributes: head.attributes != Attributes::default(),
+        tags,
+        by_store: false,
+    }
+}

@@ -1,0 +1,114 @@
+//! Reads once, writes to many, proves each copy.
+
+use futures::future::{join, join_all};
+use tokio::sync::mpsc;
+
+use super::Transfer;
+use super::destination::{Destination, part_limits};
+use super::journal::{Journal, SourceVersion};
+use super::lane::read_parts;
+use super::reader::ChunkReader;
+use super::writer::{Sent, Writer};
+use crate::content::{Hashing, Wanted, Whole};
+use crate::verify::{Expected, prove_written};
+use crate::{Attributes, Checksum, Sha256, StoreError, StoreErrorKind};
+
+/// What is copied.
+pub(crate) struct Content<'a> {
+    pub(crate) size: u64,
+    pub(crate) attributes: &'a Attributes,
+    /// What its store keeps of the whole content.
+    pub(crate) announced: Option<Checksum>,
+    /// What names it, where a later pass could go on with it.
+    pub(crate) version: Option<&'a SourceVersion>,
+}
+
+/// Where a copy begins: at the start, or after parts that earlier passes have brought to every destination.
+pub(crate) struct Start {
+    /// How far each destination is, in their order.
+    pub(crate) journals: Vec<Option<Journal>>,
+    /// The digests of the parts that all of them have.
+    pub(crate) whole: Option<Whole>,
+}
+
+impl Start {
+    pub(crate) fn afresh(destinations: usize) -> Self {
+        Self { journals: vec![None; destinations], whole: None }
+    }
+
+    /// Bytes that are not read again.
+    pub(crate) fn offset(&self) -> u64 {
+        self.whole.as_ref().map_or(0, |whole| whole.size)
+    }
+
+    /// Parts that are not read again.
+    fn parts(&self) -> usize {
+        let done = |journal: &Option<Journal>| journal.as_ref().map_or(0, |journal| journal.parts.len());
+        self.journals.iter().map(done).min().unwrap_or_default()
+    }
+}
+
+/// A copy that was proven.
+pub(crate) struct Proven {
+    /// Where it was wanted.
+    pub(crate) sha256: Option<Sha256>,
+    pub(crate) etag: String,
+    /// When the store says that it was written, in seconds since the Unix epoch.
+    pub(crate) modified: i64,
+}
+
+/// Copies what `reader` gives (from where it starts to the end of `content`) to every destination. A slow destination slows the
+/// reading; a failing one fails alone. A failing reader fails all. Of unfinished copies nothing is left but what a journal names.
+pub(crate) async fn fan_out<R: ChunkReader>(
+    reader: &mut R,
+    content: &Content<'_>,
+    destinations: &[Destination],
+    start: Start,
+    transfer: &Transfer,
+    sent: impl Fn(usize, u64) + Sync,
+) -> Result<Vec<Result<Proven, StoreError>>, R::Error> {
+    let sizes = transfer.limits.parts_of(content.size, part_limits(destinations));
+    let first = start.parts();
+    let Start { journals, whole } = start;
+    // Begun before anything is read: what a store checks may turn out only now.
+    let begin = destinations.iter().zip(journals);
+    let begin = begin.map(|(destination, journal)| Writer::begin(destination, content, journal, &sizes, transfer));
+    let writers = join_all(begin).await;
+    let wanted = wanted(&writers, content, transfer);
+    let hashing = whole.and_then(|whole| Hashing::resume(whole, wanted));
+    let hashing = hashing.unwrap_or_else(|| Hashing::new(sizes.len(), wanted));
+
+    let (mut lanes, mut writing) = (Vec::new(), Vec::new());
+    for (index, writer) in writers.into_iter().enumerate() {
+        let sent = &sent;
+        let (lane, parts) = mpsc::channel(1);
+        if let Ok(writer) = &writer {
+            lanes.push(writer.lane(lane));
+        }
+        writing.push(async move { writer?.write(parts, |bytes| sent(index, bytes)).await });
+    }
+    let reading = read_parts(reader, &sizes, first, lanes, hashing, transfer);
+    let (read, written) = join(reading, join_all(writing)).await;
+    let Some(digests) = read? else {
+        let gave_up = |destination: &Destination| destination.failed("every target failed");
+        let outcomes = destinations.iter().zip(written);
+        return Ok(outcomes.map(|(to, written)| written.and_then(|_| Err(gave_up(to)))).collect());
+    };
+    let proofs = destinations.iter().zip(written).map(|(destination, written)| async move {
+        let Sent { written, composite, refused } = written?;
+        let expected = Expected { size: content.size, digests, composite };
+        let Destination { store, key, .. } = destination;
+        let proof = prove_written(store, key, written, &expected, transfer.verification, &transfer.cancel).await;
+        // What is there may be our own, written by an attempt whose answer was lost.
+        let is_another = |error: &StoreError| matches!(error.kind, StoreErrorKind::Corrupt | StoreErrorKind::NotFound);
+        let (etag, modified) =
+            proof.map_err(|error| refused.filter(|_| is_another(&error)).unwrap_or_else(|| error.clone()))?;
+        Ok(Proven { sha256: digests.sha256, etag, modified })
+    });
+    Ok(join_all(proofs).await)
+}
+
+fn wanted(writers: &[Result<Writer<'_>, StoreError>], content: &Content<'_>, transfer: &Transfer) -> Wanted {
+    let wanted = Wanted { sha256: transfer.sha256, ..Wanted::default() }.to_compare_with(content.announced);
+    writers.iter().flatten().fold(wanted, |wanted, writer| wanted.to_send(writer.algorithm()))
+}

@@ -1,0 +1,152 @@
+//! Reads the parts of an object, and hands each to all targets that want it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use futures::future::join_all;
+use tokio::sync::mpsc::{self, Sender};
+use tokio::sync::{OwnedSemaphorePermit, watch};
+
+use super::Transfer;
+use super::live::{End, Pieces};
+use super::reader::{ChunkReader, KEPT_AS_IT_IS, Parts, Pinned};
+use crate::ObjectStore;
+use crate::content::{Digests, Hashing};
+
+/// A part on its way to one target. Its memory is given back when the last target is done with it.
+pub(crate) struct Part {
+    /// From 1.
+    pub(crate) number: usize,
+    pub(crate) size: u64,
+    pub(crate) pieces: Pieces,
+    pub(crate) room: Arc<Option<OwnedSemaphorePermit>>,
+    /// Where it begins in what version, for one that is sent while it is read.
+    pub(crate) live: Option<(Pinned, u64)>,
+}
+
+/// The way to one destination.
+pub(crate) struct Lane {
+    pub(crate) parts: Sender<Part>,
+    /// Parts from the first on that it has already.
+    pub(crate) has: usize,
+    pub(crate) store: Arc<dyn ObjectStore>,
+    /// Whether parts may be sent while they are read, as far as this upload is concerned.
+    pub(crate) may_be_live: bool,
+    /// Whether one had to be read again.
+    pub(crate) had_to_read_again: Arc<AtomicBool>,
+}
+
+impl Lane {
+    async fn takes_live_parts(&self) -> bool {
+        self.may_be_live && !self.had_to_read_again.load(Ordering::Relaxed) && self.store.takes_live_parts().await
+    }
+}
+
+async fn all_take_live_parts(lanes: &[&Lane]) -> bool {
+    !join_all(lanes.iter().map(|lane| lane.takes_live_parts())).await.contains(&false)
+}
+
+/// Pieces of a part that is sent while it is read, which wait to be sent.
+const LIVE_PIECES: usize = 2;
+
+/// Bytes of such a part that are somewhere between the source's connection and the targets': of pieces of up to 408 KiB those that
+/// wait, one in the hand and what a connection buffers.
+const ON_THE_WAY: u64 = 2 * 1024 * 1024;
+
+/// Pieces of a part at most: of two in a row, one is of so many bytes.
+fn most_pieces(size: u64) -> usize {
+    usize::try_from(2 * size.div_ceil(KEPT_AS_IT_IS as u64) + 1).unwrap_or(usize::MAX)
+}
+
+/// Reads all parts after the first `done`, and hands each to every target that still takes them: the digests of all, or nothing
+/// when no target takes any more.
+pub(crate) async fn read_parts<R: ChunkReader>(
+    reader: &mut R,
+    sizes: &[u64],
+    done: usize,
+    lanes: Vec<Lane>,
+    mut hashing: Hashing,
+    transfer: &Transfer,
+) -> Result<Option<Digests>, R::Error> {
+    let pinned = reader.pinned().filter(|_| sizes.len() > 1 && !transfer.keeps_parts);
+    let mut offset: u64 = sizes[..done].iter().sum();
+    let mut parts = Parts::new(reader);
+    for (number, size) in (1..).zip(sizes.iter().copied()).skip(done) {
+        let again = pinned.clone().map(|pinned| (pinned, offset));
+        let Some(Begun { ways, end }) = begin_part(&lanes, number, size, again, transfer).await else {
+            return Ok(None);
+        };
+        pass_on(&mut parts, size, &mut hashing, ways).await?;
+        offset += size;
+        let (digests, whole) = (hashing.end_part(), Arc::new(hashing.so_far()));
+        let of_all = (number == sizes.len()).then(|| whole.digests());
+        if let Some(of_all) = &of_all {
+            // Nobody may complete an object before its source has confirmed all of it.
+            parts.end().await?;
+            parts.confirm(of_all)?;
+        }
+        // Nobody listens where all have failed.
+        let _lost = end.send(Some(End { digests, whole }));
+        if of_all.is_some() {
+            return Ok(of_all);
+        }
+    }
+    // An object has at least one part, and a start never has all of them.
+    Ok(None)
+}
+
+/// A part that was handed to the targets that want it: the ways of its pieces, and of what it came to.
+struct Begun {
+    ways: Vec<Sender<Bytes>>,
+    end: watch::Sender<Option<End>>,
+}
+
+/// Hands a part that is to be read to every target that does not have it. It is sent while it is read where all of them can take
+/// that and it can be read `again`. `None` when no target takes any more.
+async fn begin_part(
+    lanes: &[Lane],
+    number: usize,
+    size: u64,
+    again: Option<(Pinned, u64)>,
+    transfer: &Transfer,
+) -> Option<Begun> {
+    let wanting: Vec<_> = lanes.iter().filter(|lane| number > lane.has && !lane.parts.is_closed()).collect();
+    let live = match again {
+        Some(again) if all_take_live_parts(&wanting).await => Some(again),
+        _ => None,
+    };
+    let (room, most) = if live.is_some() { (size.min(ON_THE_WAY), LIVE_PIECES) } else { (size, most_pieces(size)) };
+    let room = Arc::new(transfer.room().take(room).await);
+    let (end, ended) = watch::channel(None);
+    let begin = wanting.iter().map(|lane| {
+        let (piece, pieces) = mpsc::channel(most);
+        let pieces = Pieces { pieces, end: ended.clone() };
+        let part = Part { number, size, pieces, room: room.clone(), live: live.clone() };
+        async move { lane.parts.send(part).await.ok().map(|()| piece) }
+    });
+    let ways = join_all(begin).await.into_iter().flatten().collect();
+    let is_taken = lanes.iter().any(|lane| !lane.parts.is_closed());
+    is_taken.then_some(Begun { ways, end })
+}
+
+/// Reads a part and hands its pieces on. The slowest target is waited for.
+async fn pass_on<R: ChunkReader>(
+    parts: &mut Parts<'_, R>,
+    size: u64,
+    hashing: &mut Hashing,
+    ways: Vec<Sender<Bytes>>,
+) -> Result<(), R::Error> {
+    let mut left = size;
+    while left > 0 {
+        let piece = parts.next(left).await?;
+        if piece.is_empty() {
+            break;
+        }
+        left -= piece.len() as u64;
+        hashing.update(&piece);
+        // Who no longer takes it has failed, or reads the part again.
+        join_all(ways.iter().map(|way| way.send(piece.clone()))).await;
+    }
+    Ok(())
+}

@@ -1,0 +1,90 @@
+//! Brings one object from its source to all targets that need it.
+
+mod attempt;
+mod copy;
+mod destination;
+pub(crate) mod egress;
+mod fan_out;
+pub(crate) mod journal;
+mod lane;
+mod ledger;
+pub(crate) mod live;
+pub(crate) mod part;
+pub(crate) mod reader;
+mod room;
+mod server_copy;
+pub(crate) mod source_limits;
+pub(crate) mod source_tags;
+mod upload_parts;
+mod writer;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio_util::sync::CancellationToken;
+
+use crate::pace::Pace;
+use crate::{SourceLimits, TransferLimits};
+pub(crate) use copy::{Copy, SourceRead, copy_object};
+pub(crate) use destination::Destination;
+pub(crate) use fan_out::{Content, Proven, Start, fan_out};
+use room::Room;
+
+/// How a copy is proven to be one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Verification {
+    /// By the checksum that the target's store checked the content against, or by reading back where it tells none.
+    #[default]
+    Checksum,
+    /// By reading every copy back.
+    ReadBack,
+}
+
+/// What all copies of a pass share.
+#[derive(Debug)]
+pub(crate) struct Transfer {
+    pub(crate) limits: TransferLimits,
+    pub(crate) verification: Verification,
+    /// Whether the SHA-256 of every object is wanted.
+    pub(crate) sha256: bool,
+    pub(crate) cancel: CancellationToken,
+    /// Of what is read from the source.
+    pub(crate) pace: Option<Arc<Pace>>,
+    /// Whether no part may be sent before all of it was read.
+    pub(crate) keeps_parts: bool,
+    room: Room,
+    large: Semaphore,
+}
+
+/// What a source that gives its bytes in bursts may make up for.
+const SLACK: Duration = Duration::from_millis(100);
+
+impl Transfer {
+    pub(crate) fn new(limits: TransferLimits, verification: Verification, cancel: CancellationToken) -> Self {
+        let room = Room::new(limits.memory);
+        let large = Semaphore::new(limits.large_objects.max(1));
+        Self { limits, verification, sha256: false, cancel, pace: None, keeps_parts: false, room, large }
+    }
+
+    /// For those who name contents by their SHA-256.
+    pub(crate) fn with_sha256(self) -> Self {
+        Self { sha256: true, ..self }
+    }
+
+    /// With what may leave the source. Where that is little, parts are kept until they were taken: none is read twice for that it
+    /// costs, and no store waits in the middle of one for bytes that are held back.
+    pub(crate) fn within(self, limits: SourceLimits) -> Self {
+        let pace = limits.bandwidth.map(|rate| Arc::new(Pace::new(rate, SLACK)));
+        Self { keeps_parts: pace.is_some() || limits.egress.is_some(), pace, ..self }
+    }
+
+    /// Waits until an object of this size may begin; held until it has ended.
+    pub(crate) async fn turn(&self, size: u64) -> Option<SemaphorePermit<'_>> {
+        if self.limits.is_large(size) { self.large.acquire().await.ok() } else { None }
+    }
+
+    pub(crate) fn room(&self) -> Room {
+        self.room.clone()
+    }
+}

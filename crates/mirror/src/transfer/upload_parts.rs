@@ -1,0 +1,148 @@
+//! Writes one copy in parts, and notes how far it is.
+
+use std::sync::Arc;
+
+use futures::stream::{FuturesUnordered, StreamExt as _};
+use tokio::sync::mpsc::Receiver;
+
+use super::destination::Destination;
+use super::journal::{Journal, Journals};
+use super::lane::Part;
+use super::ledger::Ledger;
+use super::live::{Again, End, LivePart};
+use super::writer::{Sent, Upload, Writer};
+use crate::cancel::cancellable;
+use crate::content::{Whole, composite};
+use crate::{Checksum, ChecksumAlgorithm, StoreError, StoreErrorKind, UploadedPart};
+
+/// Something that was asked of the store and has ended.
+enum Ended {
+    Part { number: usize, part: UploadedPart, whole: Arc<Whole> },
+    Noted,
+}
+
+impl Writer<'_> {
+    pub(super) async fn write_parts(
+        &self,
+        upload: Upload,
+        algorithm: ChecksumAlgorithm,
+        parts: Receiver<Part>,
+        sent: impl Fn(u64) + Sync,
+    ) -> Result<Sent, StoreError> {
+        let Destination { store, key, journals, .. } = self.destination;
+        let mut is_noted = !upload.done.is_empty();
+        let id = upload.id.clone();
+        let outcome = self.send_and_complete(upload, algorithm, parts, &mut is_noted, sent).await;
+        if outcome.is_err() && is_noted {
+            // Whoever comes next goes on with it, or throws it away.
+            return outcome;
+        }
+        if outcome.is_err()
+            && let Err(error) = store.abort_multipart(key, &id).await
+        {
+            tracing::warn!(%error, "parts of an unfinished upload may be left; a lifecycle rule of the bucket removes them");
+        }
+        if let Some(journals) = journals {
+            journals.close(key).await;
+        }
+        // What an earlier pass that was killed has begun, or this one, when the answer to that was lost.
+        if let Err(error) = store.abort_leftovers(key).await {
+            tracing::debug!(%error, "uploads that nobody will end may be left");
+        }
+        outcome
+    }
+
+    async fn send_and_complete(
+        &self,
+        upload: Upload,
+        algorithm: ChecksumAlgorithm,
+        mut parts: Receiver<Part>,
+        is_noted: &mut bool,
+        sent: impl Fn(u64) + Sync,
+    ) -> Result<Sent, StoreError> {
+        let Destination { store, key, journals, condition } = self.destination;
+        let (transfer, id) = (self.transfer, upload.id);
+        if !upload.done.is_empty() {
+            sent(upload.done.iter().map(|part| part.size).sum());
+        }
+        let mut ledger = Ledger::new(upload.done);
+        let mut running = FuturesUnordered::new();
+        let (mut sending, mut is_noting, mut has_ended) = (0, false, false);
+        loop {
+            tokio::select! {
+                part = parts.recv(), if !has_ended && sending < transfer.limits.parts.max(1) => match part {
+                    Some(part) => {
+                        sending += 1;
+                        running.push(futures::future::Either::Left(self.send_part(&id, algorithm, part)));
+                    }
+                    None => has_ended = true,
+                },
+                Some(ended) = running.next() => match ended? {
+                    Ended::Part { number, part, whole } => {
+                        sending -= 1;
+                        sent(part.size);
+                        ledger.add(number, part, whole);
+                    }
+                    Ended::Noted => is_noting = false,
+                },
+                else => break,
+            }
+            if !is_noting
+                && let (Some(journals), Some(_)) = (journals, self.content.version)
+                && let Some((done, whole)) = ledger.due(transfer.limits.noted_every)
+            {
+                (is_noting, *is_noted) = (true, true);
+                let note = self.note(journals, id.clone(), done, whole);
+                running.push(futures::future::Either::Right(note));
+            }
+        }
+        let (done, whole) =
+            ledger.finish(self.sizes.len()).ok_or_else(|| self.destination.failed("its source failed"))?;
+        let composite = composite(done.iter().map(|part| part.checksum)).map(|sha256| (sha256, done.len()));
+        let whole = Some(Checksum::Crc64Nvme(whole.crc64nvme));
+        let request = store.complete_multipart(key, &id, &done, whole, condition);
+        match cancellable(&transfer.cancel, store.place(), request).await {
+            // The first answer was lost and the upload is complete already. The proof that follows tells.
+            Err(error) if error.kind == StoreErrorKind::NotFound => {
+                Ok(Sent { written: None, composite, refused: None })
+            }
+            other => self.sent(other, composite),
+        }
+    }
+
+    async fn send_part(&self, upload: &str, algorithm: ChecksumAlgorithm, part: Part) -> Result<Ended, StoreError> {
+        let Destination { store, key, .. } = self.destination;
+        let Part { number, size, pieces, room, live } = part;
+        let position = u32::try_from(number).unwrap_or(u32::MAX);
+        let Some((source, offset)) = live else {
+            let (chunks, End { digests, whole }) = pieces.collect().await.map_err(|broken| self.broken(broken))?;
+            let payload = self.payload(chunks, digests.checksum(algorithm))?;
+            let request = store.put_part(key, upload, position, payload);
+            let part = cancellable(&self.transfer.cancel, store.place(), request).await?;
+            // Named, so that it is held until here.
+            drop(room);
+            return Ok(Ended::Part { number, part, whole });
+        };
+        let again = Again { source, offset, room: self.transfer.room(), is_needed: self.had_to_read_again.clone() };
+        let live = LivePart::new(size, pieces, room, again);
+        let request = store.put_live_part(key, upload, position, &live);
+        let part = cancellable(&self.transfer.cancel, store.place(), request).await?;
+        Ok(Ended::Part { number, part, whole: live.end().await?.whole })
+    }
+
+    /// Notes how far it is. It only saves work, so that it fails is no failure.
+    async fn note(
+        &self,
+        journals: &Journals,
+        upload: String,
+        parts: Vec<UploadedPart>,
+        whole: Arc<Whole>,
+    ) -> Result<Ended, StoreError> {
+        let Some(source) = self.content.version.cloned() else { return Ok(Ended::Noted) };
+        let journal = Journal { key: self.destination.key.clone(), upload, source, parts, whole: (*whole).clone() };
+        if let Err(error) = journals.keep(&journal).await {
+            tracing::debug!(%error, "it is not noted how far an upload is");
+        }
+        Ok(Ended::Noted)
+    }
+}
