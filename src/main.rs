@@ -10,6 +10,11 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+/// glibc gives memory back to the system whenever the end of a heap is free, and takes it again for the next piece of a large object: a
+/// tenth of the CPU that its copy takes.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 #[derive(Debug, Parser)]
 #[command(name = "skyfleet", version, about)]
 struct Arguments {

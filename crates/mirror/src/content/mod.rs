@@ -4,6 +4,7 @@ pub(crate) mod checksum;
 pub(crate) mod digest;
 mod digests;
 mod hashing;
+mod join;
 mod whole;
 
 pub(crate) use digests::{Digests, Wanted, composite, crc32c, crc64nvme};

@@ -1,9 +1,9 @@
 //! The digests of a content so far: pure.
 
-use crc_fast::{CrcAlgorithm, checksum_combine};
 use serde::{Deserialize, Serialize};
 
 use super::digests::{Digests, Wanted};
+use super::join::Crc;
 use super::truncated;
 use crate::Sha256;
 
@@ -30,20 +30,14 @@ impl Whole {
 
     /// With the CRCs of what follows. A SHA-256 cannot be joined.
     pub(super) fn followed_by(&self, size: u64, next: &Digests) -> Self {
-        // Joining takes longer than the checksum of a small object.
-        let join = |one, other, algorithm| match (self.size, size) {
-            (_, 0) => one,
-            (0, _) => other,
-            _ => checksum_combine(algorithm, one, other, size),
-        };
-        let join_32 = |one: Option<u32>, other: Option<u32>, algorithm| {
-            Some(truncated(join(u64::from(one?), u64::from(other?), algorithm)))
+        let join_32 = |one: Option<u32>, other: Option<u32>, crc: Crc| {
+            Some(truncated(crc.join(u64::from(one?), u64::from(other?), size)))
         };
         Self {
             size: self.size + size,
-            crc64nvme: join(self.crc64nvme, next.crc64nvme.unwrap_or_default(), CrcAlgorithm::Crc64Nvme),
-            crc32c: join_32(self.crc32c, next.crc32c, CrcAlgorithm::Crc32Iscsi),
-            crc32: join_32(self.crc32, next.crc32, CrcAlgorithm::Crc32IsoHdlc),
+            crc64nvme: Crc::NVME_64.join(self.crc64nvme, next.crc64nvme.unwrap_or_default(), size),
+            crc32c: join_32(self.crc32c, next.crc32c, Crc::ISCSI_32),
+            crc32: join_32(self.crc32, next.crc32, Crc::ISO_HDLC_32),
             sha256: None,
         }
     }
