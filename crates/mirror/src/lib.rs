@@ -50,7 +50,7 @@ pub use store::{
     list,
     local::LocalStore,
     location::{Addressing, AzureCredentials, AzureLocation, Credentials, GcsCredentials, GcsLocation, S3Location},
-    object::{CopySource, ListPage, Md5, ObjectHead, ObjectSummary, UploadedPart, Written},
+    object::{CopySource, ListPage, Md5, ObjectHead, ObjectSummary, StoreCopy, UploadedPart, Written},
     payload::Payload,
     place::Place,
     replica::Replica,

@@ -16,6 +16,8 @@ pub struct ConnectOptions {
     pub retry: RetryPolicy,
     /// How many requests are in flight at once: fewer when the store asks to slow down, and step by step more again.
     pub in_flight: InFlight,
+    /// Bytes that a service is asked to copy by one request; it copies larger objects in parts (default 5 GiB, what S3 takes).
+    pub largest_copy: u64,
     /// How many requests are sent in a second; a part of an object is one (default: no limit).
     pub requests_per_second: Option<NonZeroU32>,
 }
@@ -28,6 +30,7 @@ impl Default for ConnectOptions {
             idle_timeout: Duration::from_mins(1),
             retry: RetryPolicy::default(),
             in_flight: InFlight::default(),
+            largest_copy: 5 << 30,
             requests_per_second: None,
         }
     }

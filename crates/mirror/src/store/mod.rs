@@ -32,7 +32,7 @@ use futures::stream::{self, BoxStream, Stream};
 
 use crate::{
     Attributes, Capabilities, Checksum, Condition, CopySource, ListPage, LivePart, ObjectHead, ObjectSummary,
-    PartLimits, Payload, Place, Proof, StoreError, Tags, TagsLost, UploadedPart, Written,
+    PartLimits, Payload, Place, Proof, StoreCopy, StoreError, Tags, TagsLost, UploadedPart, Written,
 };
 
 /// The bytes of an object, as they come.
@@ -91,15 +91,21 @@ pub trait ObjectStore: Debug + Send + Sync {
     ) -> Result<Written, StoreError>;
 
     /// Lets the store copy an object of its own service, whose bytes do not come here then; attributes and tags are kept. The
-    /// condition is as for [`Self::put`]. `None` when it cannot, or when nothing shows that the copy is one: it is to be written then,
-    /// and also when this fails for any reason that concerns this request only.
+    /// condition is as for [`Self::put`]. Without a proven copy the object is to be written, and also when this fails for any reason
+    /// that concerns this request only.
     async fn copy_from(
         &self,
         source: &CopySource<'_>,
         key: &str,
         condition: &Condition,
-    ) -> Result<Option<Written>, StoreError> {
+    ) -> Result<StoreCopy, StoreError> {
         let _cannot = (source, key, condition);
+        Ok(StoreCopy::None)
+    }
+
+    /// Bytes of the first part of an object that was written in parts, where the store tells.
+    async fn first_part(&self, key: &str, etag: &str) -> Result<Option<u64>, StoreError> {
+        let _untold = (key, etag);
         Ok(None)
     }
 

@@ -39,6 +39,17 @@ pub struct CopySource<'a> {
     pub version: &'a ObjectSummary,
 }
 
+/// What a store has made of the wish to copy by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreCopy {
+    /// A copy.
+    Proven(Written),
+    /// An object that nothing shows to be a copy; what names its version.
+    Unproven(String),
+    /// Nothing: it cannot, or nothing could show that the copy is one.
+    None,
+}
+
 /// The MD5 of an object's content. Two that differ mean two contents; to trust that two contents are equal, look at their sizes
 /// too.
 pub type Md5 = [u8; 16];

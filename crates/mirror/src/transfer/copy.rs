@@ -4,7 +4,7 @@ use futures::future::join_all;
 
 use super::attempt::{copy_once, discard};
 use super::destination::Destination;
-use super::server_copy::copy_by_store;
+use super::server_copy::{ByStore, copy_by_store};
 use super::source_tags::SourceTags;
 use super::{Transfer, part};
 use crate::state::StateEntry;
@@ -54,31 +54,36 @@ pub(crate) async fn copy_object(
     let refusals = refusals(object.size, destinations).into_iter().zip(destinations).enumerate();
     let without_reading = refusals.map(async |(index, (refusal, destination))| {
         if let Some(refusal) = refusal {
-            return Some(Err(refusal));
+            return Err(refusal);
         }
-        let copy = copy_by_store(source, object, destination, transfer).await.transpose();
-        if let Some(Ok(_)) = copy {
+        let outcome = copy_by_store(source, object, destination, transfer).await;
+        if let Ok(ByStore::Copied(_)) = outcome {
             sent(index, object.size);
         }
-        copy
+        outcome
     });
-    let without_reading = join_all(without_reading).await;
-    if without_reading.iter().all(Option::is_none) {
-        let _turn = transfer.turn(object.size).await;
-        return copy_whole(source, &object.key, destinations, transfer, sent).await;
+    let (mut outcomes, mut left) = (Vec::with_capacity(destinations.len()), Vec::new());
+    for (index, outcome) in join_all(without_reading).await.into_iter().enumerate() {
+        outcomes.push(match outcome {
+            Ok(ByStore::Copied(copy)) => Some(Ok(copy)),
+            Ok(ByStore::Left(destination)) => {
+                left.push((index, destination));
+                None
+            }
+            Err(error) => Some(Err(error)),
+        });
     }
-    let others: Vec<_> = (0..destinations.len()).filter(|index| without_reading[*index].is_none()).collect();
-    let destinations: Vec<_> = others.iter().map(|index| destinations[*index].clone()).collect();
+    let (indices, left): (Vec<_>, Vec<_>) = left.into_iter().unzip();
     let mut copies = Vec::new().into_iter();
-    if !destinations.is_empty() {
+    if !left.is_empty() {
         let _turn = transfer.turn(object.size).await;
-        let sent = |index: usize, bytes| sent(others[index], bytes);
-        match copy_whole(source, &object.key, &destinations, transfer, sent).await? {
+        let sent = |index: usize, bytes| sent(indices[index], bytes);
+        match copy_whole(source, &object.key, &left, transfer, sent).await? {
             SourceRead::Whole(read) => copies = read.into_iter(),
             SourceRead::Vanished => return Ok(SourceRead::Vanished),
         }
     }
-    Ok(SourceRead::Whole(without_reading.into_iter().filter_map(|copy| copy.or_else(|| copies.next())).collect()))
+    Ok(SourceRead::Whole(outcomes.into_iter().filter_map(|outcome| outcome.or_else(|| copies.next())).collect()))
 }
 
 /// Why destinations cannot hold an object of this size.

@@ -12,10 +12,13 @@ use skyfleet_mirror::{
 use tokio_util::sync::CancellationToken;
 
 use crate::faulty::pass;
-use crate::support::{Server, content, credentials, quick};
+use crate::support::{Server, content, credentials, put_in_parts, quick};
 
 async fn open(server: &Server, bucket: &str, prefix: &str, by: Credentials) -> Replica {
-    let options: ConnectOptions = quick();
+    open_with(quick(), server, bucket, prefix, by).await
+}
+
+async fn open_with(options: ConnectOptions, server: &Server, bucket: &str, prefix: &str, by: Credentials) -> Replica {
     let store = S3Store::connect(server.location(bucket, prefix), by, options).await.unwrap();
     Replica { store: Arc::new(store), prefix: String::new() }
 }
@@ -90,6 +93,22 @@ async fn nothing_is_read_within_one_service() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_large_for_one_request_is_copied_in_parts() {
+    let server = Server::start().await;
+    let source = filled(&server).await;
+    let large = content(12 << 20, 3);
+    put_in_parts(&*source.store, "large", &Attributes::default(), &large).await;
+    server.bucket("target").await;
+    let options = ConnectOptions { largest_copy: 6 << 20, ..quick() };
+    let target = open_with(options, &server, "target", "to/", server.credentials()).await;
+    let report = run(&source, &target, &in_parts()).await;
+    assert_eq!((report.targets[0].copied, report.source_bytes), (5, 0), "{report:?}");
+    assert_same(&source, &target).await;
+    // The cut is the same, so the listings tell that nothing is to do.
+    assert_eq!(run(&source, &target, &in_parts()).await.targets[0].settled, 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_to_be_read_back_is_read() {
     let server = Server::start().await;
     let source = filled(&server).await;
@@ -130,4 +149,19 @@ async fn a_store_that_cannot_copy_is_soon_asked_no_more() {
     // Those that were under way, too.
     let asked = asked.load(Ordering::SeqCst);
     assert!((8..8 + 32).contains(&asked), "{asked}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_is_none_is_found_and_written_over() {
+    let server = SimulatedS3::start().await.unwrap();
+    let (contents, wrong) = (content(100, 1), Contents::of(content(100, 2)));
+    let source =
+        SimulatedBucket::default().with((0..20).map(|number| number.to_string()), &Contents::of(contents.clone()));
+    server.set_bucket("source", source);
+    server.set_bucket("target", SimulatedBucket::copying_as(&wrong));
+    let report = pass(&server, &["target"], &MirrorOptions::default()).await.unwrap();
+    assert!(report.is_complete() && report.targets[0].copied == 20, "{report:?}");
+    assert_eq!(report.source_bytes, 20 * 100, "{report:?}");
+    let target = server.bucket("target").unwrap();
+    assert!((0..20).all(|number| target.body(&number.to_string()).unwrap() == contents));
 }

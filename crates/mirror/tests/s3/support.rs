@@ -380,3 +380,14 @@ pub(crate) fn content(size: usize, seed: u64) -> Bytes {
     bytes.truncate(size);
     bytes.into()
 }
+
+/// Writes an object in parts of 5 MiB.
+pub(crate) async fn put_in_parts(store: &dyn ObjectStore, key: &str, attributes: &Attributes, content: &[u8]) {
+    let upload = store.create_multipart(key, attributes).await.unwrap();
+    let mut parts = Vec::new();
+    for (number, part) in (1..).zip(content.chunks(5 << 20)) {
+        let payload = Payload::checked_by(part.to_vec(), store.proof().algorithm());
+        parts.push(store.put_part(key, &upload, number, payload).await.unwrap());
+    }
+    store.complete_multipart(key, &upload, &parts, None, &Condition::Any).await.unwrap();
+}

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use skyfleet_e2e::object_store::{REGION, VERSITY_KEY, Versity};
 use skyfleet_mirror::{
-    Attributes, Condition, MirrorOptions, MirrorReport, ObjectStore, Payload, Replica, S3Location, S3Store,
-    StoreErrorKind, Tags, TransferLimits, Verification, mirror,
+    Attributes, Condition, ConnectOptions, MirrorOptions, MirrorReport, ObjectStore, Payload, Replica, S3Location,
+    S3Store, StoreErrorKind, Tags, TransferLimits, Verification, mirror,
 };
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{content, credentials, quick};
+use crate::support::{content, credentials, put_in_parts, quick};
 
 struct Server {
     running: Versity,
@@ -24,10 +24,14 @@ impl Server {
     }
 
     async fn bucket(&self, name: &str) -> Arc<dyn ObjectStore> {
+        self.bucket_with(quick(), name).await
+    }
+
+    async fn bucket_with(&self, options: ConnectOptions, name: &str) -> Arc<dyn ObjectStore> {
         self.running.create_bucket(name).unwrap();
         let endpoint = Some(self.running.endpoint());
         let location = S3Location::new(endpoint, Some(REGION.into()), name.into(), String::new());
-        Arc::new(S3Store::connect(location, credentials(VERSITY_KEY.0, VERSITY_KEY.1), quick()).await.unwrap())
+        Arc::new(S3Store::connect(location, credentials(VERSITY_KEY.0, VERSITY_KEY.1), options).await.unwrap())
     }
 }
 
@@ -61,6 +65,34 @@ async fn tags_travel_with_objects_of_any_size() {
             assert_eq!(target.tags(key).await.unwrap(), *wanted, "{key}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_in_parts_has_the_attributes_and_tags_of_its_source() {
+    let server = Server::start().await;
+    let source = server.bucket("source").await;
+    let tags: Tags = [("team".to_owned(), "a b+c/d".to_owned())].into();
+    let metadata = [("name".to_owned(), "value".to_owned())].into();
+    let attributes = Attributes {
+        content_type: Some("text/x-test".to_owned()),
+        metadata,
+        tags: tags.clone(),
+        ..Attributes::default()
+    };
+    let large = content(12 << 20, 1);
+    put_in_parts(&*source, "cut", &attributes, &large).await;
+    source.put("whole", &attributes, Payload::of(large), &Condition::Any).await.unwrap();
+    let target = server.bucket_with(ConnectOptions { largest_copy: 6 << 20, ..quick() }, "target").await;
+    let report = run(&source, &target, Verification::Checksum).await;
+    assert!(report.is_complete() && report.targets[0].copied == 2, "{report:?}");
+    // Of one that was not written in parts nothing would show that the copy is one.
+    assert_eq!(report.source_bytes, 12 << 20, "{report:?}");
+    for key in ["cut", "whole"] {
+        let heads = (source.head(key).await.unwrap(), target.head(key).await.unwrap());
+        assert_eq!((&heads.0.attributes, heads.0.size), (&heads.1.attributes, heads.1.size), "{key}");
+        assert_eq!(target.tags(key).await.unwrap(), tags, "{key}");
+    }
+    assert_eq!(run(&source, &target, Verification::Checksum).await.targets[0].settled, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

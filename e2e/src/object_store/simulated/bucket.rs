@@ -12,6 +12,8 @@ pub struct SimulatedBucket {
     pub(super) uploads: BTreeMap<String, Upload>,
     /// Only sizes and digests are kept of what is written: for more than fits into memory.
     pub(super) forgetful: bool,
+    /// What becomes of every copy that the server makes by itself.
+    pub(super) copied_as: Option<Stored>,
 }
 
 /// An object.
@@ -77,6 +79,12 @@ impl SimulatedBucket {
         Self { forgetful: true, ..Self::default() }
     }
 
+    /// A bucket into which the server copies by itself, and wrongly: each copy becomes this.
+    #[must_use]
+    pub fn copying_as(contents: &Contents) -> Self {
+        Self { copied_as: Some(contents.0.clone()), ..Self::default() }
+    }
+
     /// Puts an object in. Clones of a body share it, and so do its digests when they are given as those of [`Contents`].
     #[must_use]
     pub fn with(mut self, keys: impl IntoIterator<Item = String>, contents: &Contents) -> Self {
@@ -119,7 +127,7 @@ impl Contents {
         Self(Stored {
             size: body.len() as u64,
             etag: hex(&md5::Md5::digest(&body)),
-            checksum: Some(Checksum::Crc64Nvme(super::operations::crc64nvme(&body))),
+            checksum: Some(Checksum::Crc64Nvme(super::requests::crc64nvme(&body))),
             body,
             modified: SystemTime::now(),
             content_type: None,
@@ -140,8 +148,8 @@ impl Part {
     /// `None` when what was sent with it is the checksum of something else.
     pub(super) fn checked(body: Bytes, sent: Option<Checksum>) -> Option<Self> {
         let fits = match &sent {
-            Some(Checksum::Sha256(text)) => *text == super::operations::base64(&Sha256::digest(&body)),
-            Some(Checksum::Crc64Nvme(text)) => *text == super::operations::crc64nvme(&body),
+            Some(Checksum::Sha256(text)) => *text == super::requests::base64(&Sha256::digest(&body)),
+            Some(Checksum::Crc64Nvme(text)) => *text == super::requests::crc64nvme(&body),
             None => true,
         };
         let md5 = md5::Md5::digest(&body).into();
@@ -156,16 +164,16 @@ pub(super) fn assembled(parts: &BTreeMap<i32, Part>) -> (Bytes, u64, String, Opt
         body.extend_from_slice(&part.body);
         md5.update(part.md5);
         let (digest, crc) = Checksum::told(part.checksum.as_ref());
-        sha256.update(digest.and_then(|text| super::operations::unbase64(&text)).unwrap_or_default());
-        let crc = crc.and_then(|text| super::operations::unbase64(&text)?.try_into().ok()).map(u64::from_be_bytes);
+        sha256.update(digest.and_then(|text| super::requests::unbase64(&text)).unwrap_or_default());
+        let crc = crc.and_then(|text| super::requests::unbase64(&text)?.try_into().ok()).map(u64::from_be_bytes);
         crc64nvme = crc64nvme
             .zip(crc)
             .map(|(all, crc)| crc_fast::checksum_combine(crc_fast::CrcAlgorithm::Crc64Nvme, all, crc, part.size));
     }
     let (count, size) = (parts.len(), parts.values().map(|part| part.size).sum());
     let checksum = match crc64nvme {
-        Some(crc) => Checksum::Crc64Nvme(super::operations::base64(&crc.to_be_bytes())),
-        None => Checksum::Sha256(format!("{}-{count}", super::operations::base64(&sha256.finalize()))),
+        Some(crc) => Checksum::Crc64Nvme(super::requests::base64(&crc.to_be_bytes())),
+        None => Checksum::Sha256(format!("{}-{count}", super::requests::base64(&sha256.finalize()))),
     };
     (body.freeze(), size, format!("{}-{count}", hex(&md5.finalize())), Some(checksum))
 }

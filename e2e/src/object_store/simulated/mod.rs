@@ -3,6 +3,7 @@
 
 mod bucket;
 mod operations;
+mod requests;
 mod tls;
 
 use std::collections::BTreeMap;

@@ -1,27 +1,27 @@
 //! The operations that programs which copy buckets ask for.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
-use ::base64::Engine as _;
-use bytes::{Bytes, BytesMut};
-use futures::{StreamExt as _, stream};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use bytes::Bytes;
+use futures::stream;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use s3s::dto::{
-    AbortMultipartUploadInput, AbortMultipartUploadOutput, ChecksumType, CommonPrefix, CompleteMultipartUploadInput,
-    CompleteMultipartUploadOutput, CreateMultipartUploadInput, CreateMultipartUploadOutput, DeleteObjectInput,
-    DeleteObjectOutput, ETag, ETagCondition, EncodingType, GetObjectInput, GetObjectOutput, GetObjectTaggingInput,
-    GetObjectTaggingOutput, HeadBucketInput, HeadBucketOutput, HeadObjectInput, HeadObjectOutput,
-    ListMultipartUploadsInput, ListMultipartUploadsOutput, ListObjectsV2Input, ListObjectsV2Output, MultipartUpload,
-    Object, PutObjectInput, PutObjectOutput, StreamingBlob, Tag, Timestamp, UploadPartInput, UploadPartOutput,
+    AbortMultipartUploadInput, AbortMultipartUploadOutput, CommonPrefix, CompleteMultipartUploadInput,
+    CompleteMultipartUploadOutput, CopyObjectInput, CopyObjectOutput, CopyObjectResult, CreateMultipartUploadInput,
+    CreateMultipartUploadOutput, DeleteObjectInput, DeleteObjectOutput, ETag, EncodingType, GetObjectInput,
+    GetObjectOutput, GetObjectTaggingInput, GetObjectTaggingOutput, HeadBucketInput, HeadBucketOutput, HeadObjectInput,
+    HeadObjectOutput, ListMultipartUploadsInput, ListMultipartUploadsOutput, ListObjectsV2Input, ListObjectsV2Output,
+    MultipartUpload, Object, PutObjectInput, PutObjectOutput, StreamingBlob, Tag, Timestamp, UploadPartInput,
+    UploadPartOutput,
 };
-use s3s::{S3, S3Request, S3Response, S3Result, TrailingHeaders, s3_error};
+use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 
-use super::bucket::{Checksum, Part, SimulatedBucket, Stored, Upload, assembled, hex};
+use super::bucket::{Checksum, SimulatedBucket, Stored, Upload, assembled, hex};
 use super::locked;
+use super::requests::{behind, check, checked, count, kind, length, next_key, tags_in, whole};
 
 /// Objects in a page at most.
 const PAGE: usize = 1000;
@@ -36,48 +36,6 @@ pub(super) struct Memory {
     uploads: AtomicU64,
 }
 
-/// The CRC-64/NVME of a content as headers have it.
-pub(super) fn crc64nvme(body: &[u8]) -> String {
-    base64(&crc_fast::checksum(crc_fast::CrcAlgorithm::Crc64Nvme, body).to_be_bytes())
-}
-
-pub(super) fn unbase64(text: &str) -> Option<Vec<u8>> {
-    ::base64::engine::general_purpose::STANDARD.decode(text).ok()
-}
-
-pub(super) fn base64(bytes: &[u8]) -> String {
-    ::base64::engine::general_purpose::STANDARD.encode(bytes)
-}
-
-/// Whether a write may be done on its conditions.
-fn check(
-    bucket: &SimulatedBucket,
-    key: &str,
-    if_match: Option<&ETagCondition>,
-    if_none_match: Option<&ETagCondition>,
-) -> S3Result<()> {
-    let held = bucket.objects.get(key);
-    if let Some(wanted) = if_match.and_then(ETagCondition::as_etag) {
-        let held = held.ok_or_else(|| s3_error!(NoSuchKey))?;
-        if wanted.value() != held.etag {
-            return Err(s3_error!(PreconditionFailed));
-        }
-    }
-    if if_none_match.is_some() && held.is_some() { Err(s3_error!(PreconditionFailed)) } else { Ok(()) }
-}
-
-/// What tells that an object has tags.
-fn count(tags: &BTreeMap<String, String>) -> Option<i32> {
-    i32::try_from(tags.len()).ok().filter(|count| *count > 0)
-}
-
-/// Tags as a request that writes an object carries them.
-fn tags_in(query: Option<&str>) -> BTreeMap<String, String> {
-    let decoded = |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
-    let pairs = query.unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
-    pairs.map(|(key, value)| (decoded(key), decoded(value))).collect()
-}
-
 impl Memory {
     pub(super) fn new(buckets: Buckets) -> Self {
         Self { buckets, uploads: AtomicU64::new(0) }
@@ -90,44 +48,6 @@ impl Memory {
     fn find(&self, bucket: &str, key: &str) -> S3Result<Stored> {
         self.with(bucket, |bucket| bucket.objects.get(key).cloned().ok_or_else(|| s3_error!(NoSuchKey)))
     }
-}
-
-async fn whole(body: Option<StreamingBlob>) -> S3Result<Bytes> {
-    let mut all = BytesMut::new();
-    let Some(mut body) = body else { return Ok(Bytes::new()) };
-    while let Some(chunk) = body.next().await {
-        all.extend_from_slice(&chunk.map_err(|_| s3_error!(IncompleteBody))?);
-    }
-    Ok(all.freeze())
-}
-
-/// The CRC-64/NVME that followed the body.
-fn behind(trailers: Option<&TrailingHeaders>) -> Option<String> {
-    let read = |trailers: &http::HeaderMap| Some(trailers.get("x-amz-checksum-crc64nvme")?.to_str().ok()?.to_owned());
-    trailers?.read(read)?
-}
-
-fn checked(body: &Bytes, sent: Option<Checksum>) -> S3Result<Part> {
-    Part::checked(body.clone(), sent).ok_or_else(|| s3_error!(BadDigest))
-}
-
-/// The first object below a prefix, after a key where one is given.
-fn next_key<'a>(bucket: &'a SimulatedBucket, prefix: &str, after: Option<&str>) -> Option<(&'a str, &'a Stored)> {
-    let start = after.map_or(Bound::Included(prefix), Bound::Excluded);
-    let (key, stored) = bucket.objects.range::<str, _>((start, Bound::Unbounded)).next()?;
-    key.starts_with(prefix).then_some((key.as_str(), stored))
-}
-
-fn kind(checksum: Option<&Checksum>) -> Option<ChecksumType> {
-    let kind = match checksum? {
-        Checksum::Sha256(text) if text.contains('-') => ChecksumType::COMPOSITE,
-        Checksum::Sha256(_) | Checksum::Crc64Nvme(_) => ChecksumType::FULL_OBJECT,
-    };
-    Some(ChecksumType::from_static(kind))
-}
-
-fn length(size: u64) -> Option<i64> {
-    i64::try_from(size).ok()
 }
 
 #[async_trait::async_trait]
@@ -285,6 +205,19 @@ impl S3 for Memory {
             checksum_crc64nvme,
             ..PutObjectOutput::default()
         }))
+    }
+
+    /// Only buckets that copy wrongly copy at all: the others are written by programs that are measured at it.
+    async fn copy_object(&self, request: S3Request<CopyObjectInput>) -> S3Result<S3Response<CopyObjectOutput>> {
+        let CopyObjectInput { bucket, key, .. } = request.input;
+        let etag = self.with(&bucket, |bucket| {
+            let wrong = bucket.copied_as.clone().ok_or_else(|| s3_error!(NotImplemented))?;
+            let etag = wrong.etag.clone();
+            bucket.objects.insert(key, Stored { modified: SystemTime::now(), ..wrong });
+            Ok(etag)
+        })?;
+        let result = CopyObjectResult { e_tag: Some(ETag::Strong(etag)), ..CopyObjectResult::default() };
+        Ok(S3Response::new(CopyObjectOutput { copy_object_result: Some(result), ..CopyObjectOutput::default() }))
     }
 
     async fn create_multipart_upload(

@@ -8,7 +8,7 @@ use super::resource::{LISTING_FIELDS, read_page};
 use crate::store::http::{header, query};
 use crate::{
     Attributes, Body, Capabilities, Checksum, ChecksumAlgorithm, Condition, CopySource, ListPage, ObjectHead,
-    ObjectStore, PartLimits, Payload, Place, Proof, StoreError, StoreErrorKind, UploadedPart, Written,
+    ObjectStore, PartLimits, Payload, Place, Proof, StoreCopy, StoreError, StoreErrorKind, UploadedPart, Written,
 };
 
 /// As many as Google gives at once.
@@ -96,7 +96,7 @@ impl ObjectStore for GcsStore {
         source: &CopySource<'_>,
         key: &str,
         condition: &Condition,
-    ) -> Result<Option<Written>, StoreError> {
+    ) -> Result<StoreCopy, StoreError> {
         self.rewrite(source, key, condition).await
     }
 

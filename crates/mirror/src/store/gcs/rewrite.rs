@@ -8,7 +8,7 @@ use super::GcsStore;
 use super::requests::matching;
 use super::resource::Resource;
 use crate::store::http::{encoded, query};
-use crate::{Condition, CopySource, StoreError, Written};
+use crate::{Condition, CopySource, StoreCopy, StoreError};
 
 /// Google does it in steps, where it has to move the bytes.
 #[derive(Deserialize)]
@@ -25,18 +25,18 @@ impl GcsStore {
         source: &CopySource<'_>,
         key: &str,
         condition: &Condition,
-    ) -> Result<Option<Written>, StoreError> {
+    ) -> Result<StoreCopy, StoreError> {
         let action = format!("let the store copy {key:?}");
         self.check(&action, key)?;
         let rewritten = self.steps(&action, source, key, condition).await?;
         let written = rewritten.written().map_err(|detail| self.protocol(&action, detail))?;
         if rewritten.md5().is_some() && rewritten.md5() == source.version.md5 {
-            return Ok(Some(written));
+            return Ok(StoreCopy::Proven(written));
         }
         // What was composed has no MD5.
         let head = source.store.head(source.key).await?;
         let is_same = head.etag == source.version.etag && head.checksum.is_some() && head.checksum == written.checksum;
-        Ok(is_same.then_some(written))
+        Ok(if is_same { StoreCopy::Proven(written) } else { StoreCopy::Unproven(written.etag) })
     }
 
     async fn steps(

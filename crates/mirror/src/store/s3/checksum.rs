@@ -15,13 +15,7 @@ pub(super) fn read(headers: &HeaderMap) -> Option<StoredChecksum> {
     let told = |name| header(headers, name);
     told("x-amz-checksum-sha256")
         .and_then(|text| sha256(text, is_composite))
-        .or_else(|| {
-            told("x-amz-checksum-crc64nvme")
-                .and_then(decode)
-                .map(u64::from_be_bytes)
-                .map(Checksum::Crc64Nvme)
-                .map(Into::into)
-        })
+        .or_else(|| told("x-amz-checksum-crc64nvme").and_then(crc64nvme).map(Checksum::Crc64Nvme).map(Into::into))
         .or_else(|| {
             // That of the parts' checksums is none of the content.
             let whole = |name| told(name).filter(|_| !is_composite).and_then(decode).map(u32::from_be_bytes);
@@ -65,6 +59,11 @@ fn sha256(text: &str, is_composite: bool) -> Option<StoredChecksum> {
         None if is_composite => None,
         None => Sha256::from_slice(&BASE64.decode(text).ok()?).map(Checksum::Sha256).map(Into::into),
     }
+}
+
+/// A CRC-64/NVME as S3 writes it.
+pub(super) fn crc64nvme(text: &str) -> Option<u64> {
+    decode(text).map(u64::from_be_bytes)
 }
 
 fn decode<const N: usize>(text: &str) -> Option<[u8; N]> {

@@ -64,6 +64,7 @@ impl S3Store {
             keeps_crc64nvme: Arc::default(),
             refuses_crc64nvme: Arc::default(),
             refuses_conditions: Arc::default(),
+            largest_copy: options.largest_copy,
             refused_copies: Arc::default(),
             tag_support: TagSupport::new(RULES),
             takes_trailers: Arc::default(),

@@ -10,6 +10,7 @@ mod classify;
 mod conditions;
 mod connect;
 mod copies;
+mod copy_parts;
 mod listing;
 mod live;
 mod multipart;
@@ -50,6 +51,8 @@ pub struct S3Store {
     refuses_crc64nvme: Arc<AtomicBool>,
     /// Whether it refused a write for its condition.
     refuses_conditions: Arc<AtomicBool>,
+    /// Bytes that one request copies at most.
+    largest_copy: u64,
     /// How often in a row it did not copy by itself.
     refused_copies: Arc<AtomicU32>,
     tag_support: TagSupport,

@@ -2,18 +2,53 @@
 
 use super::checksum;
 use super::listing::decode;
-use crate::UploadedPart;
 use crate::store::xml::each_element;
+use crate::{Checksum, UploadedPart};
+
+/// A part as the request that completes an upload names it.
+pub(super) trait Named {
+    fn etag(&self) -> &str;
+    /// The checksum that its store has of it.
+    fn checksum(&self) -> Option<Checksum>;
+}
+
+impl Named for UploadedPart {
+    fn etag(&self) -> &str {
+        &self.etag
+    }
+
+    fn checksum(&self) -> Option<Checksum> {
+        Some(self.checksum)
+    }
+}
+
+/// A part that the store has copied by itself.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct CopiedPart {
+    etag: String,
+    crc64nvme: Option<u64>,
+}
+
+impl Named for CopiedPart {
+    fn etag(&self) -> &str {
+        &self.etag
+    }
+
+    fn checksum(&self) -> Option<Checksum> {
+        self.crc64nvme.map(Checksum::Crc64Nvme)
+    }
+}
 
 /// The request that makes an object of its parts.
-pub(super) fn completion(parts: &[UploadedPart]) -> String {
+pub(super) fn completion(parts: &[impl Named]) -> String {
     let parts = (1..).zip(parts).map(|(number, part)| {
-        let etag = quick_xml::escape::escape(&part.etag);
-        let (algorithm, checksum) = (checksum::name(part.checksum), checksum::encode(part.checksum));
-        format!(
-            "<Part><PartNumber>{number}</PartNumber><ETag>&quot;{etag}&quot;</ETag>\
-             <Checksum{algorithm}>{checksum}</Checksum{algorithm}></Part>"
-        )
+        let etag = quick_xml::escape::escape(part.etag());
+        let checksum = part.checksum().map(|checksum| {
+            let (algorithm, checksum) = (checksum::name(checksum), checksum::encode(checksum));
+            format!("<Checksum{algorithm}>{checksum}</Checksum{algorithm}>")
+        });
+        let checksum = checksum.unwrap_or_default();
+        format!("<Part><PartNumber>{number}</PartNumber><ETag>&quot;{etag}&quot;</ETag>{checksum}</Part>")
     });
     let parts: String = parts.collect();
     format!(
@@ -35,6 +70,20 @@ pub(super) fn completed(xml: &[u8]) -> Result<Option<String>, String> {
 /// The ETag of an object that the store has copied. `None` as for [`completed`].
 pub(super) fn copied(xml: &[u8]) -> Result<Option<String>, String> {
     Ok(text_of(xml, "CopyObjectResult/ETag")?.map(|etag| etag.trim_matches('"').to_owned()))
+}
+
+/// A part that the store has copied. `None` as for [`completed`].
+pub(super) fn copied_part(xml: &[u8]) -> Result<Option<CopiedPart>, String> {
+    let mut part = CopiedPart::default();
+    each_element(xml, |element| {
+        match element.path {
+            "CopyPartResult/ETag" => element.text.trim_matches('"').clone_into(&mut part.etag),
+            "CopyPartResult/ChecksumCRC64NVME" => part.crc64nvme = checksum::crc64nvme(element.text),
+            _ => {}
+        }
+        Ok(())
+    })?;
+    Ok((!part.etag.is_empty()).then_some(part))
 }
 
 /// A page of uploads that were begun and not ended.
@@ -99,7 +148,7 @@ fn text_of(xml: &[u8], path: &str) -> Result<Option<String>, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{completed, completion, copied, read_uploads, upload_id};
+    use super::{CopiedPart, completed, completion, copied, copied_part, read_uploads, upload_id};
     use crate::{Checksum, Sha256, UploadedPart};
 
     #[test]
@@ -139,6 +188,17 @@ mod tests {
         assert_eq!(copied(b"<Error><Code>InternalError</Code></Error>"), Ok(None));
         assert_eq!(completed(b"<Error><Code>InternalError</Code></Error>"), Ok(None));
         assert!(completed(b"<CompleteMulti").is_err());
+        let result = b"<CopyPartResult><ETag>&quot;x&quot;</ETag><ChecksumCRC64NVME>rosUhgp5mIg=</ChecksumCRC64NVME></CopyPartResult>";
+        let part = CopiedPart { etag: "x".to_owned(), crc64nvme: Some(0xAE8B_1486_0A79_9888) };
+        let xml = completion(std::slice::from_ref(&part));
+        assert!(
+            xml.contains("&quot;x&quot;</ETag><ChecksumCRC64NVME>rosUhgp5mIg=</ChecksumCRC64NVME></Part>"),
+            "{xml}"
+        );
+        assert_eq!(copied_part(result), Ok(Some(part)));
+        let part = copied_part(b"<CopyPartResult><ETag>x</ETag></CopyPartResult>").unwrap();
+        assert!(completion(&[part.unwrap()]).contains("&quot;x&quot;</ETag></Part>"));
+        assert_eq!(copied_part(b"<Error><Code>InternalError</Code></Error>"), Ok(None));
         let begun = b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>";
         assert_eq!(upload_id(begun), Ok("u".to_owned()));
     }

@@ -9,7 +9,7 @@ use crate::store::http::{header, http_date, whole_size};
 use crate::transfer::live::Content;
 use crate::{
     Attributes, Body, Capabilities, Checksum, ChecksumAlgorithm, Condition, CopySource, ListPage, LivePart, ObjectHead,
-    ObjectStore, Payload, Place, Proof, StoreError, StoreErrorKind, Tags, TagsLost, UploadedPart, Written,
+    ObjectStore, Payload, Place, Proof, StoreCopy, StoreError, StoreErrorKind, Tags, TagsLost, UploadedPart, Written,
 };
 
 #[async_trait]
@@ -86,12 +86,22 @@ impl ObjectStore for S3Store {
         self.conditionally(condition, |condition| self.put_checked(key, attributes, payload.clone(), condition)).await
     }
 
+    async fn first_part(&self, key: &str, etag: &str) -> Result<Option<u64>, StoreError> {
+        let (action, url) = (format!("look at the first part of {key:?}"), self.object(key, &[("partNumber", "1")]));
+        let attempt = || async {
+            let request = Request::head(&url).header("if-match", format!("\"{etag}\""));
+            let answer = self.ask(&action, request, None).await?;
+            Ok(header(&answer.headers, "content-length").and_then(|length| length.parse().ok()))
+        };
+        self.options.retry.run(attempt).await
+    }
+
     async fn copy_from(
         &self,
         source: &CopySource<'_>,
         key: &str,
         condition: &Condition,
-    ) -> Result<Option<Written>, StoreError> {
+    ) -> Result<StoreCopy, StoreError> {
         self.copy_within(source, key, condition).await
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::header::CONTENT_LENGTH;
 use http::request::Builder;
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::S3Store;
@@ -64,6 +64,11 @@ impl S3Store {
 
     pub(super) fn failed(&self, action: &str) -> impl Fn(Failure) -> StoreError {
         move |failure| failure.at(&self.place, action)
+    }
+
+    /// The error in an answer that began as one of success.
+    pub(super) fn failed_after_all(&self, action: &str, answer: &Answer) -> StoreError {
+        self.failed(action)(classify(StatusCode::INTERNAL_SERVER_ERROR, &answer.headers, &answer.body))
     }
 
     pub(super) fn protocol(&self, action: &str, detail: impl Into<String>) -> StoreError {

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use http::{Request, StatusCode};
+use http::Request;
 
 use super::S3Store;
 use super::conditions::conditional;
-use super::{attributes, checksum, classify, multipart};
+use super::multipart::Named;
+use super::{attributes, checksum, multipart};
 use crate::store::http::header;
-use crate::{Attributes, Checksum, Condition, Payload, StoreError, UploadedPart, Written};
+use crate::{Attributes, Checksum, Condition, Payload, StoreError, Written};
 
 /// What a store may take more for each part, to make an object of them.
 const TIME_FOR_A_PART: Duration = Duration::from_millis(100);
@@ -45,14 +46,15 @@ impl S3Store {
         &self,
         key: &str,
         upload: &str,
-        parts: &[UploadedPart],
+        parts: &[impl Named],
         whole: Option<Checksum>,
         condition: &Condition,
     ) -> Result<Written, StoreError> {
         let action = format!("complete the multipart upload of {key:?}");
         let url = self.object(key, &[("uploadId", upload)]);
         let body = Payload::of(multipart::completion(parts));
-        let whole = whole.filter(|_| matches!(parts, [UploadedPart { checksum: Checksum::Crc64Nvme(_), .. }, ..]));
+        let of_parts = parts.first().and_then(Named::checksum);
+        let whole = whole.filter(|_| matches!(of_parts, Some(Checksum::Crc64Nvme(_))));
         let more = TIME_FOR_A_PART * u32::try_from(parts.len()).unwrap_or(u32::MAX);
         let attempt = || async {
             let request = conditional(Request::post(&url), condition);
@@ -62,11 +64,8 @@ impl S3Store {
             };
             let answer = self.ask_within(more, &action, request, Some(body.clone())).await?;
             let completed = multipart::completed(&answer.body).map_err(|detail| self.protocol(&action, detail))?;
-            let failed = || {
-                let failure = classify::classify(StatusCode::INTERNAL_SERVER_ERROR, &answer.headers, &answer.body);
-                self.failed(&action)(failure)
-            };
-            Ok(Written { etag: completed.ok_or_else(failed)?, ..Written::default() })
+            let etag = completed.ok_or_else(|| self.failed_after_all(&action, &answer))?;
+            Ok(Written { etag, ..Written::default() })
         };
         self.options.retry.run(attempt).await
     }
