@@ -12,6 +12,7 @@ use tracing_subscriber::EnvFilter;
 
 /// glibc gives memory back to the system whenever the end of a heap is free, and takes it again for the next piece of a large object: a
 /// tenth of the CPU that its copy takes.
+#[cfg(target_arch = "x86_64")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
