@@ -89,7 +89,7 @@ pub(crate) struct MirrorArgs {
     #[arg(long, value_name = "COST", requires = "egress_price")]
     max_egress_cost: Option<Cost>,
     /// Objects in flight at once: what hides the distance of a store from small objects
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, default_value_t = TransferLimits::OBJECTS, value_parser = clap::value_parser!(u16).range(1..=1024))]
     transfers: u16,
     /// Content held in memory at most
     #[arg(long, value_name = "SIZE", default_value = "64Mi", value_parser = amounts::bytes)]

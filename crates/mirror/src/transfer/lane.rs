@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use futures::future::join_all;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{self, Sender};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
@@ -145,8 +146,14 @@ async fn pass_on<R: ChunkReader>(
         }
         left -= piece.len() as u64;
         hashing.update(&piece);
-        // Who no longer takes it has failed, or reads the part again.
-        join_all(ways.iter().map(|way| way.send(piece.clone()))).await;
+        // Who no longer takes it has failed, or reads the part again. Most have room for it, and there is nobody to wait for.
+        let mut full = Vec::new();
+        for way in &ways {
+            if let Err(TrySendError::Full(piece)) = way.try_send(piece.clone()) {
+                full.push(way.send(piece));
+            }
+        }
+        join_all(full).await;
     }
     Ok(())
 }

@@ -18,7 +18,7 @@ const LEAST_PART: u64 = 5 * MIB;
 /// of objects: see [`crate::mirror`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TransferLimits {
-    /// Objects in flight at once (default 32): what hides the distance of a store from small objects.
+    /// Objects in flight at once (default [`Self::OBJECTS`]): what hides the distance of a store from small objects.
     pub objects: usize,
     /// Objects in parts in flight at once, of those (default 4): few fill a network, and each holds parts in memory.
     pub large_objects: usize,
@@ -35,11 +35,21 @@ pub struct TransferLimits {
 
 impl Default for TransferLimits {
     fn default() -> Self {
-        Self { objects: 32, large_objects: 4, parts: 4, memory: 80 * MIB, part_size: 8 * MIB, noted_every: 64 * MIB }
+        Self {
+            objects: Self::OBJECTS.into(),
+            large_objects: 4,
+            parts: 4,
+            memory: 80 * MIB,
+            part_size: 8 * MIB,
+            noted_every: 64 * MIB,
+        }
     }
 }
 
 impl TransferLimits {
+    /// Objects in flight at once, where nothing else is asked for.
+    pub const OBJECTS: u16 = 64;
+
     /// Whether an object of this size goes in parts.
     pub(crate) fn is_large(&self, size: u64) -> bool {
         size > self.part_size.max(LEAST_PART)

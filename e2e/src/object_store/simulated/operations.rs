@@ -207,7 +207,7 @@ impl S3 for Memory {
         }))
     }
 
-    /// Only buckets that copy wrongly copy at all: the others are written by programs that are measured at it.
+    /// Only into buckets that are to copy wrongly: elsewhere programs are measured by what they read and write.
     async fn copy_object(&self, request: S3Request<CopyObjectInput>) -> S3Result<S3Response<CopyObjectOutput>> {
         let CopyObjectInput { bucket, key, .. } = request.input;
         let etag = self.with(&bucket, |bucket| {

@@ -11,6 +11,7 @@ mod conditions;
 mod connect;
 mod copies;
 mod copy_parts;
+mod cut;
 mod listing;
 mod live;
 mod multipart;

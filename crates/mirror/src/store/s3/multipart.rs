@@ -6,44 +6,24 @@ use crate::store::xml::each_element;
 use crate::{Checksum, UploadedPart};
 
 /// A part as the request that completes an upload names it.
-pub(super) trait Named {
-    fn etag(&self) -> &str;
-    /// The checksum that its store has of it.
-    fn checksum(&self) -> Option<Checksum>;
-}
-
-impl Named for UploadedPart {
-    fn etag(&self) -> &str {
-        &self.etag
-    }
-
-    fn checksum(&self) -> Option<Checksum> {
-        Some(self.checksum)
-    }
-}
-
-/// A part that the store has copied by itself.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct CopiedPart {
+pub(super) struct NamedPart {
     etag: String,
-    crc64nvme: Option<u64>,
+    /// What its store has of it.
+    pub(super) checksum: Option<Checksum>,
 }
 
-impl Named for CopiedPart {
-    fn etag(&self) -> &str {
-        &self.etag
-    }
-
-    fn checksum(&self) -> Option<Checksum> {
-        self.crc64nvme.map(Checksum::Crc64Nvme)
+impl From<&UploadedPart> for NamedPart {
+    fn from(part: &UploadedPart) -> Self {
+        Self { etag: part.etag.clone(), checksum: Some(part.checksum) }
     }
 }
 
 /// The request that makes an object of its parts.
-pub(super) fn completion(parts: &[impl Named]) -> String {
+pub(super) fn completion(parts: &[NamedPart]) -> String {
     let parts = (1..).zip(parts).map(|(number, part)| {
-        let etag = quick_xml::escape::escape(part.etag());
-        let checksum = part.checksum().map(|checksum| {
+        let etag = quick_xml::escape::escape(&part.etag);
+        let checksum = part.checksum.map(|checksum| {
             let (algorithm, checksum) = (checksum::name(checksum), checksum::encode(checksum));
             format!("<Checksum{algorithm}>{checksum}</Checksum{algorithm}>")
         });
@@ -73,12 +53,14 @@ pub(super) fn copied(xml: &[u8]) -> Result<Option<String>, String> {
 }
 
 /// A part that the store has copied. `None` as for [`completed`].
-pub(super) fn copied_part(xml: &[u8]) -> Result<Option<CopiedPart>, String> {
-    let mut part = CopiedPart::default();
+pub(super) fn copied_part(xml: &[u8]) -> Result<Option<NamedPart>, String> {
+    let mut part = NamedPart::default();
     each_element(xml, |element| {
         match element.path {
             "CopyPartResult/ETag" => element.text.trim_matches('"').clone_into(&mut part.etag),
-            "CopyPartResult/ChecksumCRC64NVME" => part.crc64nvme = checksum::crc64nvme(element.text),
+            "CopyPartResult/ChecksumCRC64NVME" => {
+                part.checksum = checksum::crc64nvme(element.text).map(Checksum::Crc64Nvme);
+            }
             _ => {}
         }
         Ok(())
@@ -148,16 +130,15 @@ fn text_of(xml: &[u8], path: &str) -> Result<Option<String>, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{CopiedPart, completed, completion, copied, copied_part, read_uploads, upload_id};
+    use super::{NamedPart, completed, completion, copied, copied_part, read_uploads, upload_id};
     use crate::{Checksum, Sha256, UploadedPart};
 
     #[test]
     fn a_completion_names_its_parts_in_order() {
         let part = |etag: &str, checksum| UploadedPart { etag: etag.to_owned(), size: 1, checksum };
-        let xml = completion(&[
-            part("a", Checksum::Sha256(Sha256::of(b"1"))),
-            part("b&c", Checksum::Crc64Nvme(0xAE8B_1486_0A79_9888)),
-        ]);
+        let parts =
+            [part("a", Checksum::Sha256(Sha256::of(b"1"))), part("b&c", Checksum::Crc64Nvme(0xAE8B_1486_0A79_9888))];
+        let xml = completion(&parts.iter().map(NamedPart::from).collect::<Vec<_>>());
         assert!(xml.contains("<PartNumber>1</PartNumber><ETag>&quot;a&quot;</ETag><ChecksumSHA256>a4ayc/"), "{xml}");
         assert!(
             xml.contains("<PartNumber>2</PartNumber><ETag>&quot;b&amp;c&quot;</ETag><ChecksumCRC64NVME>rosUhgp5mIg="),
@@ -189,7 +170,7 @@ mod tests {
         assert_eq!(completed(b"<Error><Code>InternalError</Code></Error>"), Ok(None));
         assert!(completed(b"<CompleteMulti").is_err());
         let result = b"<CopyPartResult><ETag>&quot;x&quot;</ETag><ChecksumCRC64NVME>rosUhgp5mIg=</ChecksumCRC64NVME></CopyPartResult>";
-        let part = CopiedPart { etag: "x".to_owned(), crc64nvme: Some(0xAE8B_1486_0A79_9888) };
+        let part = NamedPart { etag: "x".to_owned(), checksum: Some(Checksum::Crc64Nvme(0xAE8B_1486_0A79_9888)) };
         let xml = completion(std::slice::from_ref(&part));
         assert!(
             xml.contains("&quot;x&quot;</ETag><ChecksumCRC64NVME>rosUhgp5mIg=</ChecksumCRC64NVME></Part>"),

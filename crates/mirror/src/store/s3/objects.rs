@@ -3,6 +3,7 @@ use http::{HeaderMap, Request};
 
 use super::S3Store;
 use super::conditions::conditional;
+use super::multipart::NamedPart;
 use super::uploads::{CRC64NVME_OF_THE_WHOLE, SHA256_OF_PARTS};
 use super::{attributes, checksum, listing, multipart};
 use crate::store::http::{header, http_date, whole_size};
@@ -93,7 +94,11 @@ impl ObjectStore for S3Store {
             let answer = self.ask(&action, request, None).await?;
             Ok(header(&answer.headers, "content-length").and_then(|length| length.parse().ok()))
         };
-        self.options.retry.run(attempt).await
+        match self.options.retry.run(attempt).await {
+            // It knows no parts of what is complete.
+            Err(error) if error.kind == StoreErrorKind::Rejected => Ok(None),
+            told => told,
+        }
     }
 
     async fn copy_from(
@@ -176,7 +181,8 @@ impl ObjectStore for S3Store {
         whole: Option<Checksum>,
         condition: &Condition,
     ) -> Result<Written, StoreError> {
-        let complete = |condition| self.complete_once(key, upload, parts, whole, condition);
+        let parts: Vec<_> = parts.iter().map(NamedPart::from).collect();
+        let complete = |condition| self.complete_once(key, upload, &parts, whole, condition);
         self.conditionally(condition, complete).await
     }
 

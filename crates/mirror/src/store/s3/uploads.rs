@@ -6,7 +6,7 @@ use http::Request;
 
 use super::S3Store;
 use super::conditions::conditional;
-use super::multipart::Named;
+use super::multipart::NamedPart;
 use super::{attributes, checksum, multipart};
 use crate::store::http::header;
 use crate::{Attributes, Checksum, Condition, Payload, StoreError, Written};
@@ -46,14 +46,14 @@ impl S3Store {
         &self,
         key: &str,
         upload: &str,
-        parts: &[impl Named],
+        parts: &[NamedPart],
         whole: Option<Checksum>,
         condition: &Condition,
     ) -> Result<Written, StoreError> {
         let action = format!("complete the multipart upload of {key:?}");
         let url = self.object(key, &[("uploadId", upload)]);
         let body = Payload::of(multipart::completion(parts));
-        let of_parts = parts.first().and_then(Named::checksum);
+        let of_parts = parts.first().and_then(|part| part.checksum);
         let whole = whole.filter(|_| matches!(of_parts, Some(Checksum::Crc64Nvme(_))));
         let more = TIME_FOR_A_PART * u32::try_from(parts.len()).unwrap_or(u32::MAX);
         let attempt = || async {
