@@ -10,7 +10,7 @@ pub(crate) use credentials::credential_context;
 pub(crate) use live::{CutShort, LiveBody};
 use live::{Held, Outgoing};
 use text::retry_after;
-pub(crate) use text::{check_endpoint, encoded, encoded_path, header, http_date, query, said, whole_size};
+pub(crate) use text::{check_endpoint, encoded, encoded_path, header, http_date, query, said};
 
 use std::fmt;
 use std::time::Duration;
@@ -181,17 +181,14 @@ impl Http {
 
     /// An object's bytes. They fail when the next ones do not come within the idle timeout.
     pub(crate) fn stream(&self, place: &Place, key: &str, incoming: Incoming) -> Body {
-        let (place, idle, key) = (place.clone(), self.options.idle_timeout, key.to_owned());
-        let chunks = stream::unfold(incoming.into_data_stream(), move |mut incoming| {
-            let (place, key) = (place.clone(), key.clone());
-            async move {
-                let failed = |detail| place.error(StoreErrorKind::Unreachable, format!("read on in {key:?}"), detail);
-                let chunk = match tokio::time::timeout(idle, incoming.next()).await {
-                    Ok(chunk) => chunk?.map_err(|error| failed(chain(&error))),
-                    Err(_) => Err(failed("no bytes in time".to_owned())),
-                };
-                Some((chunk, incoming))
-            }
+        let (idle, rest) = (self.options.idle_timeout, (incoming.into_data_stream(), place.clone(), key.to_owned()));
+        let chunks = stream::unfold(rest, move |(mut incoming, place, key)| async move {
+            let failed = |detail| place.error(StoreErrorKind::Unreachable, format!("read on in {key:?}"), detail);
+            let chunk = match tokio::time::timeout(idle, incoming.next()).await {
+                Ok(chunk) => chunk?.map_err(|error| failed(chain(&error))),
+                Err(_) => Err(failed("no bytes in time".to_owned())),
+            };
+            Some((chunk, (incoming, place, key)))
         });
         chunks.boxed()
     }
