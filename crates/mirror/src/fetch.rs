@@ -15,6 +15,7 @@ use crate::{
     manifest_key,
 };
 
+use crate::transfer::room::Room;
 use download::Download;
 pub use path::UnsafeKey;
 
@@ -29,7 +30,7 @@ pub struct FetchRequest {
     pub path: String,
     /// The directory, made when it is not there.
     pub into: PathBuf,
-    /// Files in flight at once (default 4). Each holds a few hundred KiB in memory.
+    /// Files in flight at once (default 4). Each holds a few hundred KiB in memory, and the large ones 64 MiB together.
     pub concurrency: usize,
 }
 
@@ -128,6 +129,9 @@ impl FetchError {
     }
 }
 
+/// Bytes of large files that are read ahead of what was written, by several connections each.
+const ROOM: u64 = 64 * 1024 * 1024;
+
 /// Brings every object below `request.path` into the directory: each is streamed to a partial file, checked by size and
 /// SHA-256, flushed to disk and only then given its name. Files that are right already stay; a partial file is
 /// continued. So it may be stopped at any moment and run again. Other files in the directory stay.
@@ -151,7 +155,7 @@ pub async fn fetch(
         skipped_files: 0,
     };
     progress(FetchEvent::Planned { files: total.files, bytes: total.bytes });
-    let download = Download { replica, into: &request.into, cancel, progress: &progress };
+    let download = Download { replica, into: &request.into, cancel, progress: &progress, room: Room::new(ROOM) };
     download.prepare().await?;
     let downloads = stream::iter(&files).map(|file| download.bring(file)).buffer_unordered(request.concurrency.max(1));
     let skipped_files = downloads.try_fold(0, async |skipped, brought| Ok(skipped + u64::from(!brought))).await?;

@@ -38,6 +38,7 @@ pub use store::{
     access::StoreAccess,
     attributes::Attributes,
     azure::AzureStore,
+    byte_range::ByteRange,
     capabilities::{Capabilities, Proof},
     condition::Condition,
     connect_options::ConnectOptions,

@@ -5,9 +5,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cancel::cancellable;
 use crate::content::Digests;
-use crate::transfer::reader::{ObjectReader, digests_of};
+use crate::transfer::object_reader::ObjectReader;
+use crate::transfer::reader::digests_of;
 use crate::{
-    Manifest, ManifestEntry, ObjectHead, ObjectStore, Proof, Replica, Sha256, StoreError, StoreErrorKind,
+    ByteRange, Manifest, ManifestEntry, ObjectHead, ObjectStore, Proof, Replica, Sha256, StoreError, StoreErrorKind,
     StoredChecksum, Verification, Written,
 };
 
@@ -88,7 +89,7 @@ async fn prove(
         }
     }
     let etag = Some(head.etag.as_str());
-    let mut reader = ObjectReader::open(store.clone(), key.to_owned(), 0, etag, cancel.clone()).await?;
+    let mut reader = ObjectReader::open(store.clone(), key.to_owned(), ByteRange::ALL, etag, cancel.clone()).await?;
     let wanted = expected.digests.strongest();
     let stored = digests_of(&mut reader, wanted).await?;
     match wanted.map(|wanted| stored.agree_with(wanted)) {

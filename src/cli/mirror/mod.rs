@@ -92,7 +92,7 @@ pub(crate) struct MirrorArgs {
     #[arg(long, default_value_t = TransferLimits::OBJECTS, value_parser = clap::value_parser!(u16).range(1..=1024))]
     transfers: u16,
     /// Content held in memory at most
-    #[arg(long, value_name = "SIZE", default_value = "64Mi", value_parser = amounts::bytes)]
+    #[arg(long, value_name = "SIZE", default_value = "96Mi", value_parser = amounts::bytes)]
     memory: u64,
     /// JSON Lines on standard output, the last one a report
     #[arg(long)]

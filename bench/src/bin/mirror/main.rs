@@ -32,6 +32,9 @@ struct Arguments {
     /// Large objects, of 64 MiB
     #[arg(long, default_value_t = 40)]
     large: usize,
+    /// Objects of 512 MiB at a server that gives each connection 50 MB a second
+    #[arg(long, default_value_t = 1)]
+    bounded: usize,
     /// Keys on each side where nothing is to do
     #[arg(long, default_value_t = 1_000_000)]
     keys: usize,
@@ -152,6 +155,9 @@ async fn run(arguments: &Arguments, programs: Vec<Program>) -> Result<(), String
         bench.copy("mirror.large", Objects::large(arguments.large), 0).await?;
         bench.upload("mirror.upload.large", Objects::large(arguments.large), 0).await?;
         bench.fan_out(arguments.large).await?;
+    }
+    if arguments.bounded > 0 {
+        bench.copy_bounded("mirror.bounded", Objects::huge(arguments.bounded), 50_000_000).await?;
     }
     if arguments.azure > 0 {
         bench.upload_to_azure("mirror.upload_azure.small", Objects::small(arguments.azure)).await?;

@@ -1,5 +1,6 @@
 //! Buckets that are copied.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -39,6 +40,10 @@ impl Objects {
         Self { count, bytes: 64 * 1024 * 1024 }
     }
 
+    pub(crate) fn huge(count: usize) -> Self {
+        Self { count, bytes: 512 * 1024 * 1024 }
+    }
+
     /// The bytes of each of them.
     pub(crate) fn content(self) -> Vec<u8> {
         let mut content = vec![0; self.bytes];
@@ -75,6 +80,14 @@ impl Bench {
             self.tell_copies(&Told { bench, objects: count, programs: &programs, costs: &costs });
         }
         Ok(())
+    }
+
+    /// The same at a server that gives each connection so many bytes a second.
+    pub(crate) async fn copy_bounded(&self, bench: &str, objects: Objects, rate: u64) -> Result<(), String> {
+        self.server.set_bandwidth(NonZeroU64::new(rate));
+        let told = self.copy(bench, objects, 0).await;
+        self.server.set_bandwidth(None);
+        told
     }
 
     /// Into the empty target, in turns.

@@ -3,8 +3,9 @@
 use tokio_util::sync::CancellationToken;
 
 use crate::content::{Hashing, Wanted};
-use crate::transfer::reader::{ChunkReader as _, ObjectReader};
-use crate::{Attributes, Condition, Payload, Replica, StoreError};
+use crate::transfer::object_reader::ObjectReader;
+use crate::transfer::reader::ChunkReader as _;
+use crate::{Attributes, ByteRange, Condition, Payload, Replica, StoreError};
 
 /// All bytes of one.
 pub(crate) async fn read_document(
@@ -12,7 +13,8 @@ pub(crate) async fn read_document(
     key: &str,
     cancel: &CancellationToken,
 ) -> Result<Vec<u8>, StoreError> {
-    let mut reader = ObjectReader::open(replica.store.clone(), key.to_owned(), 0, None, cancel.clone()).await?;
+    let store = replica.store.clone();
+    let mut reader = ObjectReader::open(store, key.to_owned(), ByteRange::ALL, None, cancel.clone()).await?;
     let size = reader.head().size;
     let mut hashing = Hashing::new(1, Wanted::default().to_compare_with(reader.announced()));
     let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());

@@ -8,7 +8,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::path::PlannedFile;
 use super::{FetchError, FetchEvent};
-use crate::transfer::reader::{ChunkReader as _, ObjectReader};
+use crate::transfer::parallel_reader::{ParallelReader, Unread};
+use crate::transfer::reader::ChunkReader as _;
+use crate::transfer::room::Room;
 use crate::{ManifestEntry, RESERVED_PREFIX, Replica, Sha256, StoreErrorKind};
 
 pub(super) struct Download<'a, P> {
@@ -16,6 +18,8 @@ pub(super) struct Download<'a, P> {
     pub(super) into: &'a Path,
     pub(super) cancel: &'a CancellationToken,
     pub(super) progress: &'a P,
+    /// For what is read ahead of large files.
+    pub(super) room: Room,
 }
 
 impl<P: Fn(FetchEvent) + Sync> Download<'_, P> {
@@ -84,7 +88,8 @@ impl<P: Fn(FetchEvent) + Sync> Download<'_, P> {
         let mismatch = |reason| FetchError::Mismatch { key: entry.key.clone(), reason };
         let mut hasher = if offset > 0 { hash_file(partial).await.map_err(at(partial))? } else { sha2::Sha256::new() };
         let (store, key) = (self.replica.store.clone(), self.replica.key(&entry.key));
-        let opened = ObjectReader::open(store, key, offset, None, self.cancel.clone()).await;
+        let unread = Unread { store, key, from: offset, size: entry.size };
+        let opened = ParallelReader::open(unread, None, Some(self.room.clone()), self.cancel.clone()).await;
         let mut reader = opened.map_err(|error| match error.kind {
             StoreErrorKind::NotFound => mismatch("the bucket does not have it".to_owned()),
             StoreErrorKind::Rejected if offset > 0 => mismatch(error.to_string()),

@@ -3,6 +3,7 @@
 pub(crate) mod access;
 pub(crate) mod attributes;
 pub(crate) mod azure;
+pub(crate) mod byte_range;
 pub(crate) mod capabilities;
 pub(crate) mod condition;
 pub(crate) mod connect_options;
@@ -31,8 +32,8 @@ use bytes::Bytes;
 use futures::stream::{self, BoxStream, Stream};
 
 use crate::{
-    Attributes, Capabilities, Checksum, Condition, CopySource, ListPage, LivePart, ObjectHead, ObjectSummary,
-    PartLimits, Payload, Place, Proof, StoreCopy, StoreError, Tags, TagsLost, UploadedPart, Written,
+    Attributes, ByteRange, Capabilities, Checksum, Condition, CopySource, ListPage, LivePart, ObjectHead,
+    ObjectSummary, PartLimits, Payload, Place, Proof, StoreCopy, StoreError, Tags, TagsLost, UploadedPart, Written,
 };
 
 /// The bytes of an object, as they come.
@@ -77,8 +78,14 @@ pub trait ObjectStore: Debug + Send + Sync {
         Ok(Tags::new())
     }
 
-    /// An object's bytes from `offset` on; with `etag`, only of that version (else [`StoreErrorKind::Changed`]).
-    async fn get(&self, key: &str, offset: u64, etag: Option<&str>) -> Result<(ObjectHead, Body), StoreError>;
+    /// These bytes of an object, and what the store says of the whole; with `etag`, only of that version (else
+    /// [`StoreErrorKind::Changed`]).
+    async fn get(&self, key: &str, range: ByteRange, etag: Option<&str>) -> Result<(ObjectHead, Body), StoreError>;
+
+    /// Whether several readers of an object get it sooner than one.
+    fn bounds_connections(&self) -> bool {
+        true
+    }
 
     /// Writes a whole object. Where the condition does not hold it fails, mostly as [`StoreErrorKind::Changed`], and so it may when the
     /// answer to a first attempt was lost: then what is there is what was written.

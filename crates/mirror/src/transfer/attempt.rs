@@ -7,29 +7,29 @@ use futures::future::join_all;
 use super::destination::{Destination, part_limits};
 use super::fan_out::{Content, Proven, Start, fan_out};
 use super::journal::{Journal, SourceVersion};
-use super::reader::ObjectReader;
+use super::parallel_reader::{ParallelReader, Unread};
 use super::source_tags::SourceTags;
 use super::{Copy, SourceRead, Transfer};
 use crate::cancel::cancellable;
 use crate::content::{Hashing, Wanted};
 use crate::state::StateEntry;
-use crate::{Attributes, ObjectHead, Replica, RetryClass, StoreError, StoreErrorKind};
+use crate::{Attributes, ObjectHead, ObjectSummary, Replica, RetryClass, StoreError, StoreErrorKind};
 
 /// Copies it once, and goes on where earlier passes were stopped. What a target cannot go on with is copied anew, to it alone.
 pub(super) async fn copy_once(
     source: &Replica,
-    key: &str,
+    object: &ObjectSummary,
     destinations: &[Destination],
     transfer: &Transfer,
     sent: &(impl Fn(usize, u64) + Sync),
 ) -> Result<SourceRead, StoreError> {
     let journals = join_all(destinations.iter().map(|destination| journal_of(destination, transfer))).await;
-    let (start, pinned) = match begin(source, key, destinations, journals, transfer).await {
+    let (start, pinned) = match begin(source, &object.key, destinations, journals, transfer).await {
         Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(SourceRead::Vanished),
         other => other?,
     };
     let resumed: Vec<_> = start.journals.iter().map(Option::is_some).collect();
-    let copies = match copy_from(source, key, destinations, start, pinned.as_deref(), transfer, sent).await? {
+    let copies = match copy_from(source, object, destinations, start, pinned.as_deref(), transfer, sent).await? {
         SourceRead::Whole(copies) => copies,
         SourceRead::Vanished => return Ok(SourceRead::Vanished),
     };
@@ -46,7 +46,7 @@ pub(super) async fn copy_once(
                     tracing::info!(%error, "an upload cannot be gone on with: copying the object anew");
                     let sent = |_, bytes| sent(index, bytes);
                     let only = std::slice::from_ref(destination);
-                    match copy_from(source, key, only, Start::afresh(1), None, transfer, &sent).await? {
+                    match copy_from(source, object, only, Start::afresh(1), None, transfer, &sent).await? {
                         SourceRead::Whole(mut copies) => copies.pop().unwrap_or(Err(error)),
                         SourceRead::Vanished => return Ok(SourceRead::Vanished),
                     }
@@ -120,19 +120,20 @@ async fn begin(
 
 async fn copy_from(
     source: &Replica,
-    key: &str,
+    object: &ObjectSummary,
     destinations: &[Destination],
     start: Start,
     pinned: Option<&str>,
     transfer: &Transfer,
     sent: &(impl Fn(usize, u64) + Sync),
 ) -> Result<SourceRead, StoreError> {
-    let (store, cancel) = (source.store.clone(), transfer.cancel.clone());
-    let mut reader = match ObjectReader::open(store, source.key(key), start.offset(), pinned, cancel).await {
+    let (key, size, store) = (&object.key, object.size, source.store.clone());
+    let unread = Unread { store, key: source.key(key), from: start.offset(), size };
+    let reader = match ParallelReader::open(unread, pinned, transfer.room_ahead(), transfer.cancel.clone()).await {
         Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(SourceRead::Vanished),
         other => other?,
     };
-    reader.pace = transfer.pace.clone();
+    let mut reader = reader.paced(transfer.pace.clone());
     let head = reader.head().clone();
     let version = SourceVersion::of(source, &head);
     if start.journals.iter().flatten().any(|journal| Some(&journal.source) != version.as_ref()) {

@@ -78,7 +78,7 @@ pub(crate) async fn copy_object(
     if !left.is_empty() {
         let _turn = transfer.turn(object.size).await;
         let sent = |index: usize, bytes| sent(indices[index], bytes);
-        match copy_whole(source, &object.key, &left, transfer, sent).await? {
+        match copy_whole(source, object, &left, transfer, sent).await? {
             SourceRead::Whole(read) => copies = read.into_iter(),
             SourceRead::Vanished => return Ok(SourceRead::Vanished),
         }
@@ -98,14 +98,14 @@ fn refusals(size: u64, destinations: &[Destination]) -> Vec<Option<StoreError>> 
 
 async fn copy_whole(
     source: &Replica,
-    key: &str,
+    object: &ObjectSummary,
     destinations: &[Destination],
     transfer: &Transfer,
     sent: impl Fn(usize, u64) + Sync,
 ) -> Result<SourceRead, StoreError> {
     let mut restarts = 0;
     loop {
-        let outcome = copy_once(source, key, destinations, transfer, &sent).await;
+        let outcome = copy_once(source, object, destinations, transfer, &sent).await;
         let is_stale = |error: &StoreError| matches!(error.kind, StoreErrorKind::Changed | StoreErrorKind::Corrupt);
         match outcome {
             Err(error) if is_stale(&error) => {

@@ -11,7 +11,8 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::Transfer;
 use super::live::{End, Pieces};
-use super::reader::{ChunkReader, KEPT_AS_IT_IS, Parts, Pinned};
+use super::object_reader::Pinned;
+use super::reader::{ChunkReader, KEPT_AS_IT_IS, Parts};
 use crate::ObjectStore;
 use crate::content::{Digests, Hashing};
 

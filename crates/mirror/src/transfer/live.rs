@@ -9,11 +9,12 @@ use futures::stream::{self, BoxStream, StreamExt as _};
 use tokio::sync::mpsc::Receiver;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, watch};
 
-use super::reader::{Parts, Pinned};
+use super::object_reader::Pinned;
+use super::reader::Parts;
 use super::room::Room;
 use crate::content::{Digests, Hashing, Wanted, Whole};
 use crate::store::http::Chunks;
-use crate::{Checksum, Payload, StoreError, StoreErrorKind};
+use crate::{ByteRange, Checksum, Payload, StoreError, StoreErrorKind};
 
 /// What a part came to, once all of it was read.
 #[derive(Debug, Clone)]
@@ -143,7 +144,7 @@ impl LivePart {
         let End { digests, .. } = self.end().await?;
         let room = room.take(self.size).await;
         tracing::debug!(source.key, offset, size = self.size, "reading a part again, which could not be sent at first");
-        let mut reader = source.open(*offset).await?;
+        let mut reader = source.open(ByteRange { from: *offset, to: Some(offset + self.size) }).await?;
         let mut parts = Parts::new(&mut reader);
         let (mut chunks, mut hashing) = (Chunks::default(), Hashing::new(1, Wanted::default()));
         while let left @ 1.. = self.size - chunks.len() {

@@ -9,9 +9,11 @@ pub(crate) mod journal;
 mod lane;
 mod ledger;
 pub(crate) mod live;
+pub(crate) mod object_reader;
+pub(crate) mod parallel_reader;
 pub(crate) mod part;
 pub(crate) mod reader;
-mod room;
+pub(crate) mod room;
 mod server_copy;
 pub(crate) mod source_limits;
 pub(crate) mod source_tags;
@@ -53,7 +55,10 @@ pub(crate) struct Transfer {
     pub(crate) pace: Option<Arc<Pace>>,
     /// Whether no part may be sent before all of it was read.
     pub(crate) keeps_parts: bool,
+    /// For parts on their way to targets.
     room: Room,
+    /// For what is read ahead of them. Apart, or an object could wait for room for a part that its own next bytes take.
+    ahead: Room,
     large: Semaphore,
 }
 
@@ -62,9 +67,20 @@ const SLACK: Duration = Duration::from_millis(100);
 
 impl Transfer {
     pub(crate) fn new(limits: TransferLimits, verification: Verification, cancel: CancellationToken) -> Self {
-        let room = Room::new(limits.memory);
+        let ahead = limits.memory / 3;
+        let room = Room::new(limits.memory - ahead);
         let large = Semaphore::new(limits.large_objects.max(1));
-        Self { limits, verification, sha256: false, cancel, pace: None, keeps_parts: false, room, large }
+        Self {
+            limits,
+            verification,
+            sha256: false,
+            cancel,
+            pace: None,
+            keeps_parts: false,
+            room,
+            ahead: Room::new(ahead),
+            large,
+        }
     }
 
     /// For those who name contents by their SHA-256.
@@ -86,5 +102,10 @@ impl Transfer {
 
     pub(crate) fn room(&self) -> Room {
         self.room.clone()
+    }
+
+    /// Room for what is read ahead; none where bytes are held back or paid for: those that are read in vain would be, too.
+    pub(crate) fn room_ahead(&self) -> Option<Room> {
+        (!self.keeps_parts).then(|| self.ahead.clone())
     }
 }

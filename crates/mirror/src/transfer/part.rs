@@ -12,7 +12,8 @@ const LEAST_PART: u64 = 5 * MIB;
 /// What copying may use.
 ///
 /// The most memory held for content is `max(memory, largest part)`, whatever the number of objects and targets: a part is
-/// read only when the budget has room, and its bytes are shared by all targets. One that is sent while it is read takes 2 MiB of
+/// read only when the budget has room, and its bytes are shared by all targets. A third of it is for ranges of large objects that
+/// are read ahead of that. One that is sent while it is read takes 2 MiB of
 /// the budget, and all of its size when it has to be read again. A part is `part_size`, or more where an object would else have more
 /// than 10,000 parts (a 5 TiB object: 525 MiB), but never more than its store takes. What comes on top does not grow with the number
 /// of objects: see [`crate::mirror`].
@@ -24,7 +25,7 @@ pub struct TransferLimits {
     pub large_objects: usize,
     /// Parts of one object in flight at once to each target (default 4).
     pub parts: usize,
-    /// Bytes of content held in memory (default 80 MiB).
+    /// Bytes of content held in memory (default 96 MiB).
     pub memory: u64,
     /// Objects up to this size go in one request, larger ones in parts of it (default 8 MiB, at least 5 MiB).
     pub part_size: u64,
@@ -39,7 +40,7 @@ impl Default for TransferLimits {
             objects: Self::OBJECTS.into(),
             large_objects: 4,
             parts: 4,
-            memory: 80 * MIB,
+            memory: 96 * MIB,
             part_size: 8 * MIB,
             noted_every: 64 * MIB,
         }

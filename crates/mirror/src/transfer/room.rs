@@ -14,7 +14,7 @@ pub(crate) struct Room {
 
 impl Room {
     /// For so many bytes in all.
-    pub(super) fn new(bytes: u64) -> Self {
+    pub(crate) fn new(bytes: u64) -> Self {
         let most = blocks(bytes);
         Self { memory: Arc::new(Semaphore::new(most as usize)), most }
     }
@@ -23,6 +23,11 @@ impl Room {
     pub(crate) async fn take(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
         // The semaphore is never closed.
         self.memory.clone().acquire_many_owned(blocks(bytes).min(self.most)).await.ok()
+    }
+
+    /// Room for so many bytes, if there is any now.
+    pub(super) fn try_take(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
+        self.memory.clone().try_acquire_many_owned(blocks(bytes)).ok()
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
-use skyfleet_mirror::{Attributes, Condition, ObjectStore, Payload, RetryClass, StoreErrorKind};
+use skyfleet_mirror::{Attributes, ByteRange, Condition, ObjectStore, Payload, RetryClass, StoreErrorKind};
 
 use crate::support::{Cloud, clouds, keys, put, read};
 
@@ -146,7 +146,11 @@ async fn attributes_are_kept_by_small_and_large_objects() {
         store.complete_multipart("large", &upload, &[part], None, &Condition::Any).await.unwrap();
         for key in ["small", "large"] {
             assert_eq!(store.head(key).await.unwrap().attributes, attributes(), "{key} {store:?}");
-            assert_eq!(store.get(key, 0, None).await.unwrap().0.attributes, attributes(), "{key} {store:?}");
+            assert_eq!(
+                store.get(key, ByteRange::ALL, None).await.unwrap().0.attributes,
+                attributes(),
+                "{key} {store:?}"
+            );
             assert_eq!(read(&*store, key).await, body);
         }
     }

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use futures::TryStreamExt as _;
 use skyfleet_e2e::object_store::{AZURITE_ACCOUNT, AZURITE_KEY, Azurite, FakeGcs};
 use skyfleet_mirror::{
-    Attributes, AzureCredentials, AzureLocation, AzureStore, Condition, ConnectOptions, GcsCredentials, GcsLocation,
-    GcsStore, ObjectStore, Payload, RetryPolicy, StoreError, list,
+    Attributes, AzureCredentials, AzureLocation, AzureStore, ByteRange, Condition, ConnectOptions, GcsCredentials,
+    GcsLocation, GcsStore, ObjectStore, Payload, RetryPolicy, StoreError, list,
 };
 use tempfile::TempDir;
 
@@ -101,7 +101,7 @@ pub(crate) async fn put(store: &dyn ObjectStore, key: &str, content: &Bytes) -> 
 }
 
 pub(crate) async fn read(store: &dyn ObjectStore, key: &str) -> Vec<u8> {
-    let (_, body) = store.get(key, 0, None).await.unwrap();
+    let (_, body) = store.get(key, ByteRange::ALL, None).await.unwrap();
     body.try_fold(Vec::new(), async |mut all, chunk| {
         all.extend_from_slice(&chunk);
         Ok(all)

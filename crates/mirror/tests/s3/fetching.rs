@@ -103,6 +103,38 @@ async fn an_interrupted_file_is_continued_where_it_stopped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_large_file_is_read_by_several_connections_also_where_it_is_continued() {
+    const SIZE: usize = 140 << 20;
+    let server = Server::start().await;
+    let (store, digest) = mirrored(&server, &[("big", SIZE)]).await;
+    let folder = TempDir::new().unwrap();
+    let partial = format!("{}.{}", Sha256::of(b"big"), Sha256::of(&content(SIZE, 5)));
+    let partials = folder.path().join(".skyfleet");
+    let read = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = read.clone();
+    store.hook(move |call| {
+        if let Call::Get { key, offset } = call
+            && key == "big"
+        {
+            seen.lock().unwrap().push(*offset);
+        }
+        Reaction::Pass
+    });
+    for begin in [0, 5 << 20] {
+        if begin > 0 {
+            std::fs::create_dir_all(&partials).unwrap();
+            std::fs::write(partials.join(&partial), content(begin, 5)).unwrap();
+        }
+        bring(&store, digest, "", folder.path()).await.unwrap();
+        let mut offsets = std::mem::take(&mut *read.lock().unwrap());
+        offsets.sort_unstable();
+        assert_eq!(offsets, (begin as u64..SIZE as u64).step_by(8 << 20).collect::<Vec<_>>());
+        assert_eq!(files(folder.path()), [("big".to_owned(), SIZE)].into());
+        std::fs::remove_file(folder.path().join("big")).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_breaks_is_taken_up_again() {
     let server = Server::start().await;
     let (store, digest) = mirrored(&server, &[("big", 9 << 20)]).await;

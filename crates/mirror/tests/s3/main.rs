@@ -12,6 +12,7 @@ mod keys;
 mod limits;
 mod live;
 mod mirroring;
+mod parallel;
 mod remembering;
 mod server_copies;
 mod support;

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures::TryStreamExt as _;
 use skyfleet_e2e::object_store::{Access, Contents, Fault, SimulatedBucket, SimulatedS3};
 use skyfleet_mirror::{
-    Attributes, Condition, ConnectOptions, Credentials, MirrorOptions, MirrorReport, ObjectStore, Payload, Replica,
-    S3Store, TransferLimits, Verification, list, mirror,
+    Attributes, ByteRange, Condition, ConnectOptions, Credentials, MirrorOptions, MirrorReport, ObjectStore, Payload,
+    Replica, S3Store, TransferLimits, Verification, list, mirror,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -36,7 +36,7 @@ async fn run(source: &Replica, target: &Replica, options: &MirrorOptions) -> Mir
 }
 
 async fn read(store: &dyn ObjectStore, key: &str) -> Vec<u8> {
-    let (_, body) = store.get(key, 0, None).await.unwrap();
+    let (_, body) = store.get(key, ByteRange::ALL, None).await.unwrap();
     body.try_fold(Vec::new(), async |mut all, chunk| {
         all.extend_from_slice(&chunk);
         Ok(all)

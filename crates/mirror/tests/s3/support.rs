@@ -10,9 +10,9 @@ use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 use skyfleet_e2e::object_store::{ObjectStore as Garage, REGION, RunningObjectStore};
 use skyfleet_mirror::{
-    Attributes, Body, Capabilities, Checksum, Condition, ConnectOptions, Credentials, Dataset, DatasetName, ListPage,
-    MirrorOptions, MirrorReport, ObjectHead, ObjectStore, PartLimits, Payload, Place, Proof, Replica, RetryPolicy,
-    S3Location, S3Store, StoreError, StoreErrorKind, UploadedPart, Written, list, mirror,
+    Attributes, Body, ByteRange, Capabilities, Checksum, Condition, ConnectOptions, Credentials, Dataset, DatasetName,
+    ListPage, MirrorOptions, MirrorReport, ObjectHead, ObjectStore, PartLimits, Payload, Place, Proof, Replica,
+    RetryPolicy, S3Location, S3Store, StoreError, StoreErrorKind, UploadedPart, Written, list, mirror,
 };
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -177,7 +177,7 @@ impl Watched {
     }
 
     pub(crate) async fn read(&self, key: &str) -> Vec<u8> {
-        let (_, body) = self.inner.get(key, 0, None).await.unwrap();
+        let (_, body) = self.inner.get(key, ByteRange::ALL, None).await.unwrap();
         body.try_fold(Vec::new(), async |mut all, chunk| {
             all.extend_from_slice(&chunk);
             Ok(all)
@@ -241,15 +241,15 @@ impl ObjectStore for Watched {
         Ok(head)
     }
 
-    async fn get(&self, key: &str, offset: u64, etag: Option<&str>) -> Result<(ObjectHead, Body), StoreError> {
-        let mut reaction = self.react(&Call::Get { key: key.to_owned(), offset });
+    async fn get(&self, key: &str, range: ByteRange, etag: Option<&str>) -> Result<(ObjectHead, Body), StoreError> {
+        let mut reaction = self.react(&Call::Get { key: key.to_owned(), offset: range.from });
         if let Reaction::After(first) = &mut reaction {
             first.await;
         }
         if matches!(reaction, Reaction::Refuse) {
             return Err(StoreError { kind: StoreErrorKind::Rejected, ..broken() });
         }
-        let (head, body) = self.inner.get(key, offset, etag).await?;
+        let (head, body) = self.inner.get(key, range, etag).await?;
         if matches!(reaction, Reaction::FlipBit) {
             let flipped = body.map(|chunk| {
                 let mut chunk = chunk?.to_vec();

@@ -8,6 +8,7 @@ mod tls;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,6 +29,7 @@ use s3s::{S3Result, s3_error};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
 use super::{ObjectStoreError, system};
@@ -87,6 +89,8 @@ struct State {
     expired: AtomicUsize,
     script: Mutex<Option<Script>>,
     latency: Mutex<Duration>,
+    /// Bytes a second of each answer; 0 for no bound.
+    bandwidth: AtomicU64,
     /// More than so many requests at once are refused.
     capacity: AtomicUsize,
     in_flight: AtomicUsize,
@@ -127,6 +131,7 @@ impl SimulatedS3 {
             expired: AtomicUsize::new(0),
             script: Mutex::default(),
             latency: Mutex::default(),
+            bandwidth: AtomicU64::default(),
             capacity: AtomicUsize::new(usize::MAX),
             in_flight: AtomicUsize::default(),
             refusals: AtomicU64::default(),
@@ -167,6 +172,11 @@ impl SimulatedS3 {
     /// Every answer comes so much later: a server that is far away.
     pub fn set_latency(&self, latency: Duration) {
         *locked(&self.state.latency) = latency;
+    }
+
+    /// The content of each answer comes at so many bytes a second: a server that bounds connections. `None` is no bound.
+    pub fn set_bandwidth(&self, rate: Option<NonZeroU64>) {
+        self.state.bandwidth.store(rate.map_or(0, NonZeroU64::get), Ordering::SeqCst);
     }
 
     /// What comes while so many requests are being served is refused with `SlowDown`.
@@ -275,7 +285,10 @@ async fn answer(state: &State, request: Request<Incoming>) -> Result<Response<s3
         Fault::Lost => Err(Break),
         Fault::CutOff(bytes) => cut_off(answer, bytes).await,
         Fault::Flipped => with_wrong_bit(answer).await,
-        _ => Ok(answer),
+        _ => match NonZeroU64::new(state.bandwidth.load(Ordering::SeqCst)) {
+            Some(rate) if asked.method == Method::GET => slowly(answer, rate).await,
+            _ => Ok(answer),
+        },
     }
 }
 
@@ -314,6 +327,24 @@ async fn cut_off(answer: Response<s3s::Body>, bytes: usize) -> Result<Response<s
     head.headers.insert(http::header::CONTENT_LENGTH, body.len().into());
     let pieces = [Ok(Frame::data(body.slice(..bytes))), Err(Break)];
     Ok(Response::from_parts(head, s3s::Body::http_body(StreamBody::new(stream::iter(pieces)))))
+}
+
+/// An answer whose content comes at so many bytes a second.
+async fn slowly(answer: Response<s3s::Body>, rate: NonZeroU64) -> Result<Response<s3s::Body>, Break> {
+    const PIECE: usize = 256 * 1024;
+    let (mut head, body) = answer.into_parts();
+    let body = body.collect().await.map_err(|_| Break)?.to_bytes();
+    head.headers.insert(http::header::CONTENT_LENGTH, body.len().into());
+    let pieces = stream::unfold((body, Instant::now()), move |(mut rest, due)| async move {
+        let piece = rest.split_to(rest.len().min(PIECE));
+        if piece.is_empty() {
+            return None;
+        }
+        tokio::time::sleep_until(due).await;
+        let later = Duration::from_nanos(piece.len() as u64 * 1_000_000_000 / rate);
+        Some((Ok::<_, Break>(Frame::data(piece)), (rest, due + later)))
+    });
+    Ok(Response::from_parts(head, s3s::Body::http_body(StreamBody::new(pieces))))
 }
 
 async fn with_wrong_bit(answer: Response<s3s::Body>) -> Result<Response<s3s::Body>, Break> {

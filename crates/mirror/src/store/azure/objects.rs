@@ -3,16 +3,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use http::request::Builder;
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, Request};
 use md5::Digest as _;
 
 use super::AzureStore;
 use super::attributes::{from_headers, tag_count, to_headers};
 use super::listing::{bare, read_page};
-use crate::store::http::{Chunks, header, http_date, query, whole_size};
+use crate::store::http::{Chunks, header, http_date, query};
 use crate::{
-    Attributes, Body, Capabilities, Checksum, Condition, ListPage, ObjectHead, ObjectStore, PartLimits, Payload, Place,
-    Proof, StoreError, StoreErrorKind, Tags, TagsLost, UploadedPart, Written,
+    Attributes, Body, ByteRange, Capabilities, Checksum, Condition, ListPage, ObjectHead, ObjectStore, PartLimits,
+    Payload, Place, Proof, StoreError, StoreErrorKind, Tags, TagsLost, UploadedPart, Written,
 };
 
 #[async_trait]
@@ -54,7 +54,7 @@ impl ObjectStore for AzureStore {
         self.check(&action, key)?;
         let attempt = || async {
             let answer = self.ask(&action, Request::head(self.blob(key, &[])), Chunks::default()).await?;
-            head_of(&answer.headers, 0).map_err(|detail| self.protocol(&action, detail))
+            head_of(&answer.headers, ByteRange::ALL).map_err(|detail| self.protocol(&action, detail))
         };
         self.options.retry.run(attempt).await
     }
@@ -63,31 +63,26 @@ impl ObjectStore for AzureStore {
         self.read_tags(key).await
     }
 
-    async fn get(&self, key: &str, offset: u64, etag: Option<&str>) -> Result<(ObjectHead, Body), StoreError> {
+    async fn get(&self, key: &str, range: ByteRange, etag: Option<&str>) -> Result<(ObjectHead, Body), StoreError> {
         let action = format!("read {key:?}");
         self.check(&action, key)?;
         let etag = etag.filter(|etag| !etag.is_empty());
         let attempt = || async {
             let mut request = Request::get(self.blob(key, &[]));
-            if offset > 0 {
-                request = request.header("range", format!("bytes={offset}-"));
+            if let Some(range) = range.header() {
+                request = request.header("range", range);
             }
             if let Some(etag) = etag {
                 request = request.header("if-match", format!("\"{etag}\""));
             }
             let (answer, body) = self.open(&action, request).await?.into_parts();
-            let offset = if answer.status == StatusCode::PARTIAL_CONTENT { offset } else { 0 };
-            let head = head_of(&answer.headers, offset).map_err(|detail| self.protocol(&action, detail))?;
+            let head = head_of(&answer.headers, range).map_err(|detail| self.protocol(&action, detail))?;
             if etag.is_some_and(|etag| etag != head.etag) {
                 return Err(self.place.error(StoreErrorKind::Changed, &action, ""));
             }
-            Ok((answer.status, head, body))
+            Ok((head, self.http.stream(&self.place, key, body)))
         };
-        let (status, head, body) = self.options.retry.run(attempt).await?;
-        if offset > 0 && status != StatusCode::PARTIAL_CONTENT {
-            return Err(self.protocol(&action, format!("asked from byte {offset} on, got the whole")));
-        }
-        Ok((head, self.http.stream(&self.place, key, body)))
+        self.options.retry.run(attempt).await
     }
 
     async fn put(
@@ -218,9 +213,9 @@ pub(super) fn written(headers: &HeaderMap) -> Result<Written, String> {
 }
 
 /// What an answer says about a blob, of which it holds the bytes from `offset` on.
-fn head_of(headers: &HeaderMap, offset: u64) -> Result<ObjectHead, String> {
+fn head_of(headers: &HeaderMap, range: ByteRange) -> Result<ObjectHead, String> {
     Ok(ObjectHead {
-        size: whole_size(headers, offset)?,
+        size: range.whole_size(headers)?,
         etag: etag(headers)?,
         modified: header(headers, "last-modified").and_then(http_date).unwrap_or_default(),
         attributes: from_headers(headers),

@@ -5,10 +5,11 @@ use http::{Request, StatusCode};
 use super::GcsStore;
 use super::requests::{Insert, matching};
 use super::resource::{LISTING_FIELDS, read_page};
-use crate::store::http::{header, query};
+use crate::store::http::query;
 use crate::{
-    Attributes, Body, Capabilities, Checksum, ChecksumAlgorithm, Condition, CopySource, ListPage, ObjectHead,
-    ObjectStore, PartLimits, Payload, Place, Proof, StoreCopy, StoreError, StoreErrorKind, UploadedPart, Written,
+    Attributes, Body, ByteRange, Capabilities, Checksum, ChecksumAlgorithm, Condition, CopySource, ListPage,
+    ObjectHead, ObjectStore, PartLimits, Payload, Place, Proof, StoreCopy, StoreError, StoreErrorKind, UploadedPart,
+    Written,
 };
 
 /// As many as Google gives at once.
@@ -55,7 +56,7 @@ impl ObjectStore for GcsStore {
     }
 
     /// Two requests: an answer that holds the content does not tell the metadata.
-    async fn get(&self, key: &str, offset: u64, etag: Option<&str>) -> Result<(ObjectHead, Body), StoreError> {
+    async fn get(&self, key: &str, range: ByteRange, etag: Option<&str>) -> Result<(ObjectHead, Body), StoreError> {
         let action = format!("read {key:?}");
         self.check(&action, key)?;
         let pinned = etag.filter(|etag| !etag.is_empty());
@@ -71,7 +72,7 @@ impl ObjectStore for GcsStore {
             let resource = if pinned.is_some() { resource.map_err(gone) } else { resource }?;
             let head = resource.head().map_err(|detail| self.protocol(&action, detail))?;
             self.options.retry.another_request().await;
-            let body = self.media(&action, key, &head.etag, offset).await.map_err(gone)?;
+            let body = self.media(&action, key, &head, range).await.map_err(gone)?;
             Ok((head, body))
         };
         self.options.retry.run(attempt).await
@@ -150,18 +151,17 @@ impl ObjectStore for GcsStore {
 
 impl GcsStore {
     /// The bytes of one generation from `offset` on.
-    async fn media(&self, action: &str, key: &str, generation: &str, offset: u64) -> Result<Body, StoreError> {
-        let url = self.object(key, &format!("?{}", query(&[("alt", "media"), ("generation", generation)])));
+    async fn media(&self, action: &str, key: &str, head: &ObjectHead, range: ByteRange) -> Result<Body, StoreError> {
+        let url = self.object(key, &format!("?{}", query(&[("alt", "media"), ("generation", &head.etag)])));
         let mut request = Request::get(url);
-        if offset > 0 {
-            request = request.header("range", format!("bytes={offset}-"));
+        if let Some(range) = range.header() {
+            request = request.header("range", range);
         }
         let (answer, body) = self.open(action, request).await?.into_parts();
-        let range = header(&answer.headers, "content-range");
-        let start = range.and_then(|range| range.strip_prefix("bytes ")?.split_once('-')?.0.parse::<u64>().ok());
-        let is_asked = if answer.status == StatusCode::PARTIAL_CONTENT { start == Some(offset) } else { offset == 0 };
-        if !is_asked {
-            return Err(self.protocol(action, format!("asked from byte {offset} on, got the range {range:?}")));
+        // What is kept compressed comes as it was before, and without a size.
+        let may_be_unsized = range.from == 0 && range.end_in(head.size) == head.size;
+        if !may_be_unsized || answer.status == StatusCode::PARTIAL_CONTENT {
+            range.whole_size(&answer.headers).map_err(|detail| self.protocol(action, detail))?;
         }
         Ok(self.http.stream(&self.place, key, body))
     }

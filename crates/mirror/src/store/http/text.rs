@@ -49,18 +49,6 @@ pub(crate) fn said(status: u16, code: &str, message: &str) -> String {
     }
 }
 
-/// The size of an object, by an answer that has its bytes from `offset` on; the error says that it has others.
-pub(crate) fn whole_size(headers: &HeaderMap, offset: u64) -> Result<u64, String> {
-    let rest: u64 = header(headers, "content-length").and_then(|size| size.parse().ok()).ok_or("no size")?;
-    let range = header(headers, "content-range");
-    let start = range.map_or(Some(0), |range| range.strip_prefix("bytes ")?.split_once('-')?.0.parse().ok());
-    if start == Some(offset) {
-        Ok(offset + rest)
-    } else {
-        Err(format!("asked from byte {offset} on, got the range {range:?}"))
-    }
-}
-
 /// A header's text, when it is there and is one.
 pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()

@@ -10,7 +10,7 @@ use futures::stream::{self, Stream};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
-use crate::{Attributes, ObjectHead, Place, StoreError, StoreErrorKind};
+use crate::{Attributes, ByteRange, ObjectHead, Place, StoreError, StoreErrorKind};
 
 /// Bytes read at once.
 const CHUNK: usize = 256 * 1024;
@@ -43,10 +43,10 @@ fn version(metadata: &Metadata) -> String {
     format!("{:x}.{:x}-{:x}-{:x}", metadata.mtime(), metadata.mtime_nsec(), metadata.len(), metadata.ino())
 }
 
-/// A file's bytes from `offset` on. One that was changed meanwhile ends with [`StoreErrorKind::Changed`].
+/// These bytes of a file. One that was changed meanwhile ends with [`StoreErrorKind::Changed`].
 pub(super) async fn read(
     path: &Path,
-    offset: u64,
+    range: ByteRange,
     place: Place,
     action: String,
 ) -> Result<(ObjectHead, impl Stream<Item = Result<Bytes, StoreError>> + Send + 'static), StoreError> {
@@ -55,15 +55,15 @@ pub(super) async fn read(
     let metadata = file.metadata().await.map_err(|error| failed(&place, &action, &error))?;
     let head =
         head(&metadata).ok_or_else(|| place.error(StoreErrorKind::NotFound, action.as_str(), "it is no file"))?;
-    file.seek(SeekFrom::Start(offset)).await.map_err(|error| failed(&place, &action, &error))?;
-    let etag = head.etag.clone();
+    file.seek(SeekFrom::Start(range.from)).await.map_err(|error| failed(&place, &action, &error))?;
+    let (etag, file) = (head.etag.clone(), file.take(range.to.map_or(u64::MAX, |to| to.saturating_sub(range.from))));
     let body = stream::try_unfold((file, place, action, etag), move |(mut file, place, action, etag)| async move {
         let mut chunk = Vec::with_capacity(CHUNK);
         let read = (&mut file).take(CHUNK as u64).read_to_end(&mut chunk).await;
         if read.map_err(|error| failed(&place, &action, &error))? > 0 {
             return Ok(Some((Bytes::from(chunk), (file, place, action, etag))));
         }
-        let metadata = file.metadata().await.map_err(|error| failed(&place, &action, &error))?;
+        let metadata = file.get_ref().metadata().await.map_err(|error| failed(&place, &action, &error))?;
         if version(&metadata) == etag { Ok(None) } else { Err(place.error(StoreErrorKind::Changed, action, "")) }
     });
     Ok((head, body))

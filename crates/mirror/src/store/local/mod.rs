@@ -13,8 +13,8 @@ use futures::StreamExt as _;
 use tokio::task::spawn_blocking;
 
 use crate::{
-    Attributes, Body, Capabilities, Checksum, Condition, ListPage, ObjectHead, ObjectStore, PartLimits, Payload, Place,
-    Proof, StoreError, StoreErrorKind, UploadedPart, Written,
+    Attributes, Body, ByteRange, Capabilities, Checksum, Condition, ListPage, ObjectHead, ObjectStore, PartLimits,
+    Payload, Place, Proof, StoreError, StoreErrorKind, UploadedPart, Written,
 };
 use walk::Walk;
 
@@ -105,6 +105,10 @@ impl ObjectStore for LocalStore {
         false
     }
 
+    fn bounds_connections(&self) -> bool {
+        false
+    }
+
     fn part_limits(&self) -> PartLimits {
         PartLimits::NONE
     }
@@ -133,10 +137,10 @@ impl ObjectStore for LocalStore {
             .ok_or_else(|| self.place.error(StoreErrorKind::NotFound, format!("look at {key:?}"), "it is no file"))
     }
 
-    async fn get(&self, key: &str, offset: u64, etag: Option<&str>) -> Result<(ObjectHead, Body), StoreError> {
+    async fn get(&self, key: &str, range: ByteRange, etag: Option<&str>) -> Result<(ObjectHead, Body), StoreError> {
         let file = self.file(key)?;
         let action = format!("read {key:?}");
-        let (head, body) = files::read(&file, offset, self.place.clone(), action.clone()).await?;
+        let (head, body) = files::read(&file, range, self.place.clone(), action.clone()).await?;
         if etag.is_some_and(|etag| etag != head.etag) {
             return Err(self.place.error(StoreErrorKind::Changed, action, String::new()));
         }

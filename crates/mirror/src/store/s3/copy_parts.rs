@@ -11,7 +11,7 @@ use super::cut::Cut;
 use super::multipart::{NamedPart, copied_part};
 use super::uploads::CRC64NVME_OF_THE_WHOLE;
 use crate::{
-    Attributes, Checksum, ChecksumAlgorithm, Condition, CopySource, ObjectHead, ObjectStore as _, StoreCopy,
+    Attributes, ByteRange, Checksum, ChecksumAlgorithm, Condition, CopySource, ObjectHead, ObjectStore as _, StoreCopy,
     StoreError, Written,
 };
 
@@ -62,7 +62,8 @@ impl S3Store {
     /// What the object carries beside its bytes: for a copy in parts it has to be said. `None` when some of it would be lost.
     async fn all_of(&self, source: &CopySource<'_>, head: &ObjectHead) -> Result<Option<Attributes>, StoreError> {
         // Of its tags only an answer with content tells.
-        let (of_content, _) = source.store.get(source.key, head.size.saturating_sub(1), Some(&head.etag)).await?;
+        let last = ByteRange::starting_at(head.size.saturating_sub(1));
+        let (of_content, _) = source.store.get(source.key, last, Some(&head.etag)).await?;
         let mut attributes = head.attributes.clone();
         if of_content.tag_count > 0 {
             attributes.tags = source.store.tags(source.key).await?;

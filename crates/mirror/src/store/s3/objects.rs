@@ -6,11 +6,12 @@ use super::conditions::conditional;
 use super::multipart::NamedPart;
 use super::uploads::{CRC64NVME_OF_THE_WHOLE, SHA256_OF_PARTS};
 use super::{attributes, checksum, listing, multipart};
-use crate::store::http::{header, http_date, whole_size};
+use crate::store::http::{header, http_date};
 use crate::transfer::live::Content;
 use crate::{
-    Attributes, Body, Capabilities, Checksum, ChecksumAlgorithm, Condition, CopySource, ListPage, LivePart, ObjectHead,
-    ObjectStore, Payload, Place, Proof, StoreCopy, StoreError, StoreErrorKind, Tags, TagsLost, UploadedPart, Written,
+    Attributes, Body, ByteRange, Capabilities, Checksum, ChecksumAlgorithm, Condition, CopySource, ListPage, LivePart,
+    ObjectHead, ObjectStore, Payload, Place, Proof, StoreCopy, StoreError, StoreErrorKind, Tags, TagsLost,
+    UploadedPart, Written,
 };
 
 #[async_trait]
@@ -46,7 +47,7 @@ impl ObjectStore for S3Store {
         let attempt = || async {
             let request = Request::head(&url).header("x-amz-checksum-mode", "ENABLED");
             let answer = self.ask(&action, request, None).await?;
-            head_of(&answer.headers, 0).map_err(|detail| self.protocol(&action, detail))
+            head_of(&answer.headers, ByteRange::ALL).map_err(|detail| self.protocol(&action, detail))
         };
         self.options.retry.run(attempt).await
     }
@@ -55,18 +56,18 @@ impl ObjectStore for S3Store {
         self.read_tags(key).await
     }
 
-    async fn get(&self, key: &str, offset: u64, etag: Option<&str>) -> Result<(ObjectHead, Body), StoreError> {
+    async fn get(&self, key: &str, range: ByteRange, etag: Option<&str>) -> Result<(ObjectHead, Body), StoreError> {
         let (action, url) = (format!("read {key:?}"), self.object(key, &[]));
         let attempt = || async {
             let mut request = Request::get(&url).header("x-amz-checksum-mode", "ENABLED");
-            if offset > 0 {
-                request = request.header("range", format!("bytes={offset}-"));
+            if let Some(range) = range.header() {
+                request = request.header("range", range);
             }
             if let Some(etag) = etag.filter(|etag| !etag.is_empty()) {
                 request = request.header("if-match", format!("\"{etag}\""));
             }
             let (answer, body) = self.open(&action, request).await?.into_parts();
-            let head = head_of(&answer.headers, offset).map_err(|detail| self.protocol(&action, detail))?;
+            let head = head_of(&answer.headers, range).map_err(|detail| self.protocol(&action, detail))?;
             // A store may not know If-Match: then only its answer tells that the object is another one.
             if etag.is_some_and(|etag| etag != head.etag) {
                 return Err(self.place.error(StoreErrorKind::Changed, &action, ""));
@@ -265,9 +266,9 @@ fn etag_of(headers: &HeaderMap) -> String {
 }
 
 /// What an answer says about an object, of which it holds the bytes from `offset` on.
-fn head_of(headers: &HeaderMap, offset: u64) -> Result<ObjectHead, String> {
+fn head_of(headers: &HeaderMap, range: ByteRange) -> Result<ObjectHead, String> {
     Ok(ObjectHead {
-        size: whole_size(headers, offset)?,
+        size: range.whole_size(headers)?,
         etag: etag_of(headers),
         modified: header(headers, "last-modified").and_then(http_date).unwrap_or_default(),
         attributes: attributes::read(headers),
