@@ -10,12 +10,12 @@ use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use tokio_util::sync::CancellationToken;
 
 use crate::dataset::document::read_document;
+use crate::transfer::room::Room;
 use crate::{
     DatasetName, InvalidManifest, Manifest, ManifestDigest, Replica, RetryClass, Sha256, StoreError, StoreErrorKind,
     manifest_key,
 };
 
-use crate::transfer::room::Room;
 use download::Download;
 pub use path::UnsafeKey;
 

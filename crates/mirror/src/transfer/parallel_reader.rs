@@ -74,23 +74,26 @@ impl ParallelReader {
         let room = room.filter(|_| store.bounds_connections() && size.saturating_sub(from) > ONE_CONNECTION);
         if let Some(room) = room {
             match open(ByteRange { from, to: Some(from + RANGE) }).await {
-                Ok(first) if first.pinned().is_some() => {
-                    let ahead = first.pinned().map(|pinned| (pinned, room));
-                    let next = first.end();
-                    return Ok(Self { first, is_first_read: false, coming: VecDeque::new(), next, ahead });
+                Ok(first) => {
+                    // Without an ETag nothing tells that ranges are of one version.
+                    if let Some(pinned) = first.pinned() {
+                        return Ok(Self::begin(first, Some((pinned, room))));
+                    }
                 }
-                // Without an ETag nothing tells that ranges are of one version; and what has become empty has none.
-                Ok(_) => {}
+                // What has become empty has no range.
                 Err(error) if error.kind == StoreErrorKind::Rejected => {}
                 Err(error) => return Err(error),
             }
         }
-        let first = open(ByteRange::starting_at(from)).await?;
-        let next = first.end();
-        Ok(Self { first, is_first_read: false, coming: VecDeque::new(), next, ahead: None })
+        Ok(Self::begin(open(ByteRange::starting_at(from)).await?, None))
     }
 
-    /// With what its bytes have to wait for; nothing may be read ahead then.
+    fn begin(first: ObjectReader, ahead: Option<(Pinned, Room)>) -> Self {
+        let next = first.end();
+        Self { first, is_first_read: false, coming: VecDeque::new(), next, ahead }
+    }
+
+    /// With what its bytes have to wait for. What is read ahead would not: there must be no room for that.
     pub(crate) fn paced(mut self, pace: Option<Arc<Pace>>) -> Self {
         self.first.pace = pace;
         self
@@ -104,10 +107,12 @@ impl ParallelReader {
     fn read_ahead(&mut self) {
         let Some((pinned, room)) = &self.ahead else { return };
         let size = self.first.head().size;
+        // Of those that come, the first is the one that is being read, once the object's first has been.
+        let being_read = usize::from(self.is_first_read);
         while self.next < size {
             let end = size.min(self.next + RANGE);
             let room = room.try_take(end - self.next);
-            if room.is_none() && !self.coming.is_empty() {
+            if room.is_none() && self.coming.len() > being_read {
                 break;
             }
             self.coming.push_back(Coming::begin(pinned.clone(), self.next, end, room));

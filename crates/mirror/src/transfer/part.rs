@@ -12,11 +12,10 @@ const LEAST_PART: u64 = 5 * MIB;
 /// What copying may use.
 ///
 /// The most memory held for content is `max(memory, largest part)`, whatever the number of objects and targets: a part is
-/// read only when the budget has room, and its bytes are shared by all targets. A third of it is for ranges of large objects that
-/// are read ahead of that. One that is sent while it is read takes 2 MiB of
-/// the budget, and all of its size when it has to be read again. A part is `part_size`, or more where an object would else have more
-/// than 10,000 parts (a 5 TiB object: 525 MiB), but never more than its store takes. What comes on top does not grow with the number
-/// of objects: see [`crate::mirror`].
+/// read only when the budget has room, and its bytes are shared by all targets. One that is sent while it is read takes 2 MiB of
+/// the budget, and all of its size when it has to be read again. A third of the budget is for ranges of large objects that are read
+/// ahead. A part is `part_size`, or more where an object would else have more than 10,000 parts (a 5 TiB object: 525 MiB), but never
+/// more than its store takes. What comes on top does not grow with the number of objects: see [`crate::mirror`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TransferLimits {
     /// Objects in flight at once (default [`Self::OBJECTS`]): what hides the distance of a store from small objects.

@@ -2,16 +2,13 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use skyfleet_e2e::object_store::{Asked, Contents, Fault, SIMULATED_KEY, SimulatedBucket, SimulatedS3};
-use skyfleet_mirror::{
-    ConnectOptions, MirrorOptions, MirrorReport, ObjectStore, Replica, RetryPolicy, S3Location, S3Store,
-    TransferLimits, mirror,
-};
+use skyfleet_e2e::object_store::{Asked, Contents, Fault, SimulatedBucket, SimulatedS3};
+use skyfleet_mirror::{MirrorOptions, MirrorReport, TransferLimits, mirror};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{content, credentials};
+use crate::faulty::open;
+use crate::support::content;
 
 const MIB: usize = 1 << 20;
 const SIZE: usize = 32 * MIB + 5;
@@ -29,18 +26,6 @@ async fn server() -> SimulatedS3 {
 fn set_source(server: &SimulatedS3, seed: u64) {
     let source = SimulatedBucket::default().with(["big".to_owned()], &Contents::of(content(SIZE, seed)));
     server.set_bucket("source", source);
-}
-
-async fn open(server: &SimulatedS3, bucket: &str) -> Replica {
-    let location = S3Location::new(Some(server.endpoint()), None, bucket.to_owned(), String::new());
-    let retry = RetryPolicy {
-        first_delay: Duration::from_millis(1),
-        longest_delay: Duration::from_millis(20),
-        budget: Duration::from_secs(2),
-    };
-    let options = ConnectOptions { retry, ..ConnectOptions::default() };
-    let store = S3Store::connect(location, credentials(SIMULATED_KEY.0, SIMULATED_KEY.1), options).await.unwrap();
-    Replica { store: Arc::new(store) as Arc<dyn ObjectStore>, prefix: String::new() }
 }
 
 async fn pass(server: &SimulatedS3, limits: TransferLimits) -> MirrorReport {

@@ -3,17 +3,14 @@
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use bytes::Bytes;
-use skyfleet_e2e::object_store::{Asked, Contents, Fault, SIMULATED_KEY, SimulatedBucket, SimulatedS3};
-use skyfleet_mirror::{
-    ConnectOptions, MirrorOptions, MirrorReport, ObjectStore, Replica, RetryPolicy, S3Location, S3Store, SourceLimits,
-    mirror,
-};
+use skyfleet_e2e::object_store::{Asked, Contents, Fault, SimulatedBucket, SimulatedS3};
+use skyfleet_mirror::{MirrorOptions, MirrorReport, SourceLimits, TransferLimits, mirror};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{content, credentials};
+use crate::faulty::open;
+use crate::support::content;
 
 const MIB: u64 = 1 << 20;
 const SIZE: u64 = 140 * MIB + 5;
@@ -35,18 +32,6 @@ async fn server() -> Arc<SimulatedS3> {
     set_source(&server, large(1));
     server.set_bucket("target", SimulatedBucket::default());
     Arc::new(server)
-}
-
-async fn open(server: &SimulatedS3, bucket: &str) -> Replica {
-    let location = S3Location::new(Some(server.endpoint()), None, bucket.to_owned(), String::new());
-    let retry = RetryPolicy {
-        first_delay: Duration::from_millis(1),
-        longest_delay: Duration::from_millis(20),
-        budget: Duration::from_secs(2),
-    };
-    let options = ConnectOptions { retry, ..ConnectOptions::default() };
-    let store = S3Store::connect(location, credentials(SIMULATED_KEY.0, SIMULATED_KEY.1), options).await.unwrap();
-    Replica { store: Arc::new(store) as Arc<dyn ObjectStore>, prefix: String::new() }
 }
 
 async fn pass(server: &SimulatedS3, options: MirrorOptions) -> MirrorReport {
@@ -127,6 +112,27 @@ async fn several_connections_read_and_no_byte_comes_twice() {
     let before = before.filter(|step| matches!(step, Step::Read(..))).count();
     assert!(before >= 4, "{steps:?}");
     assert_eq!(sorted(reads(&Mutex::new(steps))), all_ranges());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_room_the_next_range_is_asked_for_before_its_turn() {
+    let server = server().await;
+    server.set_bandwidth(NonZeroU64::new(100 * MIB));
+    let steps = watch(&server, |_| Fault::None);
+    // A third of it is less than a range.
+    let limits = TransferLimits { memory: 6 * MIB, ..TransferLimits::default() };
+    let report = pass(&server, MirrorOptions { limits, ..MirrorOptions::default() }).await;
+    assert_copied(&server, &report, &large(1));
+    assert_eq!(sorted(reads(&steps)), all_ranges());
+    // Parts are as large as ranges, and one is begun when the range before its own has been read.
+    let steps = steps.lock().unwrap();
+    let at = |wanted: &dyn Fn(&Step) -> bool| steps.iter().position(wanted).unwrap();
+    for (index, (range, _)) in all_ranges().iter().enumerate().skip(1) {
+        let read = at(&|step| matches!(step, Step::Read(asked, _) if asked == range));
+        let number = format!("partNumber={}&", index + 1);
+        let part = at(&|step| matches!(step, Step::Part(target) if target.contains(&number)));
+        assert!(read < part, "{range:?} {steps:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -212,7 +212,7 @@ pub(super) fn written(headers: &HeaderMap) -> Result<Written, String> {
     Ok(Written { etag: etag(headers)?, modified, checksum: None })
 }
 
-/// What an answer says about a blob, of which it holds the bytes from `offset` on.
+/// What an answer says about a blob, of which it holds these bytes.
 fn head_of(headers: &HeaderMap, range: ByteRange) -> Result<ObjectHead, String> {
     Ok(ObjectHead {
         size: range.whole_size(headers)?,

@@ -265,7 +265,7 @@ fn etag_of(headers: &HeaderMap) -> String {
     header(headers, "etag").map(|etag| etag.trim_matches('"').to_owned()).unwrap_or_default()
 }
 
-/// What an answer says about an object, of which it holds the bytes from `offset` on.
+/// What an answer says about an object, of which it holds these bytes.
 fn head_of(headers: &HeaderMap, range: ByteRange) -> Result<ObjectHead, String> {
     Ok(ObjectHead {
         size: range.whole_size(headers)?,
