@@ -5,7 +5,7 @@
 //! - [`Manifest`] names a dataset's content by one digest, the same in every bucket that holds it.
 //! - [`fetch`] brings a verified dataset to a directory; [`upload`] puts a file into a bucket.
 //!
-//! What decides is pure (`judge`, `pager`, `surplus`, part sizes); everything else obeys it.
+//! What decides is pure (`judge`, `pager`, `shard`, `surplus`, part sizes); everything else obeys it.
 
 mod cancel;
 mod content;
@@ -13,6 +13,7 @@ mod dataset;
 mod fetch;
 mod mirror;
 mod pace;
+mod shard;
 mod state;
 mod store;
 mod transfer;
@@ -25,14 +26,16 @@ pub use content::{
 };
 pub use dataset::{
     filter::{Filter, InvalidFilter},
-    layout::{DatasetName, InvalidDatasetName, RESERVED_PREFIX, manifest_key},
+    layout::{DatasetName, InvalidDatasetName, RESERVED_PREFIX, manifest_key, shard_index_key},
     manifest::{InvalidManifest, Manifest, ManifestEntry},
+    shard_index::{InvalidShardIndex, ShardEntry, ShardIndex},
 };
 pub use fetch::{FetchError, FetchEvent, FetchOutcome, FetchRequest, UnsafeKey, fetch};
 pub use mirror::{
     Bounds, Dataset, Deletion, MirrorError, MirrorEvent, MirrorOptions, MirrorProgress, MirrorReport, ObjectFailure,
     SourcePublication, TagsUnread, TargetError, TargetReport, mirror, surplus::MostDeleted,
 };
+pub use shard::{InvalidSharding, Shard, ShardBy, Sharding};
 pub use store::{
     Body, ObjectStore,
     access::StoreAccess,

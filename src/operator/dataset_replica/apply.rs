@@ -132,7 +132,7 @@ async fn run(job: Job, cancel: CancellationToken, progress: MirrorProgress) -> P
             PassReport { source: Ok(report), targets }
         }
         Err(error) => {
-            let passing = !matches!(error, MirrorError::Overlap(..));
+            let passing = !matches!(error, MirrorError::Overlap(..) | MirrorError::Sharding(_));
             failed(error.to_string(), passing, targets)
         }
     }

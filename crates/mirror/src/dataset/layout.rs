@@ -8,7 +8,7 @@ use crate::ManifestDigest;
 /// Keys below it, at any depth, belong to Skyfleet: never mirrored, never part of a manifest.
 pub const RESERVED_PREFIX: &str = ".skyfleet/";
 
-/// How many manifests of a dataset stay in a bucket: pods may still load by an older one.
+/// How many manifests and shard indexes of a dataset stay in a bucket: pods may still load by an older one.
 pub(crate) const KEPT_MANIFESTS: usize = 5;
 
 /// The name of a dataset: `<namespace>.<name>` of its `DatasetReplica`. A namespace has no dot, so the first one parts them.
@@ -42,6 +42,10 @@ impl DatasetName {
     pub(crate) fn folder(&self) -> String {
         format!("{RESERVED_PREFIX}manifests/{self}/")
     }
+
+    pub(crate) fn shards_folder(&self) -> String {
+        format!("{RESERVED_PREFIX}shards/{self}/")
+    }
 }
 
 impl fmt::Display for DatasetName {
@@ -63,6 +67,12 @@ impl FromStr for DatasetName {
 #[must_use]
 pub fn manifest_key(dataset: &DatasetName, digest: ManifestDigest) -> String {
     format!("{}{}.jsonl", dataset.folder(), digest.0)
+}
+
+/// The key of a shard index, relative to the Bucket's prefix.
+#[must_use]
+pub fn shard_index_key(dataset: &DatasetName, digest: ManifestDigest) -> String {
+    format!("{}{}.json", dataset.shards_folder(), digest.0)
 }
 
 /// The digest that the key of a manifest names.

@@ -4,3 +4,4 @@ pub(crate) mod document;
 pub(crate) mod filter;
 pub(crate) mod layout;
 pub(crate) mod manifest;
+pub(crate) mod shard_index;

@@ -1,10 +1,13 @@
 //! What each target needs of an object.
 
+use super::assign::Assigned;
 use super::judge::is_settled;
 use super::round::{REPORT_EVERY, Round};
 use super::rows::{Held, Row};
+use super::target::Target;
 use super::types::MirrorEvent;
 use crate::ObjectSummary;
+use crate::state::StateEntry;
 
 impl Round<'_> {
     pub(super) async fn look_at(&mut self, row: Row) {
@@ -21,12 +24,20 @@ impl Round<'_> {
         if self.report.compared.is_multiple_of(REPORT_EVERY) {
             (self.shared.progress)(MirrorEvent::Compared(REPORT_EVERY));
         }
-        let in_bounds = self.options.sizes.hold(&object.size) && self.options.modified.hold(&object.modified);
+        let in_bounds = self.options.is_in_bounds(&object);
         let in_dataset = self.options.dataset.is_some();
+        let mut remembered = Vec::with_capacity(targets.len());
+        for target in &mut self.targets {
+            remembered.push(target.recall(&object.key).await);
+        }
+        let assigned = if in_bounds { self.assigned(&object, &targets, &remembered) } else { Assigned::Unknown };
         let mut needed_by = Vec::new();
-        for (index, held) in targets.into_iter().enumerate() {
+        for (index, (held, remembered)) in targets.into_iter().zip(remembered).enumerate() {
             let target = &mut self.targets[index];
-            let remembered = target.recall(&object.key).await;
+            if !assigned.is_for(index) && self.options.sharding.is_some() {
+                target.leave_to(assigned, &object.key, held, remembered);
+                continue;
+            }
             let is_needed = match &held {
                 // What it holds is not known.
                 None => false,
@@ -50,6 +61,19 @@ impl Round<'_> {
         if !needed_by.is_empty() {
             self.copy(object, needed_by);
         }
+    }
+
+    fn assigned(
+        &mut self,
+        object: &ObjectSummary,
+        held: &[Option<Held>],
+        remembered: &[Option<StateEntry>],
+    ) -> Assigned {
+        let is_known = |(target, held): (&Target, &Option<Held>)| !target.is_given_up() && held.is_some();
+        let all_known = self.targets.iter().zip(held).all(is_known);
+        let holds = |index: &usize| matches!(held[*index], Some(Held::Object(_))) && remembered[*index].is_some();
+        let holders: Vec<_> = (0..held.len()).filter(holds).collect();
+        self.assignment.of(&object.key, object.size, (&holders, all_known))
     }
 
     /// The source does not have it, or it is not to be copied.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{RetryClass, StoreError, StoreErrorKind};
+use crate::{InvalidSharding, RetryClass, StoreError, StoreErrorKind};
 
 /// An object that could not be copied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +39,9 @@ pub enum MirrorError {
     /// A prefix of one lies within the other's, in the same bucket.
     #[error("{0:?} and {1:?} overlap: give the target another bucket or prefix")]
     Overlap(String, String),
+    /// The source cannot be split over the targets as was asked for.
+    #[error(transparent)]
+    Sharding(#[from] InvalidSharding),
     /// The caller asked to stop. What was copied is remembered.
     #[error("the mirror was stopped on request")]
     Cancelled,
@@ -54,7 +57,7 @@ impl MirrorError {
     pub fn retry(&self) -> RetryClass {
         match self {
             Self::Source(error) => error.retry(),
-            Self::Overlap(..) => RetryClass::Permanent,
+            Self::Overlap(..) | Self::Sharding(_) => RetryClass::Permanent,
             Self::Cancelled => RetryClass::Transient,
         }
     }

@@ -2,16 +2,17 @@
 
 use bytes::Bytes;
 use futures::TryStreamExt as _;
+use tokio_util::sync::CancellationToken;
 
 use crate::cancel::cancellable;
-use crate::dataset::document::jsonl;
+use crate::dataset::document::{jsonl, write_document};
 use crate::dataset::layout::{KEPT_MANIFESTS, manifest_of_key};
 use crate::state::{Book, PageRef, StateEntry};
 use crate::transfer::reader::ChunkReader;
 use crate::transfer::{Content, Destination, Start, Transfer, fan_out};
 use crate::{
-    Condition, DatasetName, ManifestDigest, ManifestEntry, ObjectSummary, Replica, Sha256, StoreError, list,
-    manifest_key,
+    Condition, DatasetName, ManifestDigest, ManifestEntry, ObjectSummary, Replica, Sha256, ShardIndex, StoreError,
+    list, manifest_key, shard_index_key,
 };
 
 /// What a manifest is made of: what is remembered of a target, page by page.
@@ -32,9 +33,7 @@ pub(super) async fn publish(
     source: &ManifestSource<'_>,
 ) -> Result<ManifestDigest, StoreError> {
     let cancel = &source.transfer.cancel;
-    let folder = dataset.folder();
-    let listing = list(&*replica.store, &folder).try_collect();
-    let mut there: Vec<ObjectSummary> = cancellable(cancel, replica.store.place(), listing).await?;
+    let mut there = objects_below(replica, &dataset.folder(), cancel).await?;
     there.retain(|object| manifest_of_key(dataset, &object.key).is_some());
     let is_there = |digest| {
         let key = manifest_key(dataset, digest);
@@ -48,11 +47,42 @@ pub(super) async fn publish(
         return Ok(digest);
     }
     source.write(replica, &manifest_key(dataset, digest), size).await?;
+    remove_oldest(replica, there).await?;
+    Ok(digest)
+}
+
+/// Puts a shard index beside the data unless it is there, and removes the oldest beyond the kept number.
+pub(super) async fn publish_index(
+    replica: &Replica,
+    dataset: &DatasetName,
+    index: &ShardIndex,
+    cancel: &CancellationToken,
+) -> Result<(), StoreError> {
+    let key = shard_index_key(dataset, index.digest());
+    let there = objects_below(replica, &dataset.shards_folder(), cancel).await?;
+    if there.iter().any(|object| object.key == key) {
+        return Ok(());
+    }
+    write_document(replica, &key, index.to_bytes()).await?;
+    remove_oldest(replica, there).await
+}
+
+async fn objects_below(
+    replica: &Replica,
+    folder: &str,
+    cancel: &CancellationToken,
+) -> Result<Vec<ObjectSummary>, StoreError> {
+    let listing = list(&*replica.store, folder).try_collect();
+    cancellable(cancel, replica.store.place(), listing).await
+}
+
+/// Removes the oldest of those that were there before a new one came.
+async fn remove_oldest(replica: &Replica, mut there: Vec<ObjectSummary>) -> Result<(), StoreError> {
     there.sort_unstable_by_key(|object| std::cmp::Reverse(object.modified));
     for old in there.iter().skip(KEPT_MANIFESTS - 1) {
         replica.store.delete(&old.key).await?;
     }
-    Ok(digest)
+    Ok(())
 }
 
 impl ManifestSource<'_> {

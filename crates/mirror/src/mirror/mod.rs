@@ -1,5 +1,6 @@
 //! Makes what lies below a prefix of a bucket the same in others, with no list of it in memory.
 
+mod assign;
 mod compare;
 mod failure;
 mod judge;
@@ -12,6 +13,7 @@ mod remove;
 mod round;
 mod rows;
 pub(crate) mod surplus;
+mod survey;
 mod target;
 mod types;
 
@@ -19,11 +21,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::state::Book;
 use crate::transfer::egress::Spending;
-use crate::{DatasetName, Replica};
+use crate::{DatasetName, Replica, ShardBy};
+use assign::Assignment;
 use overlap::overlapping;
 
 pub use failure::{MirrorError, ObjectFailure};
 use round::{Ended, Round};
+use rows::Stopped;
+use survey::survey;
 use target::{Manner, Target};
 pub use types::{
     Bounds, Dataset, Deletion, MirrorEvent, MirrorOptions, MirrorProgress, MirrorReport, SourcePublication, TagsUnread,
@@ -58,7 +63,7 @@ pub use types::{
 /// journal names, and keeps what is known of the copies.
 ///
 /// # Errors
-/// When the source cannot be listed, two of the copies overlap, or on cancellation. What fails at a target is in the report.
+/// When the source cannot be listed, two of the copies overlap, the shards do not fit the targets, or on cancellation. What fails at a target is in the report.
 pub async fn mirror(
     source: &Replica,
     targets: &[Replica],
@@ -69,17 +74,41 @@ pub async fn mirror(
     if let Some((one, other)) = overlapping(source, targets) {
         return Err(MirrorError::Overlap(one, other));
     }
+    if let Some(sharding) = &options.sharding {
+        sharding.check(targets.len())?;
+    }
+    let by_what_they_hold = options.sharding.as_ref().filter(|sharding| sharding.by != ShardBy::Hash);
     let dataset: Option<&DatasetName> = options.dataset.as_ref().map(|dataset| &dataset.name);
-    let manner = Manner { remembers_all: dataset.is_some(), is_dry: options.dry_run };
+    let manner = Manner { remembers_all: dataset.is_some() || by_what_they_hold.is_some(), is_dry: options.dry_run };
     let mut sorted = vec![false; targets.len() + 1];
     let mut spending = Spending::new(options.source_limits.egress);
     loop {
+        let surveyed = match by_what_they_hold {
+            Some(sharding) => survey(source, targets, (options, sharding), &sorted, cancel).await,
+            None => Ok(None),
+        };
+        let surveyed = match surveyed {
+            Ok(surveyed) => surveyed,
+            Err(Stopped::Source(error)) => return Err(MirrorError::of_source(error)),
+            Err(Stopped::Unordered(side)) => {
+                sorted[side] = true;
+                continue;
+            }
+        };
+        let assignment = Assignment::new(options.sharding.as_ref(), surveyed.as_ref());
         let mut looked_at = Vec::with_capacity(targets.len());
         for replica in targets {
             let book = Book::of(replica, dataset, source.identity());
             looked_at.push(Target::look(replica.clone(), book, manner, cancel).await);
         }
-        let round = Round::new(source.clone(), looked_at, options, &mut spending, cancel.clone(), progress.clone());
+        let round = Round::new(
+            source.clone(),
+            looked_at,
+            (options, assignment),
+            &mut spending,
+            cancel.clone(),
+            progress.clone(),
+        );
         match round.run(&sorted).await? {
             Ended::Whole(report) => return Ok(*report),
             // What was copied by now is found settled; nothing was removed.

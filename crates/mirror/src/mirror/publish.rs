@@ -1,9 +1,10 @@
 //! Names the datasets that are whole now.
 
-use super::manifests::{ManifestSource, publish};
+use super::manifests::{ManifestSource, publish, publish_index};
 use super::round::Round;
-use super::types::SourcePublication;
-use crate::{ManifestDigest, StoreError};
+use super::target::Target;
+use super::types::{Dataset, SourcePublication, TargetReport};
+use crate::{ManifestDigest, Shard, ShardEntry, ShardIndex, Sharding, StoreError};
 
 /// Publishes the manifest at each target that holds all that the source does, and at the source where that is asked for. Called
 /// when every object was seen and what is remembered was kept.
@@ -16,6 +17,10 @@ pub(super) async fn publish_everywhere(round: &mut Round<'_>) {
         match publish_at(round, index).await {
             Ok(Some(digest)) => {
                 round.targets[index].report.manifest = Some(digest);
+                // What only a part of the dataset has, names none.
+                if round.options.sharding.is_some() {
+                    continue;
+                }
                 if round.report.manifest.is_none() && dataset.publish_to_source {
                     round.report.source_publication = publish_to_source(round, index, digest).await;
                 }
@@ -25,6 +30,45 @@ pub(super) async fn publish_everywhere(round: &mut Round<'_>) {
             Err(error) => round.targets[index].give_up(error),
         }
     }
+    publish_shards(round, dataset).await;
+}
+
+/// Says at every target where all parts are, once each has its own, and at the source where that is asked for.
+async fn publish_shards(round: &mut Round<'_>, dataset: &Dataset) {
+    let Some(index) = round.options.sharding.as_ref().and_then(|sharding| shard_index(sharding, &round.targets)) else {
+        return;
+    };
+    let cancel = &round.shared.transfer.cancel;
+    for target in &round.targets {
+        if let Err(error) = publish_index(&target.replica, &dataset.name, &index, cancel).await {
+            target.give_up(error);
+        }
+    }
+    if round.targets.iter().any(Target::is_given_up) {
+        return;
+    }
+    round.report.shard_index = Some(index.digest());
+    if dataset.publish_to_source {
+        let published = publish_index(&round.shared.source, &dataset.name, &index, cancel).await;
+        round.report.source_publication =
+            published.map_or_else(SourcePublication::Failed, |()| SourcePublication::Published);
+    }
+}
+
+/// `None` as long as a target does not hold its part.
+fn shard_index(sharding: &Sharding, targets: &[Target]) -> Option<ShardIndex> {
+    let shard = |(shard, target): (&Shard, &Target)| {
+        let TargetReport { settled, copied, settled_bytes, copied_bytes, manifest, .. } = &target.report;
+        Some(ShardEntry {
+            name: shard.name.clone(),
+            weight: shard.weight.get(),
+            manifest: (*manifest)?,
+            objects: settled + copied,
+            bytes: settled_bytes + copied_bytes,
+        })
+    };
+    let shards: Option<_> = sharding.shards.iter().zip(targets).map(shard).collect();
+    Some(ShardIndex { by: sharding.by, shards: shards? })
 }
 
 /// `None` for a target that is behind.

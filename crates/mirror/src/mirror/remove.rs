@@ -1,10 +1,12 @@
-//! Removes what the source does not have, where that is asked for, each object after a last look at both sides.
+//! Removes what the source does not have, or another target holds now, where that is asked for, each object after a last look at
+//! both sides.
 
 use futures::stream::{self, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 
 use super::round::Round;
-use super::surplus::Removal;
+use super::surplus::{Removal, SurplusObject};
+use super::target::Target;
 use super::types::{Deletion, MirrorEvent, TargetError};
 use crate::cancel::cancellable;
 use crate::{ObjectFailure, Replica, StoreError, StoreErrorKind};
@@ -14,8 +16,12 @@ pub(super) async fn remove_surplus(round: &mut Round<'_>) {
     let shared = round.shared.clone();
     let is_dry = round.options.dry_run;
     let incomplete = round.report.source_failures > 0;
+    let replicas: Vec<_> = round.targets.iter().map(|target| target.replica.clone()).collect();
+    // Of a dataset that moved, the last copy goes when the manifest that names the new one is there.
+    let is_named = |target: &Target| is_dry || round.options.dataset.is_none() || target.report.manifest.is_some();
+    let is_whole: Vec<_> = round.targets.iter().map(|target| target.holds_all() && is_named(target)).collect();
     for (index, target) in round.targets.iter_mut().enumerate() {
-        target.report.surplus = target.surplus.count();
+        (target.report.surplus, target.report.moved) = (target.surplus.count(), target.surplus.moved());
         let Deletion::Surplus(most) = round.options.deletion else { continue };
         // A dataset loses what it had once its manifest without that is there.
         let is_early = round.options.dataset.is_some() && !is_dry && target.report.manifest.is_none();
@@ -26,6 +32,9 @@ pub(super) async fn remove_surplus(round: &mut Round<'_>) {
             Removal::Remove { objects, left } => {
                 target.report.error = (left > 0).then_some(TargetError::MoreToRemove(left));
                 objects
+                    .into_iter()
+                    .filter(|object| object.moved_to.is_none_or(|other| is_whole[other]))
+                    .collect::<Vec<_>>()
             }
             Removal::TooMany { surplus, held } => {
                 target.report.error = Some(TargetError::TooManyDeletions { surplus, held });
@@ -34,12 +43,11 @@ pub(super) async fn remove_surplus(round: &mut Round<'_>) {
         };
         if is_dry {
             target.report.removed += objects.len() as u64;
-            for (key, _) in objects {
+            for SurplusObject { key, .. } in objects {
                 (shared.progress)(MirrorEvent::Removed { target: index, key });
             }
             continue;
         }
-        let replica = target.replica.clone();
         let (at_once, cancel) = (shared.transfer.limits.objects, &shared.transfer.cancel);
         let told = |key: String, removed: Result<bool, StoreError>| match removed {
             Ok(false) => {}
@@ -53,45 +61,52 @@ pub(super) async fn remove_surplus(round: &mut Round<'_>) {
                 (shared.progress)(MirrorEvent::Failed { target: Some(index), failure });
             }
         };
-        remove_all(&shared.source, &replica, objects, at_once, cancel, told).await;
+        let sides = |object: &SurplusObject| Sides {
+            target: replicas[index].clone(),
+            instead: object.moved_to.map(|other| replicas[other].clone()),
+            source: shared.source.clone(),
+        };
+        let objects = objects.into_iter().map(|object| (sides(&object), object)).collect();
+        remove_all(objects, at_once, cancel, told).await;
     }
 }
 
-/// Removes these objects (keys and versions) from a target, so many at once. `told` hears how each went: `false` when the source has
-/// it by now, or the target's is another one than was listed.
+/// Where an object is looked at before it is removed.
+struct Sides {
+    target: Replica,
+    source: Replica,
+    /// The target that holds it now.
+    instead: Option<Replica>,
+}
+
+/// Removes these objects, so many at once. `told` hears how each went: `false` when it is at the source by now, or not where it moved to,
+/// or the target's is another one than was listed.
 ///
-/// To be called only when the listings of both have ended whole.
+/// To be called only when the listings of all sides have ended whole.
 async fn remove_all(
-    source: &Replica,
-    target: &Replica,
-    objects: Vec<(String, String)>,
+    objects: Vec<(Sides, SurplusObject)>,
     at_once: usize,
     cancel: &CancellationToken,
     mut told: impl FnMut(String, Result<bool, StoreError>),
 ) {
     let mut removals = stream::iter(objects)
-        .map(|(key, etag)| async move { (remove(source, target, &key, &etag, cancel).await, key) })
+        .map(|(sides, object)| async move { (remove(&sides, &object, cancel).await, object.key) })
         .buffer_unordered(at_once.max(1));
     while let Some((removed, key)) = removals.next().await {
         told(key, removed);
     }
 }
 
-async fn remove(
-    source: &Replica,
-    target: &Replica,
-    key: &str,
-    etag: &str,
-    cancel: &CancellationToken,
-) -> Result<bool, StoreError> {
-    if version(source, key, cancel).await?.is_some() {
+async fn remove(sides: &Sides, object: &SurplusObject, cancel: &CancellationToken) -> Result<bool, StoreError> {
+    let (Sides { target, source, instead }, SurplusObject { key, etag, .. }) = (sides, object);
+    let is_surplus = match instead {
+        Some(instead) => version(instead, key, cancel).await?.is_some(),
+        None => version(source, key, cancel).await?.is_none(),
+    };
+    if !is_surplus || version(target, key, cancel).await?.is_none_or(|now| now != *etag) {
         return Ok(false);
     }
     let held = target.key(key);
-    match version(target, key, cancel).await? {
-        Some(now) if now == etag => {}
-        _ => return Ok(false),
-    }
     cancellable(cancel, target.store.place(), target.store.delete(&held)).await.map(|()| true)
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::assign::Assignment;
 use super::publish::publish_everywhere;
 use super::remove::remove_surplus;
 use super::rows::{Rows, Stopped};
@@ -29,6 +30,7 @@ pub(super) struct Round<'a> {
     pub(super) options: &'a MirrorOptions,
     pub(super) targets: Vec<Target>,
     pub(super) report: MirrorReport,
+    pub(super) assignment: Assignment,
     spending: &'a mut Spending,
     running: JoinSet<Attempted>,
     /// Every further read would meet the same error.
@@ -52,7 +54,7 @@ impl<'a> Round<'a> {
     pub(super) fn new(
         source: Replica,
         targets: Vec<Target>,
-        options: &'a MirrorOptions,
+        (options, assignment): (&'a MirrorOptions, Assignment),
         spending: &'a mut Spending,
         cancel: CancellationToken,
         progress: MirrorProgress,
@@ -64,6 +66,7 @@ impl<'a> Round<'a> {
             options,
             targets,
             report: MirrorReport::default(),
+            assignment,
             spending,
             running: JoinSet::new(),
             source_is_lost: None,

@@ -32,15 +32,25 @@ impl Default for MostDeleted {
 pub(crate) struct Surplus {
     held: u64,
     count: u64,
-    /// Keys and versions.
-    objects: Vec<(String, String)>,
+    moved: u64,
+    objects: Vec<SurplusObject>,
+}
+
+/// An object that a target is not to hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SurplusObject {
+    pub(crate) key: String,
+    /// What names its version.
+    pub(crate) etag: String,
+    /// The target that holds it instead; `None` for one that the source does not have.
+    pub(crate) moved_to: Option<usize>,
 }
 
 /// What is to be done with it once both listings have ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Removal {
     /// Remove these, each after a last look; so many more wait for another round.
-    Remove { objects: Vec<(String, String)>, left: u64 },
+    Remove { objects: Vec<SurplusObject>, left: u64 },
     /// More than may be removed: nothing is.
     TooMany { surplus: u64, held: u64 },
 }
@@ -55,8 +65,19 @@ impl Surplus {
     pub(crate) fn add(&mut self, key: String, etag: String) {
         self.held += 1;
         self.count += 1;
+        self.remember(SurplusObject { key, etag, moved_to: None });
+    }
+
+    /// The target holds an object that another target is to hold.
+    pub(crate) fn add_moved(&mut self, key: String, etag: String, to: usize) {
+        self.held += 1;
+        self.moved += 1;
+        self.remember(SurplusObject { key, etag, moved_to: Some(to) });
+    }
+
+    fn remember(&mut self, object: SurplusObject) {
         if self.objects.len() < MOST_REMEMBERED {
-            self.objects.push((key, etag));
+            self.objects.push(object);
         }
     }
 
@@ -64,12 +85,16 @@ impl Surplus {
         self.count
     }
 
-    /// To be asked only when both listings have ended whole.
+    pub(crate) fn moved(&self) -> u64 {
+        self.moved
+    }
+
+    /// To be asked only when both listings have ended whole. What moved is no loss, and does not count for the share.
     pub(crate) fn removal(self, most: MostDeleted) -> Removal {
         if !most.allows(self.count, self.held) {
             return Removal::TooMany { surplus: self.count, held: self.held };
         }
-        let left = self.count - self.objects.len() as u64;
+        let left = self.count + self.moved - self.objects.len() as u64;
         Removal::Remove { objects: self.objects, left }
     }
 }
@@ -93,6 +118,15 @@ mod tests {
         assert_eq!(surplus(0, 1).removal(most), Removal::TooMany { surplus: 1, held: 1 }, "an empty source");
         assert!(matches!(surplus(0, 1).removal(MostDeleted::percent(200)), Removal::Remove { .. }));
         assert_eq!(surplus(5, 0).removal(most), Removal::Remove { objects: vec![], left: 0 });
+    }
+
+    #[test]
+    fn what_moved_is_no_loss() {
+        let mut surplus = surplus(1, 0);
+        (0..9).for_each(|number| surplus.add_moved(number.to_string(), String::new(), 1));
+        assert_eq!((surplus.count(), surplus.moved()), (0, 9));
+        let removal = surplus.removal(MostDeleted::default());
+        assert!(matches!(removal, Removal::Remove { objects, left: 0 } if objects.len() == 9));
     }
 
     #[test]

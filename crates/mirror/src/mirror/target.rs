@@ -4,7 +4,9 @@ use std::sync::{Arc, OnceLock};
 
 use tokio_util::sync::CancellationToken;
 
+use super::assign::Assigned;
 use super::judge::listings_agree;
+use super::rows::Held;
 use super::surplus::Surplus;
 use super::types::{TargetError, TargetReport};
 use crate::state::{Book, StateEntry, TargetState};
@@ -89,6 +91,21 @@ impl Target {
     pub(super) fn carry(&mut self, key: &str, entry: Option<StateEntry>) {
         if let (Some(entry), Some(state), false) = (entry, &mut self.state, self.is_dry) {
             state.carry(key.to_owned(), entry);
+        }
+    }
+
+    /// Another target is to hold the object, or it is not known which.
+    pub(super) fn leave_to(
+        &mut self,
+        assigned: Assigned,
+        key: &str,
+        held: Option<Held>,
+        remembered: Option<StateEntry>,
+    ) {
+        match (assigned, held) {
+            (Assigned::To(other), Some(Held::Object(held))) => self.surplus.add_moved(key.to_owned(), held.etag, other),
+            (Assigned::To(_), Some(Held::Nothing)) => {}
+            _ => self.carry(key, remembered),
         }
     }
 

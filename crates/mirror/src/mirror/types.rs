@@ -3,8 +3,8 @@ use std::sync::Arc;
 
 use super::surplus::MostDeleted;
 use crate::{
-    DatasetName, Filter, Left, ManifestDigest, ObjectFailure, SourceLimits, StoreError, TagsLost, TransferLimits,
-    Verification,
+    DatasetName, Filter, Left, ManifestDigest, ObjectFailure, ObjectSummary, Sharding, SourceLimits, StoreError,
+    TagsLost, TransferLimits, Verification,
 };
 
 /// What a pass does and may use.
@@ -29,6 +29,19 @@ pub struct MirrorOptions {
     pub verification: Verification,
     /// What is copied as a dataset: then the SHA-256 of every object is known, and a digest names all of it.
     pub dataset: Option<Dataset>,
+    /// How the objects are split over the targets; `None` where each target gets all of them.
+    pub sharding: Option<Sharding>,
+}
+
+impl MirrorOptions {
+    /// Whether an object of the source is copied where it is missing.
+    pub(super) fn copies(&self, object: &ObjectSummary) -> bool {
+        self.filter.keeps(&object.key) && self.is_in_bounds(object)
+    }
+
+    pub(super) fn is_in_bounds(&self, object: &ObjectSummary) -> bool {
+        self.sizes.hold(&object.size) && self.modified.hold(&object.modified)
+    }
 }
 
 /// What the objects of the source are together.
@@ -131,7 +144,9 @@ pub struct MirrorReport {
     pub left: Left,
     /// The digest of the dataset's content, where a target holds all of it.
     pub manifest: Option<ManifestDigest>,
-    /// Whether the source's bucket has the manifest.
+    /// The digest of the index of a dataset that is split, where every target holds its part.
+    pub shard_index: Option<ManifestDigest>,
+    /// Whether the source's bucket has the manifest, or the index.
     pub source_publication: SourcePublication,
     /// Objects whose tags could not be read, and that were copied without.
     pub tags_unread: Option<TagsUnread>,
@@ -139,7 +154,7 @@ pub struct MirrorReport {
     pub targets: Vec<TargetReport>,
 }
 
-/// Whether the source's bucket has the manifest.
+/// Whether the source's bucket has the manifest, or the index of a dataset that is split.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum SourcePublication {
     /// Not asked for, or no target holds all of it yet.
@@ -186,7 +201,9 @@ pub struct TargetReport {
     pub left: Left,
     /// Objects that the source does not have.
     pub surplus: u64,
-    /// Objects of them that were removed.
+    /// Objects that it held and another target is to hold now.
+    pub moved: u64,
+    /// Objects of both that were removed.
     pub removed: u64,
     /// Why the target as a whole was given up, or why nothing was removed.
     pub error: Option<TargetError>,

@@ -15,6 +15,7 @@ mod mirroring;
 mod parallel;
 mod remembering;
 mod server_copies;
+mod sharding;
 mod support;
 mod tags;
 mod uploading;

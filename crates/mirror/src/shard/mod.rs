@@ -1,0 +1,83 @@
+//! Which target holds an object of a dataset that is split over several: pure.
+
+mod quotas;
+mod rendezvous;
+
+use std::collections::BTreeSet;
+use std::num::NonZeroU32;
+
+use serde::{Deserialize, Serialize};
+
+pub(crate) use quotas::{Quotas, Survey};
+pub(crate) use rendezvous::Rendezvous;
+
+/// How the objects of a source are split over the targets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sharding {
+    /// What decides.
+    pub by: ShardBy,
+    /// One for each target, in their order.
+    pub shards: Vec<Shard>,
+}
+
+/// What decides where an object goes. However it is decided, a target that is added takes over its share, and nothing else moves.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ShardBy {
+    /// The hash of its key: known without looking at any bucket.
+    #[default]
+    Hash,
+    /// That all targets hold as many objects, by their weights.
+    Count,
+    /// That all targets hold as many bytes, by their weights.
+    Size,
+}
+
+/// One target's part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shard {
+    /// What tells it from the others. With another name it is another shard, which holds other objects.
+    pub name: String,
+    /// How much of the whole it gets, beside the weights of the others.
+    pub weight: NonZeroU32,
+}
+
+/// Why a source cannot be split so.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidSharding {
+    /// There is not one shard for each target.
+    #[error("{shards} shards for {targets} targets: each target is one")]
+    Count {
+        /// Shards.
+        shards: usize,
+        /// Targets.
+        targets: usize,
+    },
+    /// Nothing tells two shards apart.
+    #[error("two shards are called {0:?}: give each target a name of its own")]
+    SameName(String),
+}
+
+impl Sharding {
+    /// Whether it can split a source over so many targets.
+    pub(crate) fn check(&self, targets: usize) -> Result<(), InvalidSharding> {
+        let shards = self.shards.len();
+        if shards != targets {
+            return Err(InvalidSharding::Count { shards, targets });
+        }
+        let mut names = BTreeSet::new();
+        match self.shards.iter().find(|shard| !names.insert(&shard.name)) {
+            Some(shard) => Err(InvalidSharding::SameName(shard.name.clone())),
+            None => Ok(()),
+        }
+    }
+}
+
+impl ShardBy {
+    /// What an object of so many bytes counts for.
+    pub(crate) fn measure(self, size: u64) -> u64 {
+        match self {
+            Self::Hash | Self::Count => 1,
+            Self::Size => size,
+        }
+    }
+}
