@@ -79,7 +79,7 @@ pub async fn upload(
     store.part_limits().check(size).map_err(too_large)?;
     let transfer = Transfer::new(limits, Verification::Checksum, cancel.clone()).with_sha256();
     let sent = |_, bytes| sent(bytes);
-    let content = Content { size, attributes: &Attributes::default(), announced: None, version: None };
+    let content = Content { size, attributes: &Attributes::default(), announced: None, is_told: false, version: None };
     let copies = fan_out(&mut reader, &content, &[destination], Start::afresh(1), &transfer, sent).await?;
     let nothing = || store.place().error(StoreErrorKind::Protocol, format!("write {key:?}"), "nothing was written");
     let Proven { sha256, etag, .. } = copies.into_iter().next().unwrap_or_else(|| Err(nothing()))?;

@@ -55,6 +55,11 @@ impl Digests {
         Self { sha256: Some(sha256), ..Self::default() }
     }
 
+    /// Of a content whose store tells this of it.
+    pub(crate) fn told(crc64nvme: u64) -> Self {
+        Self { crc64nvme: Some(crc64nvme), ..Self::default() }
+    }
+
     /// The checksum that is sent to a store which wants this one: where it is not known, that which always is.
     pub(crate) fn checksum(&self, algorithm: ChecksumAlgorithm) -> Option<Checksum> {
         let crc64nvme = self.crc64nvme.map(Checksum::Crc64Nvme);
@@ -97,7 +102,9 @@ pub(crate) fn crc32c<T: AsRef<[u8]>>(pieces: impl IntoIterator<Item = T>) -> u32
     super::truncated(crc.finalize())
 }
 
-/// The CRC-64/NVME of a content.
-pub(crate) fn crc64nvme(content: &[u8]) -> u64 {
-    crc_fast::checksum(CrcAlgorithm::Crc64Nvme, content)
+/// The CRC-64/NVME of a content in pieces.
+pub(crate) fn crc64nvme<T: AsRef<[u8]>>(pieces: impl IntoIterator<Item = T>) -> u64 {
+    let mut crc = crc_fast::Digest::new(CrcAlgorithm::Crc64Nvme);
+    pieces.into_iter().for_each(|piece| crc.update(piece.as_ref()));
+    crc.finalize()
 }

@@ -2,11 +2,13 @@
 
 pub(crate) mod checksum;
 pub(crate) mod digest;
+mod digesting;
 mod digests;
 mod hashing;
 mod join;
 mod whole;
 
+pub(crate) use digesting::Digesting;
 pub(crate) use digests::{Digests, Wanted, composite, crc32c, crc64nvme};
 pub(crate) use hashing::Hashing;
 pub(crate) use whole::Whole;

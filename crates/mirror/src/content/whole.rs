@@ -18,7 +18,7 @@ pub(crate) struct Whole {
     pub(super) sha256: Option<sha2::Sha256>,
 }
 impl Whole {
-    pub(super) fn of_nothing(wanted: Wanted) -> Self {
+    pub(crate) fn of_nothing(wanted: Wanted) -> Self {
         Self {
             size: 0,
             crc64nvme: 0,
@@ -40,6 +40,11 @@ impl Whole {
             crc32: join_32(self.crc32, next.crc32, Crc::ISO_HDLC_32),
             sha256: None,
         }
+    }
+
+    /// With a part of which its store has told the CRC-64/NVME.
+    pub(crate) fn followed_by_told(&self, size: u64, crc64nvme: u64) -> Self {
+        self.followed_by(size, &Digests::told(crc64nvme))
     }
 
     pub(crate) fn digests(&self) -> Digests {

@@ -103,7 +103,7 @@ impl ManifestSource<'_> {
 
     async fn write(&self, replica: &Replica, key: &str, size: u64) -> Result<(), StoreError> {
         let attributes = jsonl();
-        let content = Content { size, attributes: &attributes, announced: None, version: None };
+        let content = Content { size, attributes: &attributes, announced: None, is_told: false, version: None };
         let (store, key) = (replica.store.clone(), key.to_owned());
         let destination = Destination { store, key, condition: Condition::Any, journals: None };
         let sent = |_, _| ();

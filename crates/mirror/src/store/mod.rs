@@ -133,6 +133,11 @@ pub trait ObjectStore: Debug + Send + Sync {
         false
     }
 
+    /// Whether it computes the CRC-64/NVME of each part that comes without a checksum, and tells it. May ask the store, once.
+    async fn tells_checksums_of_parts(&self) -> bool {
+        false
+    }
+
     /// Writes part `number` (from 1) while it is read.
     async fn put_live_part(
         &self,

@@ -24,7 +24,7 @@ impl Payload {
         let bytes = bytes.into();
         let checksum = match algorithm {
             ChecksumAlgorithm::Sha256 => Checksum::Sha256(Sha256::of(&bytes)),
-            ChecksumAlgorithm::Crc64Nvme => Checksum::Crc64Nvme(crc64nvme(&bytes)),
+            ChecksumAlgorithm::Crc64Nvme => Checksum::Crc64Nvme(crc64nvme([&bytes])),
             ChecksumAlgorithm::Crc32c => Checksum::Crc32c(crc32c([&bytes])),
         };
         Self::new(bytes, checksum)
@@ -33,6 +33,12 @@ impl Payload {
     /// Bytes whose checksum was computed as they came.
     pub(crate) fn new(chunks: impl Into<Chunks>, checksum: Checksum) -> Self {
         Self { chunks: chunks.into(), checksum }
+    }
+
+    /// Bytes with their CRC-64/NVME.
+    pub(crate) fn summed(chunks: Chunks) -> Self {
+        let checksum = Checksum::Crc64Nvme(crc64nvme(chunks.iter()));
+        Self { chunks, checksum }
     }
 
     /// How many bytes.

@@ -13,7 +13,7 @@ use super::{Copy, SourceRead, Transfer};
 use crate::cancel::cancellable;
 use crate::content::{Hashing, Wanted};
 use crate::state::StateEntry;
-use crate::{Attributes, ObjectHead, ObjectSummary, Replica, RetryClass, StoreError, StoreErrorKind};
+use crate::{Attributes, Checksum, ObjectHead, ObjectSummary, Replica, RetryClass, StoreError, StoreErrorKind};
 
 /// Copies it once, and goes on where earlier passes were stopped. What a target cannot go on with is copied anew, to it alone.
 pub(super) async fn copy_once(
@@ -29,9 +29,9 @@ pub(super) async fn copy_once(
         other => other?,
     };
     let resumed: Vec<_> = start.journals.iter().map(Option::is_some).collect();
-    let copies = match copy_from(source, object, destinations, start, pinned.as_deref(), transfer, sent).await? {
-        SourceRead::Whole(copies) => copies,
-        SourceRead::Vanished => return Ok(SourceRead::Vanished),
+    let from = From { start, pinned, may_be_told: true };
+    let Some(Copied { copies, is_told }) = copy_from(source, object, destinations, from, transfer, sent).await? else {
+        return Ok(SourceRead::Vanished);
     };
     // A store may have thrown away what the journal names.
     let mut outcomes = Vec::with_capacity(copies.len());
@@ -42,13 +42,16 @@ pub(super) async fn copy_once(
                 discard(destination, transfer).await;
                 // What another has written is there still when it is begun anew.
                 let may_resume = resumed && error.kind != StoreErrorKind::Changed;
-                if may_resume || is_another_content(&error, source) {
+                // Computed, the checksums show at which side it is, and each part is refused by itself.
+                let was_told = is_told && error.kind == StoreErrorKind::Corrupt;
+                if may_resume || was_told || is_another_content(&error, source) {
                     tracing::info!(%error, "an upload cannot be gone on with: copying the object anew");
                     let sent = |_, bytes| sent(index, bytes);
                     let only = std::slice::from_ref(destination);
-                    match copy_from(source, object, only, Start::afresh(1), None, transfer, &sent).await? {
-                        SourceRead::Whole(mut copies) => copies.pop().unwrap_or(Err(error)),
-                        SourceRead::Vanished => return Ok(SourceRead::Vanished),
+                    let afresh = From { start: Start::afresh(1), pinned: None, may_be_told: false };
+                    match copy_from(source, object, only, afresh, transfer, &sent).await? {
+                        Some(Copied { mut copies, .. }) => copies.pop().unwrap_or(Err(error)),
+                        None => return Ok(SourceRead::Vanished),
                     }
                 } else {
                     Err(error)
@@ -118,21 +121,37 @@ async fn begin(
     Ok((Start { journals, whole }, Some(head.etag)))
 }
 
+/// Where a copy begins, and how.
+struct From {
+    start: Start,
+    /// The version to be read.
+    pinned: Option<String>,
+    /// Whether stores may be relied on for the digests.
+    may_be_told: bool,
+}
+
+struct Copied {
+    /// How each target went, in order.
+    copies: Vec<Result<Copy, StoreError>>,
+    is_told: bool,
+}
+
+/// `None` of an object that is gone.
 async fn copy_from(
     source: &Replica,
     object: &ObjectSummary,
     destinations: &[Destination],
-    start: Start,
-    pinned: Option<&str>,
+    From { start, pinned, may_be_told }: From,
     transfer: &Transfer,
     sent: &(impl Fn(usize, u64) + Sync),
-) -> Result<SourceRead, StoreError> {
+) -> Result<Option<Copied>, StoreError> {
     let (key, size, store) = (&object.key, object.size, source.store.clone());
     let unread = Unread { store, key: source.key(key), from: start.offset(), size };
-    let reader = match ParallelReader::open(unread, pinned, transfer.room_ahead(), transfer.cancel.clone()).await {
-        Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(SourceRead::Vanished),
-        other => other?,
-    };
+    let reader =
+        match ParallelReader::open(unread, pinned.as_deref(), transfer.room_ahead(), transfer.cancel.clone()).await {
+            Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(None),
+            other => other?,
+        };
     let mut reader = reader.paced(transfer.pace.clone());
     let head = reader.head().clone();
     let version = SourceVersion::of(source, &head);
@@ -140,7 +159,7 @@ async fn copy_from(
         return Err(source.store.place().error(StoreErrorKind::Changed, format!("read on in {key:?}"), ""));
     }
     let tags = match SourceTags::of(source, key, &head, transfer).await {
-        Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(SourceRead::Vanished),
+        Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(None),
         other => other?,
     };
     let attributes = match &tags {
@@ -149,15 +168,28 @@ async fn copy_from(
         }
         _ => Cow::Borrowed(&head.attributes),
     };
+    let is_told = may_be_told && start.is_afresh() && can_be_told(&head, destinations, transfer).await;
     let content = Content {
         size: head.size,
         attributes: &attributes,
         announced: head.whole_checksum(),
+        is_told,
         version: version.as_ref(),
     };
     let copies = fan_out(&mut reader, &content, destinations, start, transfer, sent).await?;
     let copy = |proven: Proven| copy_of(&head, tags.clone(), proven);
-    Ok(SourceRead::Whole(copies.into_iter().map(|proven| proven.map(copy)).collect()))
+    Ok(Some(Copied { copies: copies.into_iter().map(|proven| proven.map(copy)).collect(), is_told }))
+}
+
+/// Whether the stores tell enough of an object in parts that nothing has to be computed of it.
+async fn can_be_told(head: &ObjectHead, destinations: &[Destination], transfer: &Transfer) -> bool {
+    let is_announced = matches!(head.whole_checksum(), Some(Checksum::Crc64Nvme(_)));
+    let is_in_parts = transfer.limits.parts_of(head.size, part_limits(destinations)).len() > 1;
+    if !is_announced || !is_in_parts || transfer.sha256 || transfer.keeps_parts {
+        return false;
+    }
+    let asked = destinations.iter().map(|destination| destination.store.tells_checksums_of_parts());
+    !join_all(asked).await.contains(&false)
 }
 
 fn copy_of(head: &ObjectHead, tags: SourceTags, Proven { sha256, etag, modified }: Proven) -> Copy {

@@ -9,7 +9,7 @@ use super::journal::{Journal, SourceVersion};
 use super::lane::read_parts;
 use super::reader::ChunkReader;
 use super::writer::{Sent, Writer};
-use crate::content::{Hashing, Wanted, Whole};
+use crate::content::{Digesting, Hashing, Wanted, Whole};
 use crate::verify::{Expected, prove_written};
 use crate::{Attributes, Checksum, Sha256, StoreError, StoreErrorKind};
 
@@ -19,6 +19,8 @@ pub(crate) struct Content<'a> {
     pub(crate) attributes: &'a Attributes,
     /// What its store keeps of the whole content.
     pub(crate) announced: Option<Checksum>,
+    /// Whether its digests are the stores' to tell.
+    pub(crate) is_told: bool,
     /// What names it, where a later pass could go on with it.
     pub(crate) version: Option<&'a SourceVersion>,
 }
@@ -34,6 +36,10 @@ pub(crate) struct Start {
 impl Start {
     pub(crate) fn afresh(destinations: usize) -> Self {
         Self { journals: vec![None; destinations], whole: None }
+    }
+
+    pub(crate) fn is_afresh(&self) -> bool {
+        self.journals.iter().all(Option::is_none)
     }
 
     /// Bytes that are not read again.
@@ -74,9 +80,14 @@ pub(crate) async fn fan_out<R: ChunkReader>(
     let begin = destinations.iter().zip(journals);
     let begin = begin.map(|(destination, journal)| Writer::begin(destination, content, journal, &sizes, transfer));
     let writers = join_all(begin).await;
-    let wanted = wanted(&writers, content, transfer);
-    let hashing = whole.and_then(|whole| Hashing::resume(whole, wanted));
-    let hashing = hashing.unwrap_or_else(|| Hashing::new(sizes.len(), wanted));
+    let digesting = match content.announced {
+        Some(Checksum::Crc64Nvme(announced)) if content.is_told => Digesting::Told(announced),
+        _ => {
+            let wanted = wanted(&writers, content, transfer);
+            let hashing = whole.and_then(|whole| Hashing::resume(whole, wanted));
+            Digesting::Computed(Box::new(hashing.unwrap_or_else(|| Hashing::new(sizes.len(), wanted))))
+        }
+    };
 
     let (mut lanes, mut writing) = (Vec::new(), Vec::new());
     for (index, writer) in writers.into_iter().enumerate() {
@@ -87,7 +98,7 @@ pub(crate) async fn fan_out<R: ChunkReader>(
         }
         writing.push(async move { writer?.write(parts, |bytes| sent(index, bytes)).await });
     }
-    let reading = read_parts(reader, &sizes, first, lanes, hashing, transfer);
+    let reading = read_parts(reader, &sizes, first, lanes, digesting, transfer);
     let (read, written) = join(reading, join_all(writing)).await;
     let Some(digests) = read? else {
         let gave_up = |destination: &Destination| destination.failed("every target failed");

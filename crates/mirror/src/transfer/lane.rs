@@ -14,7 +14,7 @@ use super::live::{End, Pieces};
 use super::object_reader::Pinned;
 use super::reader::{ChunkReader, KEPT_AS_IT_IS, Parts};
 use crate::ObjectStore;
-use crate::content::{Digests, Hashing};
+use crate::content::{Digesting, Digests};
 
 /// A part on its way to one target. Its memory is given back when the last target is done with it.
 pub(crate) struct Part {
@@ -23,8 +23,16 @@ pub(crate) struct Part {
     pub(crate) size: u64,
     pub(crate) pieces: Pieces,
     pub(crate) room: Arc<Option<OwnedSemaphorePermit>>,
-    /// Where it begins in what version, for one that is sent while it is read.
-    pub(crate) live: Option<(Pinned, u64)>,
+    /// For one that is sent while it is read.
+    pub(crate) live: Option<LiveSource>,
+}
+
+/// Of what version a part is, where it begins there, and whether its checksum is the store's to tell.
+#[derive(Clone)]
+pub(crate) struct LiveSource {
+    pub(crate) pinned: Pinned,
+    pub(crate) offset: u64,
+    pub(crate) is_told: bool,
 }
 
 /// The way to one destination.
@@ -68,21 +76,23 @@ pub(crate) async fn read_parts<R: ChunkReader>(
     sizes: &[u64],
     done: usize,
     lanes: Vec<Lane>,
-    mut hashing: Hashing,
+    mut digesting: Digesting,
     transfer: &Transfer,
 ) -> Result<Option<Digests>, R::Error> {
     let pinned = reader.pinned().filter(|_| sizes.len() > 1 && !transfer.keeps_parts);
     let mut offset: u64 = sizes[..done].iter().sum();
     let mut parts = Parts::new(reader);
     for (number, size) in (1..).zip(sizes.iter().copied()).skip(done) {
-        let again = pinned.clone().map(|pinned| (pinned, offset));
+        let is_told = matches!(digesting, Digesting::Told(_));
+        let again = pinned.clone().map(|pinned| LiveSource { pinned, offset, is_told });
         let Some(Begun { ways, end }) = begin_part(&lanes, number, size, again, transfer).await else {
             return Ok(None);
         };
-        pass_on(&mut parts, size, &mut hashing, ways).await?;
+        pass_on(&mut parts, size, &mut digesting, ways).await?;
         offset += size;
-        let (digests, whole) = (hashing.end_part(), Arc::new(hashing.so_far()));
-        let of_all = (number == sizes.len()).then(|| whole.digests());
+        let (digests, whole) = digesting.end_part();
+        let whole = whole.map(Arc::new);
+        let of_all = (number == sizes.len()).then(|| digesting.finish());
         if let Some(of_all) = &of_all {
             // Nobody may complete an object before its source has confirmed all of it.
             parts.end().await?;
@@ -110,7 +120,7 @@ async fn begin_part(
     lanes: &[Lane],
     number: usize,
     size: u64,
-    again: Option<(Pinned, u64)>,
+    again: Option<LiveSource>,
     transfer: &Transfer,
 ) -> Option<Begun> {
     let wanting: Vec<_> = lanes.iter().filter(|lane| number > lane.has && !lane.parts.is_closed()).collect();
@@ -136,7 +146,7 @@ async fn begin_part(
 async fn pass_on<R: ChunkReader>(
     parts: &mut Parts<'_, R>,
     size: u64,
-    hashing: &mut Hashing,
+    digesting: &mut Digesting,
     ways: Vec<Sender<Bytes>>,
 ) -> Result<(), R::Error> {
     let mut left = size;
@@ -146,7 +156,7 @@ async fn pass_on<R: ChunkReader>(
             break;
         }
         left -= piece.len() as u64;
-        hashing.update(&piece);
+        digesting.update(&piece);
         // Who no longer takes it has failed, or reads the part again. Most have room for it, and there is nobody to wait for.
         let mut full = Vec::new();
         for way in &ways {

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::UploadedPart;
-use crate::content::Whole;
+use crate::content::{Wanted, Whole};
+use crate::{Checksum, UploadedPart};
 
-/// A part that is done, and the digests of all up to it.
-type Done = (UploadedPart, Arc<Whole>);
+/// A part that is done, and the digests of all up to it, where they were computed.
+type Done = (UploadedPart, Option<Arc<Whole>>);
 
 /// The parts that a store has taken, in whatever order.
 #[derive(Debug)]
@@ -31,13 +31,21 @@ impl Ledger {
     }
 
     /// Part `number` (from 1) is done.
-    pub(crate) fn add(&mut self, number: usize, part: UploadedPart, whole: Arc<Whole>) {
+    pub(crate) fn add(&mut self, number: usize, part: UploadedPart, whole: Option<Arc<Whole>>) {
         self.others.insert(number, (part, whole));
         while let Some((part, whole)) = self.others.remove(&(self.prefix.len() + 1)) {
             self.bytes += part.size;
+            self.whole = whole.or_else(|| self.followed_by(&part).map(Arc::new));
             self.prefix.push(part);
-            self.whole = Some(whole);
         }
+    }
+
+    /// The digests of all with a part whose store has told its checksum.
+    fn followed_by(&self, part: &UploadedPart) -> Option<Whole> {
+        let Checksum::Crc64Nvme(told) = part.checksum else { return None };
+        let nothing = || self.prefix.is_empty().then(|| Whole::of_nothing(Wanted::default()));
+        let whole = self.whole.as_deref().cloned().or_else(nothing)?;
+        Some(whole.followed_by_told(part.size, told))
     }
 
     /// What to note once at least so many bytes are new: never so often that the notes, of some 100 bytes a part, weigh.
@@ -64,7 +72,7 @@ mod tests {
 
     use super::Ledger;
     use crate::content::{Hashing, Wanted, Whole};
-    use crate::{Checksum, UploadedPart};
+    use crate::{Checksum, ChecksumAlgorithm, Payload, UploadedPart};
 
     fn part(number: usize) -> UploadedPart {
         UploadedPart { etag: number.to_string(), size: 10, checksum: Checksum::Crc32(0) }
@@ -80,16 +88,30 @@ mod tests {
     #[test]
     fn only_what_has_no_gap_is_noted_and_only_now_and_then() {
         let mut ledger = Ledger::new(vec![part(1)]);
-        ledger.add(3, part(3), whole(3));
+        ledger.add(3, part(3), Some(whole(3)));
         assert!(ledger.due(1).is_none(), "the second is missing");
-        ledger.add(2, part(2), whole(2));
+        ledger.add(2, part(2), Some(whole(2)));
         assert!(ledger.due(2_000_000).is_none());
         let mut often = Ledger::new(vec![UploadedPart { size: 0, ..part(1) }]);
-        often.add(2, UploadedPart { size: 1_000_000, ..part(2) }, whole(2));
+        often.add(2, UploadedPart { size: 1_000_000, ..part(2) }, Some(whole(2)));
         assert_eq!(often.due(1).map(|(parts, _)| parts.len()), Some(2));
         assert!(often.due(1).is_none(), "it was noted");
         let (parts, whole) = ledger.finish(3).unwrap();
         assert_eq!((parts, whole.size), (vec![part(1), part(2), part(3)], 30));
+    }
+
+    #[test]
+    fn what_stores_tell_of_parts_makes_that_of_the_whole() {
+        let contents: [&[u8]; 3] = [b"some", b"", b"thing"];
+        let of = |content: &[u8]| Payload::checked_by(content.to_vec(), ChecksumAlgorithm::Crc64Nvme).checksum();
+        let mut ledger = Ledger::new(Vec::new());
+        for number in [2, 3, 1] {
+            let content = contents[number - 1];
+            let part = UploadedPart { size: content.len() as u64, checksum: of(content), ..part(number) };
+            ledger.add(number, part, None);
+        }
+        let (_, whole) = ledger.finish(3).unwrap();
+        assert_eq!(Checksum::Crc64Nvme(whole.crc64nvme), of(b"something"));
     }
 
     proptest! {
@@ -97,7 +119,7 @@ mod tests {
         fn any_order_gives_all_parts_in_order(order in Just((1..=8_usize).collect::<Vec<_>>()).prop_shuffle(), first in 0..4_usize) {
             let mut ledger = Ledger::new((1..=first).map(part).collect());
             for number in order.into_iter().filter(|number| *number > first) {
-                ledger.add(number, part(number), whole(number));
+                ledger.add(number, part(number), Some(whole(number)));
                 if let Some(whole) = &ledger.whole {
                     prop_assert_eq!(whole.size, ledger.bytes, "the digests are those of the prefix");
                 }

@@ -20,8 +20,8 @@ use crate::{ByteRange, Checksum, Payload, StoreError, StoreErrorKind};
 #[derive(Debug, Clone)]
 pub(crate) struct End {
     pub(crate) digests: Digests,
-    /// The digests of all up to it.
-    pub(crate) whole: Arc<Whole>,
+    /// The digests of all up to it, where they are computed.
+    pub(crate) whole: Option<Arc<Whole>>,
 }
 
 /// The pieces of a part, as they are read.
@@ -77,6 +77,8 @@ pub struct LivePart {
     /// For the pieces on their way.
     room: Mutex<Option<Arc<Option<OwnedSemaphorePermit>>>>,
     end: watch::Receiver<Option<End>>,
+    /// Whether its checksum is the store's to tell.
+    is_told: bool,
     again: Again,
     kept: OnceCell<(Payload, Option<OwnedSemaphorePermit>)>,
 }
@@ -103,16 +105,26 @@ impl fmt::Debug for LivePart {
 }
 
 impl LivePart {
-    pub(crate) fn new(size: u64, pieces: Pieces, room: Arc<Option<OwnedSemaphorePermit>>, again: Again) -> Self {
+    pub(crate) fn new(
+        (size, is_told): (u64, bool),
+        pieces: Pieces,
+        room: Arc<Option<OwnedSemaphorePermit>>,
+        again: Again,
+    ) -> Self {
         let end = pieces.end.clone();
         let (pieces, room) = (Mutex::new(Some(pieces)), Mutex::new(Some(room)));
-        Self { size, pieces, room, end, again, kept: OnceCell::new() }
+        Self { size, pieces, room, end, is_told, again, kept: OnceCell::new() }
     }
 
     /// Bytes.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.size
+    }
+
+    /// Whether its checksum is the store's to tell: then none follows it.
+    pub(crate) fn is_told(&self) -> bool {
+        self.is_told
     }
 
     /// What it came to.
@@ -156,7 +168,8 @@ impl LivePart {
             chunks.push(piece);
         }
         let checksum = hashing.end_part().strongest();
-        match checksum.filter(|checksum| digests.agree_with(*checksum) == Some(true)) {
+        // Nothing was computed of one that the store was to tell the checksum of: then that of the whole object tells.
+        match checksum.filter(|checksum| digests.agree_with(*checksum) != Some(false)) {
             Some(checksum) => Ok((Payload::new(chunks, checksum), room)),
             None => {
                 Err(source.failed(StoreErrorKind::Corrupt, "it is another content than it was when it was first read"))
@@ -168,10 +181,9 @@ impl LivePart {
         self.again.source.failed(StoreErrorKind::Cancelled, &broken.to_string())
     }
 
-    /// The checksum that is sent behind it.
-    pub(crate) async fn checksum(&self) -> Result<Checksum, StoreError> {
-        let unknown = || self.again.source.failed(StoreErrorKind::Protocol, "its checksum was not computed");
-        self.end().await?.digests.checksum(crate::ChecksumAlgorithm::Crc64Nvme).ok_or_else(unknown)
+    /// Its checksum, where it was computed.
+    pub(crate) async fn checksum(&self) -> Result<Option<Checksum>, StoreError> {
+        Ok(self.end().await?.digests.checksum(crate::ChecksumAlgorithm::Crc64Nvme))
     }
 }
 

@@ -7,17 +7,17 @@ use tokio::sync::mpsc::Receiver;
 
 use super::destination::Destination;
 use super::journal::{Journal, Journals};
-use super::lane::Part;
+use super::lane::{LiveSource, Part};
 use super::ledger::Ledger;
 use super::live::{Again, End, LivePart};
-use super::writer::{Sent, Upload, Writer};
+use super::writer::{Sent, Upload, Writer, payload};
 use crate::cancel::cancellable;
 use crate::content::{Whole, composite};
 use crate::{Checksum, ChecksumAlgorithm, StoreError, StoreErrorKind, UploadedPart};
 
 /// Something that was asked of the store and has ended.
 enum Ended {
-    Part { number: usize, part: UploadedPart, whole: Arc<Whole> },
+    Part { number: usize, part: UploadedPart, whole: Option<Arc<Whole>> },
     Noted,
 }
 
@@ -99,6 +99,7 @@ impl Writer<'_> {
         let (done, whole) =
             ledger.finish(self.sizes.len()).ok_or_else(|| self.destination.failed("its source failed"))?;
         let composite = composite(done.iter().map(|part| part.checksum)).map(|sha256| (sha256, done.len()));
+        self.is_announced(&whole)?;
         let whole = Some(Checksum::Crc64Nvme(whole.crc64nvme));
         let request = store.complete_multipart(key, &id, &done, whole, condition);
         match cancellable(&transfer.cancel, store.place(), request).await {
@@ -110,21 +111,34 @@ impl Writer<'_> {
         }
     }
 
+    /// Whether what the store has taken is what the source's store tells of it.
+    fn is_announced(&self, taken: &Whole) -> Result<(), StoreError> {
+        match self.content.announced {
+            Some(Checksum::Crc64Nvme(announced)) if taken.crc64nvme != announced => {
+                let Destination { store, key, .. } = self.destination;
+                let detail = "its parts are another content than the source's store tells of";
+                Err(store.place().error(StoreErrorKind::Corrupt, format!("write {key:?}"), detail))
+            }
+            _ => Ok(()),
+        }
+    }
+
     async fn send_part(&self, upload: &str, algorithm: ChecksumAlgorithm, part: Part) -> Result<Ended, StoreError> {
         let Destination { store, key, .. } = self.destination;
         let Part { number, size, pieces, room, live } = part;
         let position = u32::try_from(number).unwrap_or(u32::MAX);
-        let Some((source, offset)) = live else {
+        let Some(LiveSource { pinned, offset, is_told }) = live else {
             let (chunks, End { digests, whole }) = pieces.collect().await.map_err(|broken| self.broken(broken))?;
-            let payload = self.payload(chunks, digests.checksum(algorithm))?;
+            let payload = payload(chunks, digests.checksum(algorithm));
             let request = store.put_part(key, upload, position, payload);
             let part = cancellable(&self.transfer.cancel, store.place(), request).await?;
             // Named, so that it is held until here.
             drop(room);
             return Ok(Ended::Part { number, part, whole });
         };
-        let again = Again { source, offset, room: self.transfer.room(), is_needed: self.had_to_read_again.clone() };
-        let live = LivePart::new(size, pieces, room, again);
+        let again =
+            Again { source: pinned, offset, room: self.transfer.room(), is_needed: self.had_to_read_again.clone() };
+        let live = LivePart::new((size, is_told), pieces, room, again);
         let request = store.put_live_part(key, upload, position, &live);
         let part = cancellable(&self.transfer.cancel, store.place(), request).await?;
         Ok(Ended::Part { number, part, whole: live.end().await?.whole })

@@ -104,7 +104,7 @@ impl<'a> Writer<'a> {
         let part = parts.recv().await;
         let Part { pieces, room, .. } = part.ok_or_else(|| self.broken(Broken))?;
         let (chunks, end) = pieces.collect().await.map_err(|broken| self.broken(broken))?;
-        let payload = self.payload(chunks, end.digests.checksum(algorithm))?;
+        let payload = payload(chunks, end.digests.checksum(algorithm));
         let size = payload.size();
         let request = store.put(key, self.content.attributes, payload, condition);
         let written = cancellable(&self.transfer.cancel, store.place(), request).await;
@@ -134,9 +134,12 @@ impl<'a> Writer<'a> {
     pub(super) fn broken(&self, broken: Broken) -> StoreError {
         self.destination.failed(&broken.to_string())
     }
+}
 
-    pub(super) fn payload(&self, chunks: Chunks, checksum: Option<Checksum>) -> Result<Payload, StoreError> {
-        let unknown = || self.destination.failed("its checksum was not computed");
-        checksum.map(|checksum| Payload::new(chunks, checksum)).ok_or_else(unknown)
+/// Bytes with their checksum: computed now, where it is not known.
+pub(super) fn payload(chunks: Chunks, checksum: Option<Checksum>) -> Payload {
+    match checksum {
+        Some(checksum) => Payload::new(chunks, checksum),
+        None => Payload::summed(chunks),
     }
 }

@@ -1,10 +1,11 @@
-//! Parts that are sent while they are read.
+//! Parts that are sent while they are read: with their checksum behind them, or without where both stores tell theirs.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use base64::Engine as _;
 use skyfleet_e2e::object_store::{Asked, Contents, Fault, SimulatedBucket, SimulatedS3};
-use skyfleet_mirror::{MirrorOptions, MirrorReport, TransferLimits, mirror};
+use skyfleet_mirror::{Checksum, ChecksumAlgorithm, MirrorOptions, MirrorReport, Payload, TransferLimits, mirror};
 use tokio_util::sync::CancellationToken;
 
 use crate::faulty::open;
@@ -13,18 +14,26 @@ use crate::support::content;
 const MIB: usize = 1 << 20;
 const SIZE: usize = 32 * MIB + 5;
 const BODY: u64 = 9;
+const CHECKSUM: &str = "x-amz-checksum-crc64nvme";
 
-async fn server() -> SimulatedS3 {
+/// One for each target: whether it tells the checksum of a part.
+const PROBES: usize = 2;
+/// Whether the source's store tells the checksum of what it holds.
+const BOTH: [bool; 2] = [false, true];
+
+async fn server(is_told: bool) -> SimulatedS3 {
     let server = SimulatedS3::start().await.unwrap();
-    set_source(&server, BODY);
+    set_source(&server, BODY, is_told);
     for target in ["one", "two"] {
         server.set_bucket(target, SimulatedBucket::default());
     }
     server
 }
 
-fn set_source(server: &SimulatedS3, seed: u64) {
-    let source = SimulatedBucket::default().with(["big".to_owned()], &Contents::of(content(SIZE, seed)));
+fn set_source(server: &SimulatedS3, seed: u64, is_told: bool) {
+    let contents = Contents::of(content(SIZE, seed));
+    let contents = if is_told { contents } else { contents.untold() };
+    let source = SimulatedBucket::default().with(["big".to_owned()], &contents);
     server.set_bucket("source", source);
 }
 
@@ -39,9 +48,12 @@ async fn pass(server: &SimulatedS3, limits: TransferLimits) -> MirrorReport {
 struct Seen {
     /// The range of each reading, and whether it named a version.
     reads: Vec<(Option<String>, bool)>,
-    /// Parts whose checksum followed, and those whose checksum was known before.
+    /// Parts whose checksum followed, those that came without, and those whose checksum was known before.
     live: usize,
+    bare: usize,
     kept: usize,
+    /// What was sent of the whole with each completion.
+    completed: Vec<Option<String>>,
 }
 
 fn header(asked: &Asked, name: &str) -> Option<String> {
@@ -58,10 +70,14 @@ fn watch(server: &SimulatedS3, fault: impl Fn(&Asked) -> Fault + Send + Sync + '
             seen.reads.push((header(asked, "range"), header(asked, "if-match").is_some()));
         }
         if asked.target.contains("partNumber=") {
-            match header(asked, "x-amz-trailer") {
-                Some(_) => seen.live += 1,
-                None => seen.kept += 1,
+            match (header(asked, "x-amz-trailer"), header(asked, CHECKSUM)) {
+                (Some(_), _) => seen.live += 1,
+                (None, None) => seen.bare += 1,
+                (None, Some(_)) => seen.kept += 1,
             }
+        }
+        if asked.method == "POST" && asked.target.contains("uploadId=") {
+            seen.completed.push(header(asked, CHECKSUM));
         }
         drop(seen);
         fault(asked)
@@ -79,25 +95,33 @@ fn assert_copied(server: &SimulatedS3, report: &MirrorReport, targets: &[&str], 
 }
 
 fn is_live_part(asked: &Asked, target: &str) -> bool {
-    asked.target.starts_with(target) && asked.target.contains("partNumber=") && header(asked, "x-amz-trailer").is_some()
+    asked.target.starts_with(target) && asked.target.contains("partNumber=") && header(asked, CHECKSUM).is_none()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_source_is_read_once_and_no_part_is_kept() {
-    let server = server().await;
-    let seen = watch(&server, |_| Fault::None);
-    // Less memory than a part takes.
-    let report = pass(&server, TransferLimits { memory: 4 << 20, ..TransferLimits::default() }).await;
-    assert!(report.is_complete(), "{report:?}");
-    assert_copied(&server, &report, &["one", "two"], BODY);
-    let seen = seen.lock().unwrap();
-    assert_eq!((&seen.reads[..], seen.live, seen.kept), (&[(None, false)][..], 10, 0));
+    for is_told in BOTH {
+        let server = server(is_told).await;
+        let seen = watch(&server, |_| Fault::None);
+        // Less memory than a part takes.
+        let report = pass(&server, TransferLimits { memory: 4 << 20, ..TransferLimits::default() }).await;
+        assert!(report.is_complete(), "{report:?}");
+        assert_copied(&server, &report, &["one", "two"], BODY);
+        let seen = seen.lock().unwrap();
+        let parts = if is_told { (0, 10 + PROBES, 0) } else { (10, 0, 0) };
+        assert_eq!((&seen.reads[..], (seen.live, seen.bare, seen.kept)), (&[(None, false)][..], parts));
+        let whole = Payload::checked_by(content(SIZE, BODY), ChecksumAlgorithm::Crc64Nvme).checksum();
+        let Checksum::Crc64Nvme(whole) = whole else { panic!("another checksum") };
+        let whole = Some(base64::engine::general_purpose::STANDARD.encode(whole.to_be_bytes()));
+        assert_eq!(seen.completed, [whole.clone(), whole]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_part_that_breaks_is_read_again_in_its_version() {
-    for fault in [Fault::Refused(503, "SlowDown"), Fault::Refused(500, "InternalError"), Fault::Broken, Fault::Lost] {
-        let server = server().await;
+    let faults = [Fault::Refused(503, "SlowDown"), Fault::Refused(500, "InternalError"), Fault::Broken, Fault::Lost];
+    for (fault, is_told) in faults.into_iter().flat_map(|fault| BOTH.map(|is_told| (fault.clone(), is_told))) {
+        let server = server(is_told).await;
         let (failed, told) = (AtomicU64::new(0), fault.clone());
         let seen = watch(&server, move |asked| {
             let is_second = is_live_part(asked, "/two/big") && asked.target.contains("partNumber=2");
@@ -118,21 +142,29 @@ async fn a_part_that_breaks_is_read_again_in_its_version() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_first_attempt_may_break() {
-    let server = server().await;
-    watch(&server, |asked| if is_live_part(asked, "/two/big") { Fault::Broken } else { Fault::None });
-    let report = pass(&server, TransferLimits { memory: 8 << 20, ..TransferLimits::default() }).await;
-    assert!(report.is_complete(), "{report:?}");
-    assert_copied(&server, &report, &["one", "two"], BODY);
+    for is_told in BOTH {
+        let server = server(is_told).await;
+        watch(&server, |asked| if is_live_part(asked, "/two/big") { Fault::Broken } else { Fault::None });
+        let report = pass(&server, TransferLimits { memory: 8 << 20, ..TransferLimits::default() }).await;
+        assert!(report.is_complete(), "{report:?}");
+        assert_copied(&server, &report, &["one", "two"], BODY);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_that_changes_before_a_part_is_read_again_is_copied_anew() {
-    let server = Arc::new(server().await);
+    for is_told in BOTH {
+        changes_before_a_part_is_read_again(is_told).await;
+    }
+}
+
+async fn changes_before_a_part_is_read_again(is_told: bool) {
+    let server = Arc::new(server(is_told).await);
     let (weak, failed) = (Arc::downgrade(&server), AtomicU64::new(0));
     let _seen = watch(&server, move |asked| {
         if is_live_part(asked, "/two/big") && failed.fetch_add(1, Ordering::SeqCst) == 0 {
             if let Some(server) = weak.upgrade() {
-                set_source(&server, BODY + 1);
+                set_source(&server, BODY + 1, is_told);
             }
             return Fault::Refused(500, "InternalError");
         }
@@ -145,7 +177,13 @@ async fn a_source_that_changes_before_a_part_is_read_again_is_copied_anew() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_target_that_takes_no_part_fails_alone() {
-    let server = server().await;
+    for is_told in BOTH {
+        takes_no_part(is_told).await;
+    }
+}
+
+async fn takes_no_part(is_told: bool) {
+    let server = server(is_told).await;
     watch(&server, |asked| {
         let is_part = asked.target.starts_with("/two/big") && asked.target.contains("partNumber=");
         if is_part { Fault::Refused(403, "AccessDenied") } else { Fault::None }
@@ -157,7 +195,7 @@ async fn a_target_that_takes_no_part_fails_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_does_not_check_what_follows_gets_whole_parts() {
-    let server = server().await;
+    let server = server(false).await;
     let seen = watch(&server, |asked| match header(asked, "x-amz-trailer") {
         Some(_) => Fault::Refused(501, "NotImplemented"),
         None => Fault::None,
@@ -171,7 +209,7 @@ async fn a_store_that_does_not_check_what_follows_gets_whole_parts() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_source_did_not_confirm_is_never_completed() {
-    let server = server().await;
+    let server = server(true).await;
     let completed = Arc::new(AtomicU64::new(0));
     let counted = completed.clone();
     watch(&server, move |asked| {
@@ -186,4 +224,34 @@ async fn what_the_source_did_not_confirm_is_never_completed() {
     for target in ["one", "two"] {
         assert_eq!(server.bucket(target).unwrap().unfinished().count(), 0);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bit_that_flips_on_the_way_is_found_by_what_the_stores_tell() {
+    let server = server(true).await;
+    let first = AtomicU64::new(0);
+    let seen = watch(&server, move |asked| {
+        let is_read = asked.method == "GET" && asked.target.starts_with("/source/big");
+        if is_read && first.fetch_add(1, Ordering::SeqCst) == 0 { Fault::Flipped } else { Fault::None }
+    });
+    let report = pass(&server, TransferLimits::default()).await;
+    assert!(report.is_complete(), "{report:?}");
+    assert_copied(&server, &report, &["one", "two"], BODY);
+    let seen = seen.lock().unwrap();
+    assert_eq!((seen.bare, seen.live, seen.completed.len()), (10 + PROBES, 10, 2), "the second time they are computed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn checksums_are_computed_where_a_store_tells_none_of_parts() {
+    let server = server(true).await;
+    let seen = watch(&server, |asked| {
+        let is_bare = asked.target.starts_with("/two/") && is_live_part(asked, "/two/");
+        let refused = Fault::Refused(400, "InvalidRequest");
+        if is_bare && header(asked, "x-amz-trailer").is_none() { refused } else { Fault::None }
+    });
+    let report = pass(&server, TransferLimits::default()).await;
+    assert!(report.is_complete(), "{report:?}");
+    assert_copied(&server, &report, &["one", "two"], BODY);
+    let seen = seen.lock().unwrap();
+    assert_eq!((seen.bare, seen.live, seen.kept), (PROBES, 10, 0));
 }

@@ -35,6 +35,8 @@ pub(super) struct Stored {
 pub(super) struct Upload {
     pub(super) key: String,
     pub(super) parts: BTreeMap<i32, Part>,
+    /// Whether the CRC-64/NVME of parts that come without a checksum is computed and told, as Amazon does.
+    pub(super) computes_crc64nvme: bool,
     pub(super) content_type: Option<String>,
     pub(super) metadata: Option<BTreeMap<String, String>>,
     pub(super) tags: BTreeMap<String, String>,
@@ -134,6 +136,13 @@ impl Contents {
             metadata: None,
             tags: BTreeMap::new(),
         })
+    }
+
+    /// With no checksum that answers tell.
+    #[must_use]
+    pub fn untold(mut self) -> Self {
+        self.0.checksum = None;
+        self
     }
 
     /// With these tags.

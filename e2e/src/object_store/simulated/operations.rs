@@ -21,7 +21,7 @@ use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 
 use super::bucket::{Checksum, SimulatedBucket, Stored, Upload, assembled, hex};
 use super::locked;
-use super::requests::{behind, check, checked, count, kind, length, next_key, tags_in, whole};
+use super::requests::{behind, check, checked, count, crc64nvme, kind, length, next_key, tags_in, whole};
 
 /// Objects in a page at most.
 const PAGE: usize = 1000;
@@ -238,7 +238,9 @@ impl S3 for Memory {
         self.with(&bucket, |bucket| {
             let metadata = metadata.map(|metadata| metadata.into_iter().collect());
             let tags = tags_in(tagging.as_deref());
-            let upload = Upload { key: key.clone(), parts: BTreeMap::new(), content_type, metadata, tags };
+            let computes_crc64nvme = checksum_algorithm.as_ref().is_some_and(|wanted| wanted.as_str() == "CRC64NVME");
+            let (key, parts) = (key.clone(), BTreeMap::new());
+            let upload = Upload { key, parts, computes_crc64nvme, content_type, metadata, tags };
             bucket.uploads.insert(id.clone(), upload);
             Ok(())
         })?;
@@ -256,8 +258,16 @@ impl S3 for Memory {
         let UploadPartInput { bucket, upload_id, part_number, body, checksum_sha256, checksum_crc64nvme, .. } =
             request.input;
         let body = whole(body).await?;
+        let computes = self.with(&bucket, |bucket| {
+            let upload = bucket.uploads.get(&upload_id).ok_or_else(|| s3_error!(NoSuchUpload))?;
+            Ok(upload.computes_crc64nvme)
+        })?;
         let checksum_crc64nvme = checksum_crc64nvme.or_else(|| behind(request.trailing_headers.as_ref()));
-        let mut part = checked(&body, Checksum::sent(checksum_sha256.clone(), checksum_crc64nvme.clone()))?;
+        let mut part = checked(&body, Checksum::sent(checksum_sha256, checksum_crc64nvme))?;
+        if computes && part.checksum.is_none() {
+            part.checksum = Some(Checksum::Crc64Nvme(crc64nvme(&body)));
+        }
+        let (checksum_sha256, checksum_crc64nvme) = Checksum::told(part.checksum.as_ref());
         let etag = hex(&part.md5);
         self.with(&bucket, |bucket| {
             let upload = bucket.uploads.get_mut(&upload_id).ok_or_else(|| s3_error!(NoSuchUpload))?;

@@ -66,7 +66,7 @@ impl LiveBody {
         }
     }
 
-    pub(super) fn length(&self) -> u64 {
+    pub(crate) fn length(&self) -> u64 {
         self.length
     }
 

@@ -84,6 +84,22 @@ impl S3Store {
         }
     }
 
+    /// Whether the store tells the CRC-64/NVME of a part that came without a checksum: tried, once, with a tiny upload. Where that
+    /// cannot be found out, checksums are sent.
+    pub(super) async fn tells_parts(&self) -> bool {
+        if self.algorithm() != ChecksumAlgorithm::Crc64Nvme {
+            return false;
+        }
+        match self.tells_parts.get_or_try_init(async || self.tells_part(&probe_key()).await).await {
+            Ok(tells) => *tells,
+            Err(error) => {
+                tracing::debug!(%error, "cannot try a part without a checksum: checksums are computed");
+                let _known = self.tells_parts.set(false);
+                false
+            }
+        }
+    }
+
     /// Writes a whole object with the checksum that the store knows.
     pub(super) async fn put_checked(
         &self,

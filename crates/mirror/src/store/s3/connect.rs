@@ -68,6 +68,7 @@ impl S3Store {
             refused_copies: Arc::default(),
             tag_support: TagSupport::new(RULES),
             takes_trailers: Arc::default(),
+            tells_parts: Arc::default(),
         })
     }
 }

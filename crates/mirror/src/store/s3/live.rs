@@ -1,5 +1,5 @@
 //! Parts that are sent while they are read: in the encoding `aws-chunked`, with the checksum behind the content, as AWS's own
-//! clients send what they have no checksum of yet.
+//! clients send what they have no checksum of yet, or as they are, where the store computes it and tells it.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -93,8 +93,29 @@ fn last(digests: &Digests) -> Result<Bytes, CutShort> {
     Ok(Bytes::from(end(&checksum::encode(checksum))))
 }
 
+/// A content as it comes, and nothing else.
+fn bare(pieces: BoxStream<'static, Result<Piece, Broken>>) -> BoxStream<'static, Result<Bytes, CutShort>> {
+    let frames = pieces.filter_map(async |piece| match piece {
+        Ok(Piece::Bytes(piece)) => Some(Ok(piece)),
+        Ok(Piece::End(_)) => None,
+        Err(Broken) => Some(Err(CutShort::Source)),
+    });
+    frames.fuse().boxed()
+}
+
 impl S3Store {
-    /// One attempt of a request with a content of this size that comes while it is sent.
+    /// One attempt of a request with a content of this size that comes while it is sent, and no checksum.
+    pub(super) async fn send_bare(
+        &self,
+        action: &str,
+        request: Builder,
+        size: u64,
+        pieces: BoxStream<'static, Result<Piece, Broken>>,
+    ) -> Result<Answer, StoreError> {
+        self.send_coming(action, request, LiveBody::new(size, bare(pieces))).await
+    }
+
+    /// The same with its checksum behind it.
     pub(super) async fn send_live(
         &self,
         action: &str,
@@ -102,14 +123,17 @@ impl S3Store {
         size: u64,
         pieces: BoxStream<'static, Result<Piece, Broken>>,
     ) -> Result<Answer, StoreError> {
-        let length = Framing::length(size);
         let request = request
             .header(CONTENT_ENCODING, "aws-chunked")
-            .header(CONTENT_LENGTH, length)
             .header("x-amz-decoded-content-length", size)
-            .header("x-amz-trailer", TRAILER)
-            .body(Chunks::default());
-        let body = Mutex::new(Some(LiveBody::new(length, encoded(size, pieces))));
+            .header("x-amz-trailer", TRAILER);
+        let body = LiveBody::new(Framing::length(size), encoded(size, pieces));
+        self.send_coming(action, request, body).await
+    }
+
+    async fn send_coming(&self, action: &str, request: Builder, body: LiveBody) -> Result<Answer, StoreError> {
+        let request = request.header(CONTENT_LENGTH, body.length()).body(Chunks::default());
+        let body = Mutex::new(Some(body));
         let send = |request: Request<Chunks>| {
             let body = body.lock().unwrap_or_else(PoisonError::into_inner).take();
             async {

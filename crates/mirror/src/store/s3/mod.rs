@@ -59,6 +59,8 @@ pub struct S3Store {
     tag_support: TagSupport,
     /// Whether it checks that checksum behind a content, once that is known.
     takes_trailers: Arc<OnceCell<bool>>,
+    /// Whether it tells that checksum of a part that came without one, once that is known.
+    tells_parts: Arc<OnceCell<bool>>,
 }
 
 impl fmt::Debug for S3Store {

@@ -10,8 +10,8 @@ use crate::store::http::{header, http_date};
 use crate::transfer::live::Content;
 use crate::{
     Attributes, Body, ByteRange, Capabilities, Checksum, ChecksumAlgorithm, Condition, CopySource, ListPage, LivePart,
-    ObjectHead, ObjectStore, Payload, Place, Proof, StoreCopy, StoreError, StoreErrorKind, Tags, TagsLost,
-    UploadedPart, Written,
+    ObjectHead, ObjectStore, Payload, Place, Proof, StoreCopy, StoreError, StoreErrorKind, StoredChecksum, Tags,
+    TagsLost, UploadedPart, Written,
 };
 
 #[async_trait]
@@ -151,6 +151,10 @@ impl ObjectStore for S3Store {
         self.options.retry.is_unhindered() && self.takes_trailers().await
     }
 
+    async fn tells_checksums_of_parts(&self) -> bool {
+        self.tells_parts().await
+    }
+
     async fn put_live_part(
         &self,
         key: &str,
@@ -163,6 +167,7 @@ impl ObjectStore for S3Store {
         let attempt = |content| async move {
             let request = Request::put(url);
             match content {
+                Content::Live(pieces) if part.is_told() => self.send_bare(action, request, part.size(), pieces).await,
                 Content::Live(pieces) => self.send_live(action, request, part.size(), pieces).await,
                 Content::Kept(payload) => {
                     let request = checksum::write(request, payload.checksum());
@@ -171,7 +176,11 @@ impl ObjectStore for S3Store {
             }
         };
         let answer = self.options.retry.run_with(|| part.content(), attempt).await?;
-        Ok(UploadedPart { etag: etag_of(&answer.headers), size: part.size(), checksum: part.checksum().await? })
+        let checksum = match part.checksum().await? {
+            Some(computed) => computed,
+            None => self.told(action, &answer.headers)?,
+        };
+        Ok(UploadedPart { etag: etag_of(&answer.headers), size: part.size(), checksum })
     }
 
     async fn complete_multipart(
@@ -238,6 +247,18 @@ impl ObjectStore for S3Store {
 }
 
 impl S3Store {
+    /// The checksum of a part as the store tells it.
+    fn told(&self, action: &str, headers: &HeaderMap) -> Result<Checksum, StoreError> {
+        match checksum::read(headers) {
+            Some(StoredChecksum::Whole(told @ Checksum::Crc64Nvme(_))) => Ok(told),
+            _ => Err(self.place.error(
+                StoreErrorKind::Corrupt,
+                action,
+                "the store tells no checksum of it, as it did before",
+            )),
+        }
+    }
+
     pub(super) async fn put_once(
         &self,
         key: &str,

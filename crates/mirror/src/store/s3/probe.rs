@@ -3,8 +3,9 @@ use http::Request;
 use http::request::Builder;
 
 use super::conditions::conditional;
+use super::uploads::CRC64NVME_OF_THE_WHOLE;
 use super::{S3Store, checksum, multipart};
-use crate::content::{Hashing, Wanted};
+use crate::content::{Digests, Hashing, Wanted};
 use crate::store::probe::{CONTENT, answered, probe_key};
 use crate::transfer::live::Piece;
 use crate::{
@@ -72,6 +73,31 @@ impl S3Store {
         }
         let wrong = self.write_live(key, "try a wrong checksum behind a content", ANOTHER).await;
         answered(wrong, |kind| matches!(kind, StoreErrorKind::Corrupt | StoreErrorKind::Rejected))
+    }
+
+    /// Whether the store tells the CRC-64/NVME of a part that came without a checksum.
+    pub(super) async fn tells_part(&self, key: &str) -> Result<bool, StoreError> {
+        let (upload, is_checking) = match self.begin(key, &Attributes::default(), &CRC64NVME_OF_THE_WHOLE).await {
+            Err(error) if error.kind == StoreErrorKind::Rejected => return Ok(false),
+            begun => begun?,
+        };
+        let part = || {
+            let pieces = [Ok(Piece::Bytes(CONTENT.into())), Ok(Piece::End(Digests::default()))];
+            let request = Request::put(self.object(key, &[("partNumber", "1"), ("uploadId", &upload)]));
+            self.send_bare("try a part without a checksum", request, CONTENT.len() as u64, stream::iter(pieces).boxed())
+        };
+        let answer = self.options.retry.run(part).await;
+        let removal = self.abort_multipart(key, &upload).await;
+        // One more may have begun when the answer to that was lost.
+        if let Err(error) = self.abort_leftovers(key).await {
+            tracing::debug!(%error, "uploads that nobody will end may be left");
+        }
+        let told = match answer {
+            Err(error) if error.kind == StoreErrorKind::Rejected => None,
+            answer => checksum::read(&answer?.headers),
+        };
+        let expected = Payload::checked_by(CONTENT, ChecksumAlgorithm::Crc64Nvme).checksum();
+        removal.map(|()| is_checking && told == Some(expected.into()))
     }
 
     /// Writes the test object with the checksum of something behind it.

@@ -85,7 +85,8 @@ impl Signer {
     }
 
     /// Signs a request. Of its content the SHA-256 is signed where that is the checksum sent with it; else the content is not, but
-    /// the header with its checksum is, against which the store checks it. A checksum that follows the content cannot be signed.
+    /// the header with its checksum is, against which the store checks it. A checksum that follows the content cannot be signed, and
+    /// neither can one that the store is to tell.
     fn sign(
         &self,
         request: &mut Request<Chunks>,
@@ -114,6 +115,8 @@ impl Signer {
         }
         let body = match content {
             None if request.headers().contains_key("x-amz-trailer") => SignableBody::StreamingUnsignedPayloadTrailer,
+            // One that comes without a checksum.
+            None if has_content(request) => SignableBody::UnsignedPayload,
             None => SignableBody::empty(),
             Some(Checksum::Sha256(sha256)) => SignableBody::Precomputed(sha256.to_string()),
             Some(_) => SignableBody::UnsignedPayload,
@@ -128,4 +131,8 @@ impl Signer {
         }
         Ok(())
     }
+}
+
+fn has_content(request: &Request<Chunks>) -> bool {
+    request.headers().get(http::header::CONTENT_LENGTH).is_some_and(|length| length != "0")
 }
