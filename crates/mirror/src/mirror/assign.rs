@@ -7,7 +7,8 @@ use crate::{ShardBy, Sharding};
 pub(super) enum Assignment {
     /// Every target holds every object.
     All,
-    ByHash(Rendezvous),
+    /// Of each shard, its target, where that can be reached.
+    ByHash(Rendezvous, Vec<Option<usize>>),
     ByQuota {
         by: ShardBy,
         quotas: Quotas,
@@ -30,7 +31,9 @@ impl Assignment {
     pub(super) fn new(sharding: Option<&Sharding>, survey: Option<&Survey>) -> Self {
         match sharding {
             None => Self::All,
-            Some(Sharding { by: ShardBy::Hash, shards }) => Self::ByHash(Rendezvous::new(shards)),
+            Some(Sharding { by: ShardBy::Hash, shards }) => {
+                Self::ByHash(Rendezvous::new(shards), shards.iter().map(|shard| shard.target).collect())
+            }
             Some(sharding) => survey.map_or(Self::AsHeld, |survey| {
                 let quotas = Quotas::new(sharding, survey);
                 Self::ByQuota { by: sharding.by, quotas }
@@ -41,14 +44,14 @@ impl Assignment {
     /// To be asked in the order of keys. `holders` are the targets that hold the object by an earlier pass, and whether those are
     /// known to be all.
     pub(super) fn of(&mut self, key: &str, size: u64, holders: (&[usize], bool)) -> Assigned {
-        match (self, holders) {
-            (Self::All, _) => Assigned::All,
-            (Self::ByHash(rendezvous), _) => Assigned::To(rendezvous.shard_of(key)),
-            (Self::ByQuota { by, quotas }, (holders, true)) => Assigned::To(quotas.assign(by.measure(size), holders)),
-            (Self::ByQuota { .. } | Self::AsHeld, (holders, _)) => {
-                holders.first().map_or(Assigned::Unknown, |holder| Assigned::To(*holder))
-            }
-        }
+        let (holders, all_known) = holders;
+        let decided = match self {
+            Self::All => return Assigned::All,
+            Self::ByHash(rendezvous, targets) => targets.get(rendezvous.shard_of(key)).copied().flatten(),
+            Self::ByQuota { by, quotas } if all_known => Some(quotas.assign(by.measure(size), holders)),
+            Self::ByQuota { .. } | Self::AsHeld => None,
+        };
+        decided.or(holders.first().copied()).map_or(Assigned::Unknown, Assigned::To)
     }
 }
 

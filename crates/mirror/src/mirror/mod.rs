@@ -84,8 +84,10 @@ pub async fn mirror(
     let mut spending = Spending::new(options.source_limits.egress);
     loop {
         let surveyed = match by_what_they_hold {
-            Some(sharding) => survey(source, targets, (options, sharding), &sorted, cancel).await,
-            None => Ok(None),
+            Some(sharding) if sharding.is_whole() => {
+                survey(source, targets, (options, sharding), &sorted, cancel).await
+            }
+            _ => Ok(None),
         };
         let surveyed = match surveyed {
             Ok(surveyed) => surveyed,

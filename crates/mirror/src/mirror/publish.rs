@@ -57,8 +57,9 @@ async fn publish_shards(round: &mut Round<'_>, dataset: &Dataset) {
 
 /// `None` as long as a target does not hold its part.
 fn shard_index(sharding: &Sharding, targets: &[Target]) -> Option<ShardIndex> {
-    let shard = |(shard, target): (&Shard, &Target)| {
-        let TargetReport { settled, copied, settled_bytes, copied_bytes, manifest, .. } = &target.report;
+    let shard = |shard: &Shard| {
+        let TargetReport { settled, copied, settled_bytes, copied_bytes, manifest, .. } =
+            &targets.get(shard.target?)?.report;
         Some(ShardEntry {
             name: shard.name.clone(),
             weight: shard.weight.get(),
@@ -67,7 +68,7 @@ fn shard_index(sharding: &Sharding, targets: &[Target]) -> Option<ShardIndex> {
             bytes: settled_bytes + copied_bytes,
         })
     };
-    let shards: Option<_> = sharding.shards.iter().zip(targets).map(shard).collect();
+    let shards: Option<_> = sharding.shards.iter().map(shard).collect();
     Some(ShardIndex { by: sharding.by, shards: shards? })
 }
 

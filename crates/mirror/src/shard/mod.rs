@@ -16,7 +16,7 @@ pub(crate) use rendezvous::Rendezvous;
 pub struct Sharding {
     /// What decides.
     pub by: ShardBy,
-    /// One for each target, in their order.
+    /// One for each target, in their order, and those that cannot be reached now.
     pub shards: Vec<Shard>,
 }
 
@@ -39,17 +39,17 @@ pub struct Shard {
     pub name: String,
     /// How much of the whole it gets, beside the weights of the others.
     pub weight: NonZeroU32,
+    /// The target's index; `None` of one that cannot be reached now. What that is to hold stays where it is.
+    pub target: Option<usize>,
 }
 
 /// Why a source cannot be split so.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSharding {
-    /// There is not one shard for each target.
-    #[error("{shards} shards for {targets} targets: each target is one")]
-    Count {
-        /// Shards.
-        shards: usize,
-        /// Targets.
+    /// There is not one shard for each target, in their order.
+    #[error("the shards are not those of the {targets} targets: each target is one, in their order")]
+    Targets {
+        /// How many there are.
         targets: usize,
     },
     /// Nothing tells two shards apart.
@@ -58,11 +58,15 @@ pub enum InvalidSharding {
 }
 
 impl Sharding {
+    /// Whether every target can be reached.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.shards.iter().all(|shard| shard.target.is_some())
+    }
+
     /// Whether it can split a source over so many targets.
     pub(crate) fn check(&self, targets: usize) -> Result<(), InvalidSharding> {
-        let shards = self.shards.len();
-        if shards != targets {
-            return Err(InvalidSharding::Count { shards, targets });
+        if !self.shards.iter().filter_map(|shard| shard.target).eq(0..targets) {
+            return Err(InvalidSharding::Targets { targets });
         }
         let mut names = BTreeSet::new();
         match self.shards.iter().find(|shard| !names.insert(&shard.name)) {

@@ -80,14 +80,17 @@ mod tests {
     use crate::{Shard, ShardBy, Sharding};
 
     fn sharding(weights: &[u32]) -> Sharding {
-        let shard = |weight: &u32| Shard { name: String::new(), weight: NonZeroU32::new(*weight).unwrap() };
+        let shard =
+            |weight: &u32| Shard { name: String::new(), weight: NonZeroU32::new(*weight).unwrap(), target: None };
         Sharding { by: ShardBy::Size, shards: weights.iter().map(shard).collect() }
     }
 
     /// Where objects of these sizes go that are held so far by these.
     fn assigned(weights: &[u32], objects: &[(u64, Option<usize>)]) -> Vec<usize> {
         let mut survey = Survey::of(weights.len());
-        objects.iter().for_each(|(size, owner)| survey.add(*size, owner.as_slice()));
+        for (size, owner) in objects {
+            survey.add(*size, owner.as_slice());
+        }
         let mut quotas = Quotas::new(&sharding(weights), &survey);
         objects.iter().map(|(size, owner)| quotas.assign(*size, owner.as_slice())).collect()
     }

@@ -57,6 +57,7 @@ mod tests {
     fn shards(weights: &[u32]) -> Vec<Shard> {
         let shard = |(index, weight): (usize, &u32)| Shard {
             name: format!("s3://bucket-{index}/"),
+            target: Some(index),
             weight: NonZeroU32::new(*weight).unwrap(),
         };
         weights.iter().enumerate().map(shard).collect()

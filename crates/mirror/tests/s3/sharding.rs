@@ -15,9 +15,14 @@ use crate::support::{content, dataset, dataset_options};
 const ALL: [ShardBy; 3] = [ShardBy::Hash, ShardBy::Count, ShardBy::Size];
 const OBJECTS: u64 = 400;
 
+type Script = fn(&Asked) -> Fault;
+
 fn sharding(by: ShardBy, targets: &[&str]) -> Sharding {
-    let shard = |name: &&str| Shard { name: (*name).to_owned(), weight: NonZeroU32::MIN };
-    Sharding { by, shards: targets.iter().map(shard).collect() }
+    let shard = |(index, name): (usize, &&str)| {
+        let name = (*name).to_owned();
+        Shard { name, weight: NonZeroU32::MIN, target: Some(index) }
+    };
+    Sharding { by, shards: targets.iter().enumerate().map(shard).collect() }
 }
 
 /// With moved objects removed from where they were, however many.
@@ -38,7 +43,9 @@ async fn server(targets: &[&str]) -> SimulatedS3 {
         source = source.with([format!("data/{number:03}")], &Contents::of(content(size_of(number), number)));
     }
     server.set_bucket("source", source);
-    targets.iter().for_each(|target| server.set_bucket(target, SimulatedBucket::default()));
+    for target in targets {
+        server.set_bucket(target, SimulatedBucket::default());
+    }
     server
 }
 
@@ -113,7 +120,9 @@ async fn targets_get_as_many_objects_or_bytes() {
     for target in 0..4 {
         assert_eq!(holders.values().filter(|holder| **holder == target).count(), 100);
     }
-    targets.iter().for_each(|target| server.set_bucket(target, SimulatedBucket::default()));
+    for target in targets {
+        server.set_bucket(target, SimulatedBucket::default());
+    }
     pass(&server, &targets, &options(ShardBy::Size, &targets)).await.unwrap();
     let total: usize = (0..OBJECTS).map(size_of).sum();
     for target in targets {
@@ -166,7 +175,7 @@ async fn what_changes_stays_where_it_is_and_what_leaves_the_source_goes() {
         let mut changed = SimulatedBucket::default();
         for key in source.keys().skip(5) {
             let number: u64 = key.rsplit('/').next().unwrap().parse().unwrap();
-            let seed = if number % 50 == 0 { number + 1_000_000 } else { number };
+            let seed = if number.is_multiple_of(50) { number + 1_000_000 } else { number };
             changed = changed.with([key.to_owned()], &Contents::of(content(size_of(number), seed)));
         }
         server.set_bucket("source", changed);
@@ -191,7 +200,6 @@ async fn nothing_leaves_a_target_as_long_as_another_does_not_hold_its_part() {
         let is_listing = asked.method == "GET" && asked.target.starts_with("/new/?");
         if is_listing { Fault::Refused(403, "AccessDenied") } else { Fault::None }
     };
-    type Script = fn(&Asked) -> Fault;
     for by in ALL {
         for (script, may_move) in [(refused_write as Script, true), (no_listing, by == ShardBy::Hash)] {
             let server = server(&after).await;
@@ -268,10 +276,37 @@ async fn shards_that_do_not_fit_the_targets_are_refused_before_anything_is_asked
     let server = server(&["one", "two"]).await;
     server.script(|_| Fault::Broken);
     for (shards, expected) in [
-        (&["one"][..], InvalidSharding::Count { shards: 1, targets: 2 }),
+        (&["one"][..], InvalidSharding::Targets { targets: 2 }),
         (&["one", "one"], InvalidSharding::SameName("one".to_owned())),
     ] {
         let refused = pass(&server, &["one", "two"], &options(ShardBy::Hash, shards)).await;
         assert_eq!(refused, Err(MirrorError::Sharding(expected)));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_part_of_a_target_that_cannot_be_reached_stays_its_own() {
+    let all = ["one", "two", "three"];
+    for by in ALL {
+        let server = server(&all).await;
+        pass(&server, &all, &options(by, &all)).await.unwrap();
+        let old = holders(&server, &all);
+        let mut without = options(by, &all);
+        for (shard, target) in without.sharding.as_mut().unwrap().shards.iter_mut().zip([Some(0), None, Some(1)]) {
+            shard.target = target;
+        }
+        server
+            .script(|asked| if asked.method == "GET" || asked.method == "HEAD" { Fault::None } else { Fault::Broken });
+        let report = pass(&server, &["one", "three"], &without).await.unwrap();
+        assert!(report.is_complete() && report.shard_index.is_none(), "{by:?} {report:?}");
+        assert_eq!(holders(&server, &all), old);
+
+        // One that was not reached since it came gets nothing, and takes nothing.
+        let four = ["one", "two", "three", "four"];
+        let mut early = options(by, &four);
+        early.sharding.as_mut().unwrap().shards[3].target = None;
+        let report = pass(&server, &all, &early).await.unwrap();
+        assert!(report.is_complete(), "{by:?} {report:?}");
+        assert_eq!(holders(&server, &all), old);
     }
 }
