@@ -224,3 +224,28 @@ async fn a_mirror_that_is_killed_is_taken_up_again() {
     assert!(settled >= 4 && settled + copied == 13, "{report}");
     says(mirror(&server, &arguments), 0, &["0 copied (0 B), 13 as they should be"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_are_split_over_targets_and_one_that_comes_takes_its_share() {
+    let server = server(6).await;
+    let two = ["s3://bucket/data", "s3://copy", "s3://other", "--shard", "count"];
+    says(mirror(&server, &two), 0, &["s3://copy/: 3 copied", "s3://other/: 3 copied"]);
+    says(mirror(&server, &two), 0, &["s3://copy/: 0 copied (0 B), 3 as they should be", "s3://other/: 0 copied"]);
+
+    server.running.store.create_bucket("third").await.unwrap();
+    let three = ["s3://bucket/data", "s3://copy", "s3://other", "s3://third", "--shard", "count"];
+    let dry = mirror(&server, &[&three[..], &["--delete", "--dry-run"]].concat());
+    says(dry, 0, &["s3://copy/: 0 to copy (0 B), 2 as they should be; 1 are another target's now, 1 to remove"]);
+    says(mirror(&server, &three), 0, &["1 are another target's now, 0 removed", "s3://third/: 2 copied"]);
+    let delete = [&three[..], &["--delete", "--max-delete", "0"]].concat();
+    says(
+        mirror(&server, &delete),
+        0,
+        &["s3://copy/: 0 copied (0 B), 2 as they should be; 1 are another target's now, 1 removed"],
+    );
+    says(mirror(&server, &delete), 0, &["s3://other/: 0 copied (0 B), 2 as they should be\ns3://third/: 0 copied"]);
+
+    let unequal = mirror(&server, &[&two[..], &["--weights", "1,2,3"]].concat());
+    let (_, stderr) = says(unequal, 2, &[]);
+    assert!(stderr.contains("3 weights for 2 targets: give one for each, or none"), "{stderr}");
+}

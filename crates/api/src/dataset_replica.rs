@@ -39,6 +39,8 @@ use crate::rules::not_reserved;
         "self.targets.all(t, self.targets.exists_one(u, u.bucketRef.name == t.bucketRef.name && \
          (u.prefix.startsWith(t.prefix) || t.prefix.startsWith(u.prefix))))")
         .message("two targets in one Bucket must lie beside each other, neither equal nor one within the other"),
+    validation = Rule::new("self.mode == 'Shard' || !has(self.sharding) && self.targets.all(t, !has(t.weight))")
+        .message("sharding and the weights of targets say how mode Shard splits the data: set mode to Shard, or leave them out"),
 )]
 pub struct DatasetReplicaSpec {
     /// Where the data is. It stays: with another source, the targets would mix two datasets.
@@ -51,6 +53,9 @@ pub struct DatasetReplicaSpec {
     /// What each target gets.
     #[serde(default)]
     pub mode: Mode,
+    /// How the data is split in mode Shard.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sharding: Option<Sharding>,
     /// When the source is looked at again.
     #[serde(default)]
     pub schedule: Schedule,
@@ -123,6 +128,32 @@ pub struct Target {
     #[schemars(length(max = 512))]
     #[x_kube(validation = not_reserved())]
     pub prefix: String,
+    /// How much of the data it gets in mode Shard, beside the weights of the others; 1 if not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub weight: Option<i32>,
+}
+
+/// How data is split over targets.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Sharding {
+    /// What decides where an object goes. However it is decided, a target that is added takes over its share, and nothing else
+    /// moves.
+    #[serde(default)]
+    pub by: ShardBy,
+}
+
+/// What decides where an object goes.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ShardBy {
+    /// The hash of its key: known without looking at any bucket.
+    #[default]
+    Hash,
+    /// That all targets hold as many objects, by their weights.
+    Count,
+    /// That all targets hold as many bytes, by their weights.
+    Size,
 }
 
 /// What each target gets.
@@ -131,7 +162,7 @@ pub enum Mode {
     /// Every object.
     #[default]
     Mirror,
-    /// A share of the objects.
+    /// A share of the objects: each object goes to one of the targets.
     Shard,
     /// Every object, continuously.
     Stream,
@@ -253,6 +284,10 @@ pub struct DatasetReplicaStatus {
     /// What the source held at the last change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<ReplicaStatus>,
+    /// In mode Shard, the digest of the index that says which target holds which part, `sha256:…`: absent as long as a target does not
+    /// hold its part. It lies below `.skyfleet/shards/` in every target, and in the source where that is writable.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shard_index_digest: Option<String>,
     /// What each target holds, in the order of the spec.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub targets: Vec<ReplicaStatus>,
@@ -294,10 +329,8 @@ pub struct ReplicaStatus {
 
 impl UnsupportedFields for DatasetReplicaSpec {
     fn unsupported_fields(&self) -> Vec<String> {
-        let checks = [
-            (self.mode != Mode::Mirror, "spec.mode other than Mirror"),
-            (self.execution == Execution::Job, "spec.execution Job"),
-        ];
+        let checks =
+            [(self.mode == Mode::Stream, "spec.mode Stream"), (self.execution == Execution::Job, "spec.execution Job")];
         checks.into_iter().filter(|(set, _)| *set).map(|(_, path)| path.to_owned()).collect()
     }
 }

@@ -10,6 +10,7 @@ use skyfleet_e2e::ClusterSpec;
 use crate::custom_resources::install_definitions;
 use crate::hub::Hub;
 use crate::operator_process::OperatorProcess;
+use crate::sharding::data_is_split_and_a_target_that_comes_takes_its_share;
 use crate::stores::{KINDS, Stores};
 use crate::support::{eventually, get, lab};
 
@@ -90,6 +91,8 @@ async fn datasets_go_from_each_kind_of_store_to_the_others() {
             assert!(std::fs::read(copy.join(name)).unwrap() == *content, "{source} in {kind}: {name}");
         }
     }
+
+    data_is_split_and_a_target_that_comes_takes_its_share(&hub, &stores, folder.path(), &files).await;
 
     // Two of forty objects are a twentieth and may go; with a third one, nothing does.
     let origin = stores.url("s3", "origin");

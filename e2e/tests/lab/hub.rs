@@ -65,7 +65,7 @@ impl Hub {
         self.api(kind).get(name).await.unwrap().data["status"].clone()
     }
 
-    fn api(&self, kind: &str) -> Api<DynamicObject> {
+    pub(crate) fn api(&self, kind: &str) -> Api<DynamicObject> {
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("skyfleet.dev", "v1alpha1", kind));
         match kind {
             "Cluster" => Api::all_with(self.0.clone(), &resource),

@@ -19,5 +19,6 @@ mod operator_process;
 mod placement;
 mod refusals;
 mod resumed;
+mod sharding;
 mod stores;
 mod support;

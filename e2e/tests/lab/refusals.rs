@@ -132,7 +132,7 @@ async fn refused_buckets(hub: &Hub) {
 async fn refused_datasets_and_models(hub: &Hub) {
     let dataset = json!({"source": {"bucketRef": {"name": "a"}}, "targets": [{"bucketRef": {"name": "b"}}]});
     for (name, field, value) in
-        [("shard", "spec.mode", json!({"mode": "Shard"})), ("job", "spec.execution", json!({"execution": "Job"}))]
+        [("stream", "spec.mode", json!({"mode": "Stream"})), ("job", "spec.execution", json!({"execution": "Job"}))]
     {
         hub.create("DatasetReplica", name, with(&dataset, &value)).await;
         stalled(hub, "DatasetReplica", name, "UnsupportedField", field).await;

@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use skyfleet_mirror::{
     Bounds, ConnectOptions, Cost, Deletion, EgressBudget, Filter, InFlight, MirrorEvent, MirrorOptions, MirrorReport,
-    MostDeleted, PricePerGb, SourceLimits, StoreError, TargetError, TargetReport, TransferLimits, Verification, mirror,
+    MostDeleted, PricePerGb, Shard, ShardBy, Sharding, SourceLimits, StoreError, TargetError, TargetReport,
+    TransferLimits, Verification, mirror,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -70,6 +71,12 @@ pub(crate) struct MirrorArgs {
     /// Remove nothing when it were more than so many percent of a target's objects
     #[arg(long, value_name = "PERCENT", default_value_t = 10, value_parser = clap::value_parser!(u8).range(0..=100))]
     max_delete: u8,
+    /// Split the objects: each goes to one of the targets
+    #[arg(long, value_enum, value_name = "BY")]
+    shard: Option<ShardArg>,
+    /// How much of the whole each target gets, beside the others, in their order; all as much if not given
+    #[arg(long, value_delimiter = ',', value_name = "WEIGHTS", requires = "shard")]
+    weights: Vec<NonZeroU32>,
     /// Read every copy back, also where the store shows its checksum
     #[arg(long)]
     read_back: bool,
@@ -100,6 +107,27 @@ pub(crate) struct MirrorArgs {
     /// How long each request is tried again while a store cannot be reached, in seconds of waiting
     #[arg(long, default_value_t = 30)]
     retry_seconds: u64,
+}
+
+/// What decides where an object goes. A target that is added takes over its share, and nothing else moves.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum ShardArg {
+    /// The hash of its key
+    Hash,
+    /// That all targets hold as many objects
+    Count,
+    /// That all targets hold as many bytes
+    Size,
+}
+
+impl From<ShardArg> for ShardBy {
+    fn from(by: ShardArg) -> Self {
+        match by {
+            ShardArg::Hash => Self::Hash,
+            ShardArg::Count => Self::Count,
+            ShardArg::Size => Self::Size,
+        }
+    }
 }
 
 impl MirrorArgs {
@@ -159,7 +187,21 @@ impl MirrorArgs {
             source_limits: SourceLimits { bandwidth: self.bandwidth, egress },
             verification: if self.read_back { Verification::ReadBack } else { Verification::Checksum },
             dataset: None,
+            sharding: self.sharding()?,
         })
+    }
+
+    fn sharding(&self) -> Result<Option<Sharding>, Failure> {
+        let Some(by) = self.shard else { return Ok(None) };
+        let (weights, targets) = (self.weights.len(), self.targets.len());
+        if weights > 0 && weights != targets {
+            return Err(Failure::Usage(format!("{weights} weights for {targets} targets: give one for each, or none")));
+        }
+        let weights = self.weights.iter().copied().chain(std::iter::repeat(NonZeroU32::MIN));
+        let shards = self.targets.iter().zip(weights).enumerate();
+        let shards = shards.map(|(index, (target, weight))| Shard { name: target.name(), weight, target: Some(index) });
+        let shards = shards.collect();
+        Ok(Some(Sharding { by: by.into(), shards }))
     }
 }
 

@@ -28,18 +28,22 @@ impl Frame {
     }
 
     fn line(&self, name: &str, report: &MirrorReport, target: &TargetReport) -> String {
-        let TargetReport { settled, copied, copied_bytes, attributes_lost, failed, left, surplus, removed, .. } =
-            target;
+        let TargetReport {
+            settled, copied, copied_bytes, attributes_lost, failed, left, surplus, moved, removed, ..
+        } = target;
         let tags_lost: Vec<_> =
             target.tags_lost.iter().map(|(why, objects)| format!("; {objects} carry tags, {why}")).collect();
         let tags_lost = tags_lost.concat();
         let [copied_word, removed_word] = if self.dry_run { ["to copy", "to remove"] } else { ["copied", "removed"] };
         let failures = failed + report.source_failures;
         let failed = if failures > 0 { format!(", {failures} failed") } else { String::new() };
-        let surplus = if *surplus > 0 {
-            format!("; {surplus} are not at the source, {removed} {removed_word}")
-        } else {
-            String::new()
+        let surplus = match (surplus, moved) {
+            (0, 0) => String::new(),
+            (_, 0) => format!("; {surplus} are not at the source, {removed} {removed_word}"),
+            (0, _) => format!("; {moved} are another target's now, {removed} {removed_word}"),
+            _ => format!(
+                "; {surplus} are not at the source and {moved} are another target's now, {removed} {removed_word}"
+            ),
         };
         let lost = if *attributes_lost > 0 {
             format!("; {attributes_lost} lost their content type or other attributes, which it cannot keep")
@@ -59,7 +63,7 @@ impl Frame {
             json!({
                 "target": name, "settled": target.settled, "copied": target.copied,
                 "copiedBytes": target.copied_bytes, "attributesLost": target.attributes_lost,
-                "tagsLost": tags_lost(target), "failed": target.failed, "surplus": target.surplus, "removed": target.removed, "left": left(&target.left),
+                "tagsLost": tags_lost(target), "failed": target.failed, "surplus": target.surplus, "moved": target.moved, "removed": target.removed, "left": left(&target.left),
                 "error": target.error.as_ref().map(ToString::to_string),
             })
         };

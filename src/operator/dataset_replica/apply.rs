@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use skyfleet_api::{DatasetReplica, DatasetReplicaSpec};
 use skyfleet_mirror::{
     ConnectOptions, Dataset, MirrorError, MirrorEvent, MirrorOptions, MirrorProgress, MirrorReport, Replica,
-    RetryClass, StoreError, TagsUnread, TargetReport, mirror,
+    RetryClass, Sharding, StoreError, TagsUnread, TargetReport, mirror,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -42,11 +42,9 @@ impl PassReport {
     /// Whether every target holds, proven, what the source does, and nothing that was to be deleted.
     pub(super) fn complete(&self) -> bool {
         let Ok(source) = &self.source else { return false };
-        source.manifest.is_some()
-            && self.targets.iter().all(|target| {
-                let holds = |target: &TargetReport| target.manifest == source.manifest && target.is_complete();
-                target.as_ref().is_ok_and(holds)
-            })
+        let is_named = source.manifest.is_some() || source.shard_index.is_some();
+        let is_complete = |target: &TargetReport| holds_its_own(source, target) && target.is_complete();
+        is_named && self.targets.iter().all(|target| target.as_ref().is_ok_and(is_complete))
     }
 
     /// Whether to try again soon is of no use: all is done, or the rest is for a later pass to pay.
@@ -58,6 +56,11 @@ impl PassReport {
     pub(super) fn is_over_budget(&self) -> bool {
         self.source.as_ref().is_ok_and(|outcome| !outcome.left.is_nothing())
     }
+}
+
+/// Whether a target holds, proven, what it is to hold: all of the dataset, or its part of one that is split.
+pub(super) fn holds_its_own(source: &MirrorReport, target: &TargetReport) -> bool {
+    target.manifest.is_some() && (source.manifest.is_none() || target.manifest == source.manifest)
 }
 
 /// The work of one pass, to be run beside the reconcile. What copies could not keep is told as an event.
@@ -122,6 +125,7 @@ async fn run(job: Job, cancel: CancellationToken, progress: MirrorProgress) -> P
         source_limits: job.source_limits,
         verification: job.verification,
         deletion: job.deletion,
+        sharding: job.sharding.map(|sharding| reached(sharding, &targets)),
         dataset: Some(dataset),
         ..MirrorOptions::default()
     };
@@ -136,6 +140,15 @@ async fn run(job: Job, cancel: CancellationToken, progress: MirrorProgress) -> P
             failed(error.to_string(), passing, targets)
         }
     }
+}
+
+/// The shards of the targets that are left in, by the order of those; the others keep what they have.
+fn reached<T>(mut sharding: Sharding, left_out: &[Option<T>]) -> Sharding {
+    let mut next = 0..;
+    for (shard, left_out) in sharding.shards.iter_mut().zip(left_out) {
+        shard.target = if left_out.is_none() { next.next() } else { None };
+    }
+    sharding
 }
 
 fn failed(message: String, passing: bool, targets: Vec<Option<Result<TargetReport, String>>>) -> PassReport {
@@ -156,10 +169,40 @@ async fn open(place: Place, options: ConnectOptions) -> Result<Replica, StoreErr
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use skyfleet_mirror::TagsLost;
+    use skyfleet_mirror::{ManifestDigest, Sha256, ShardBy, TagsLost};
 
     use super::*;
-    use crate::operator::dataset_replica::validate::tests::replica;
+    use crate::operator::dataset_replica::validate::tests::{buckets, copied, replica};
+
+    #[test]
+    fn a_target_that_is_left_out_keeps_its_part() {
+        let replica = replica(&json!({"mode": "Shard", "sharding": {"by": "Size"}}));
+        let sharding = copied(&replica, &buckets(true, &["SHA256"])).sharding.expect("it is split");
+        let names: Vec<_> = sharding.shards.iter().map(|shard| shard.name.as_str()).collect();
+        assert_eq!((sharding.by, names), (ShardBy::Size, vec!["b/w/", "c/w/"]));
+        let targets = |left_out: &[Option<()>]| {
+            let reached = reached(sharding.clone(), left_out);
+            reached.shards.iter().map(|shard| shard.target).collect::<Vec<_>>()
+        };
+        assert_eq!(targets(&[None, None]), [Some(0), Some(1)]);
+        assert_eq!(targets(&[Some(()), None]), [None, Some(0)]);
+    }
+
+    #[test]
+    fn a_split_dataset_is_complete_when_its_index_names_every_part() {
+        let part = |content: &[u8]| {
+            let manifest = Some(ManifestDigest(Sha256::of(content)));
+            Ok(TargetReport { manifest, ..TargetReport::default() })
+        };
+        let report = |shard_index, targets| {
+            let source = Ok(MirrorReport { shard_index, ..MirrorReport::default() });
+            PassReport { source, targets }
+        };
+        let index = Some(ManifestDigest(Sha256::of(b"index")));
+        assert!(report(index, vec![part(b"one"), part(b"two")]).complete());
+        assert!(!report(None, vec![part(b"one"), part(b"two")]).complete());
+        assert!(!report(index, vec![part(b"one"), Err("its Bucket is not Ready".to_owned())]).complete());
+    }
 
     #[test]
     fn tags_that_do_not_arrive_are_named_with_their_bucket_and_the_reason() {

@@ -7,7 +7,7 @@ use skyfleet_api::dataset_replica::ReplicaStatus;
 use skyfleet_api::{DatasetReplica, DatasetReplicaStatus};
 use skyfleet_mirror::{MirrorReport, SourcePublication, TargetReport};
 
-use super::apply::{Ended, PassReport};
+use super::apply::{Ended, PassReport, holds_its_own};
 use super::validate::Job;
 
 /// When a pass ended that another operator made of this very spec, and that is not to be tried again before its time.
@@ -68,7 +68,17 @@ pub(super) fn of_look(
     // With an interval a restart may look at once, but not spend a budget once more.
     let is_kept = report.is_over_budget() || job.schedule.is_cron() && report.complete();
     let last_pass_time = is_kept.then(|| Time(whole_seconds(*at)));
-    DatasetReplicaStatus { observed_generation: generation, conditions, source: Some(source), targets, last_pass_time }
+    // The last one that was true stays, as long as the data is split.
+    let index = report.source.as_ref().ok().and_then(|source| source.shard_index).map(|digest| digest.to_string());
+    let index = index.or(earlier.shard_index_digest).filter(|_| job.sharding.is_some());
+    DatasetReplicaStatus {
+        observed_generation: generation,
+        conditions,
+        source: Some(source),
+        shard_index_digest: index,
+        targets,
+        last_pass_time,
+    }
 }
 
 fn source(
@@ -165,7 +175,7 @@ fn findings<'a>(report: &PassReport, targets: impl Iterator<Item = &'a str>) -> 
     let behind: Vec<String> = targets
         .zip(&report.targets)
         .filter_map(|(bucket, target)| match target {
-            Ok(target) if target.manifest.is_some() && target.manifest == outcome.manifest => {
+            Ok(target) if holds_its_own(outcome, target) => {
                 (!target.is_complete()).then(|| format!("{bucket}: {}", failure(target)))
             }
             Ok(target) => Some(format!("{bucket}: {}", failure(target))),
@@ -175,12 +185,11 @@ fn findings<'a>(report: &PassReport, targets: impl Iterator<Item = &'a str>) -> 
     let unread = outcome.failures.first().map(|failure| format!("the source: {failure}"));
     let message = behind.into_iter().chain(unread).collect::<Vec<_>>().join("; ");
     // Failures are tried again with the next pass, too.
-    let holds_all = |target: &Result<TargetReport, String>| {
-        target.as_ref().is_ok_and(|target| target.manifest.is_some() && target.manifest == outcome.manifest)
-    };
+    let holds_its_own =
+        |target: &Result<TargetReport, String>| target.as_ref().is_ok_and(|target| holds_its_own(outcome, target));
     let reason = if !outcome.left.is_nothing() {
         Reason::BudgetSpent
-    } else if report.targets.iter().all(holds_all) {
+    } else if report.targets.iter().all(holds_its_own) {
         Reason::DeletionPending
     } else {
         Reason::CopyFailed

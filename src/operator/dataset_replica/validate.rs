@@ -5,9 +5,14 @@ use std::num::{NonZeroU32, NonZeroU64};
 use jiff::Timestamp;
 use skyfleet_api::bucket::StoreProvider;
 use skyfleet_api::conditions::{ConditionType, Finding, Reason, is_true};
-use skyfleet_api::dataset_replica::{DeletionPolicy, Verification as WantedVerification};
+use skyfleet_api::dataset_replica::{
+    DeletionPolicy, Mode, ShardBy as WantedShardBy, Target, Verification as WantedVerification,
+};
 use skyfleet_api::{Bucket, DatasetReplica, DatasetReplicaSpec, UnsupportedFields};
-use skyfleet_mirror::{DatasetName, Deletion, EgressBudget, Filter, MostDeleted, Sha256, SourceLimits, Verification};
+use skyfleet_mirror::{
+    DatasetName, Deletion, EgressBudget, Filter, MostDeleted, Sha256, Shard, ShardBy, Sharding, SourceLimits,
+    Verification,
+};
 use skyfleet_plan::schedule::Schedule;
 
 use super::dereference::{BucketWithAsker, Buckets};
@@ -34,6 +39,7 @@ pub(super) struct Job {
     pub(super) filter: Filter,
     pub(super) verification: Verification,
     pub(super) deletion: Deletion,
+    pub(super) sharding: Option<Sharding>,
     pub(super) source_limits: SourceLimits,
     pub(super) requests_per_second: Option<NonZeroU32>,
     pub(super) schedule: Schedule,
@@ -83,7 +89,7 @@ fn job(replica: &DatasetReplica, buckets: &Buckets, now: Timestamp) -> Result<Jo
         .targets
         .iter()
         .map(|target| place(buckets, &target.bucket_ref.name, &target.prefix, true).map_err(|(_, message)| message))
-        .collect();
+        .collect::<Vec<TargetPlace>>();
     Ok(Job {
         dataset,
         source,
@@ -92,6 +98,7 @@ fn job(replica: &DatasetReplica, buckets: &Buckets, now: Timestamp) -> Result<Jo
         filter,
         verification: verification(spec, buckets),
         deletion: deletion(spec),
+        sharding: sharding(spec),
         source_limits,
         requests_per_second: requests_per_second.and_then(|rate| NonZeroU32::new(u32::try_from(rate).ok()?)),
         schedule,
@@ -148,6 +155,24 @@ fn deletion(spec: &DatasetReplicaSpec) -> Deletion {
         DeletionPolicy::Retain => Deletion::Never,
         DeletionPolicy::Delete => Deletion::Surplus(MostDeleted::percent(spec.max_deletion_percent)),
     }
+}
+
+/// All shards, as if every target could be reached.
+fn sharding(spec: &DatasetReplicaSpec) -> Option<Sharding> {
+    let shard = |(index, target): (usize, &Target)| Shard {
+        name: format!("{}/{}", target.bucket_ref.name, target.prefix),
+        weight: target
+            .weight
+            .and_then(|weight| NonZeroU32::new(u32::try_from(weight).ok()?))
+            .unwrap_or(NonZeroU32::MIN),
+        target: Some(index),
+    };
+    let by = match spec.sharding.as_ref().map(|sharding| sharding.by).unwrap_or_default() {
+        WantedShardBy::Hash => ShardBy::Hash,
+        WantedShardBy::Count => ShardBy::Count,
+        WantedShardBy::Size => ShardBy::Size,
+    };
+    (spec.mode == Mode::Shard).then(|| Sharding { by, shards: spec.targets.iter().enumerate().map(shard).collect() })
 }
 
 /// By the stores' checksums where every target checks one, else by reading back. Azure checks each request and names none.
@@ -241,7 +266,7 @@ pub(super) mod tests {
     fn what_is_not_acted_on_or_wrong_is_refused() {
         let all = buckets(true, &["SHA256"]);
         for (extra, reason) in [
-            (json!({"mode": "Shard"}), Reason::UnsupportedField),
+            (json!({"mode": "Stream"}), Reason::UnsupportedField),
             (json!({"suspend": true}), Reason::Suspended),
             (json!({"source": {"bucketRef": {"name": "a"}, "filters": {"include": ["["]}}}), Reason::InvalidSpec),
             (json!({"source": {"bucketRef": {"name": "nowhere"}}}), Reason::ReferenceNotFound),

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::ByteString;
 use kube::ResourceExt;
 use skyfleet_api::bucket::{StoreProvider, WorkloadIdentity};
-use skyfleet_api::dataset_replica::ReplicaStatus;
+use skyfleet_api::dataset_replica::{Mode, ReplicaStatus};
 use skyfleet_api::model_deployment::DataLocality;
 use skyfleet_api::{BucketSpec, Cluster, DatasetReplica, ModelDeployment};
 use skyfleet_mirror::{AzureCredentials, Credentials, GcsCredentials, StoreAccess};
@@ -85,6 +85,10 @@ pub(super) fn model_source(
 
 /// The copy in one place.
 fn state(model: &ModelDeployment, dataset: &Dataset, replica: &DatasetReplica, place: Place<'_>) -> ModelState {
+    if replica.spec.mode == Mode::Shard {
+        let message = "the DatasetReplica splits its data over its targets, and a model needs all of it: use one with mode Mirror";
+        return ModelState::Waiting(message.to_owned());
+    }
     let wanted = model.spec.model.dataset_replica.as_ref();
     let digest = place.status.and_then(|status| status.manifest_digest.as_deref());
     let pinned = wanted.and_then(|wanted| wanted.digest.as_deref());

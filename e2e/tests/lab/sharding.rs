@@ -1,0 +1,74 @@
+//! A DatasetReplica that splits its data over stores of each kind.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use kube::api::{Patch, PatchParams};
+use serde_json::{Value, json};
+
+use crate::hub::Hub;
+use crate::stores::Stores;
+use crate::support::eventually;
+
+/// Two targets hold all of it, then a third comes that takes over half.
+pub(crate) async fn data_is_split_and_a_target_that_comes_takes_its_share(
+    hub: &Hub,
+    stores: &Stores,
+    folder: &Path,
+    files: &BTreeMap<String, Vec<u8>>,
+) {
+    let target = |bucket: &str| json!({"bucketRef": {"name": bucket}, "prefix": "split/"});
+    let spec = json!({
+        "source": {"bucketRef": {"name": "s3"}, "prefix": "origin/"}, "targets": [target("azure"), target("gcs")],
+        "mode": "Shard", "sharding": {"by": "Count"}, "schedule": {"interval": "5s"}, "deletionPolicy": "Delete",
+    });
+    hub.create("DatasetReplica", "split", spec).await;
+    let first = split_into(hub, &[20, 20]).await;
+    let before = held(stores, folder, files, "before", &["azure", "gcs"]).await;
+
+    let mut third = target("s3");
+    third["weight"] = 2.into();
+    let targets = json!({"spec": {"targets": [target("azure"), target("gcs"), third]}});
+    hub.api("DatasetReplica").patch("split", &PatchParams::default(), &Patch::Merge(targets)).await.unwrap();
+    let second = split_into(hub, &[10, 10, 20]).await;
+    assert_ne!(first["shardIndexDigest"], second["shardIndexDigest"]);
+    let after = held(stores, folder, files, "after", &["azure", "gcs", "s3"]).await;
+    assert!(after.iter().all(|(name, kind)| kind == "s3" || before[name] == *kind), "nothing else moved");
+}
+
+/// Waits until the parts have so many objects.
+async fn split_into(hub: &Hub, counts: &[u64]) -> Value {
+    eventually(&format!("parts of {counts:?}"), || async {
+        let status = hub.status("DatasetReplica", "split").await;
+        let found: Vec<_> = status["targets"].as_array().into_iter().flatten().collect();
+        let found: Vec<_> = found.into_iter().filter_map(|target| target["objects"].as_u64()).collect();
+        let is_named = status["shardIndexDigest"].as_str().is_some_and(|digest| digest.starts_with("sha256:"));
+        if found == counts && is_named { Ok(()) } else { Err(status.to_string()) }
+    })
+    .await;
+    hub.wait("DatasetReplica", "split", ["Ready", "True", "AsSpecified"]).await
+}
+
+/// Which store holds each file: exactly one of them, and as it was.
+async fn held(
+    stores: &Stores,
+    folder: &Path,
+    files: &BTreeMap<String, Vec<u8>>,
+    step: &str,
+    kinds: &[&str],
+) -> BTreeMap<String, String> {
+    let mut holders = BTreeMap::new();
+    for kind in kinds {
+        let copy = folder.join(format!("{step}-{kind}"));
+        std::fs::create_dir(&copy).unwrap();
+        stores.mirror(&stores.url(kind, "split"), copy.to_str().unwrap()).await;
+        for (name, content) in files {
+            let Ok(found) = std::fs::read(copy.join(name)) else { continue };
+            assert!(found == *content, "{kind}: {name}");
+            let other = holders.insert(name.clone(), (*kind).to_owned());
+            assert_eq!(other, None, "{name} is in {kind}, too");
+        }
+    }
+    assert!(holders.keys().eq(files.keys()), "all parts are the whole");
+    holders
+}
