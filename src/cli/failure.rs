@@ -65,6 +65,16 @@ pub(super) enum Failure {
         /// The namespace looked in.
         namespace: String,
     },
+    /// The hub has no such DatasetReplica.
+    #[error(
+        "there is no DatasetReplica {name:?} in the namespace {namespace:?} of the hub: see `kubectl get datasetreplicas -A`"
+    )]
+    NoDatasetReplica {
+        /// The name asked for.
+        name: String,
+        /// The namespace looked in.
+        namespace: String,
+    },
     /// The operator refuses the ModelDeployment, or would.
     #[error("nothing is placed: {0}")]
     Refused(String),
@@ -95,8 +105,10 @@ impl Failure {
             Self::NoSecret { .. }
             | Self::Bucket { source: BucketError::MissingKey { .. }, .. }
             | Self::Manifest { .. } => 4,
-            Self::NoBucketResource { .. } | Self::NoModelDeployment { .. } => 6,
-            Self::Fetch(FetchError::Mismatch { .. } | FetchError::DamagedManifest { .. }) => 8,
+            Self::NoBucketResource { .. } | Self::NoModelDeployment { .. } | Self::NoDatasetReplica { .. } => 6,
+            Self::Fetch(
+                FetchError::Mismatch { .. } | FetchError::DamagedManifest { .. } | FetchError::DamagedShardIndex { .. },
+            ) => 8,
             Self::Store(error) | Self::Upload(UploadError::Store(error)) | Self::Fetch(FetchError::Store(error)) => {
                 of_store(&error.kind)
             }

@@ -1,5 +1,6 @@
 //! The verbs of the command line.
 
+mod assemble;
 mod bucket;
 mod explain;
 mod failure;
@@ -24,6 +25,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use assemble::AssembleArgs;
 pub(crate) use explain::ExplainArgs;
 pub(crate) use fetch::FetchArgs;
 pub(crate) use mirror::MirrorArgs;
@@ -63,6 +65,8 @@ pub(crate) enum Verb {
     Upload(UploadArgs),
     /// Bring a verified dataset to a directory
     Fetch(FetchArgs),
+    /// Bring all parts of a dataset that is split to a directory
+    Assemble(AssembleArgs),
     /// Make what is in a bucket the same in others, and prove each copy
     // By far the largest.
     Mirror(Box<MirrorArgs>),
@@ -80,6 +84,7 @@ impl Verb {
         let outcome = match self {
             Self::Upload(arguments) => arguments.run(&until_interrupted()).await,
             Self::Fetch(arguments) => arguments.run(&until_interrupted()).await,
+            Self::Assemble(arguments) => arguments.run(&until_interrupted()).await,
             Self::Mirror(arguments) => arguments.run(&until_interrupted()).await,
             Self::Explain(arguments) => arguments.run().await,
             Self::Simulate(arguments) => arguments.run(),

@@ -2,6 +2,7 @@
 
 mod download;
 mod path;
+mod shards;
 
 use std::io;
 use std::path::PathBuf;
@@ -12,12 +13,13 @@ use tokio_util::sync::CancellationToken;
 use crate::dataset::document::read_document;
 use crate::transfer::room::Room;
 use crate::{
-    DatasetName, InvalidManifest, Manifest, ManifestDigest, Replica, RetryClass, Sha256, StoreError, StoreErrorKind,
-    manifest_key,
+    DatasetName, InvalidManifest, InvalidShardIndex, Manifest, ManifestDigest, Replica, RetryClass, Sha256, StoreError,
+    StoreErrorKind, manifest_key,
 };
 
 use download::Download;
 pub use path::UnsafeKey;
+pub use shards::read_shard_index;
 
 /// What is fetched.
 #[derive(Debug, Clone)]
@@ -85,6 +87,29 @@ pub enum FetchError {
         /// The digest of what is there.
         found: Sha256,
     },
+    /// The bucket has no such index of a dataset that is split.
+    #[error(
+        "the dataset {dataset} has no shard index {digest} in bucket {bucket:?}: it is one of an old version, or of other targets"
+    )]
+    MissingShardIndex {
+        /// The dataset.
+        dataset: DatasetName,
+        /// The version.
+        digest: ManifestDigest,
+        /// The bucket.
+        bucket: String,
+    },
+    /// The index is not the one asked for.
+    #[error("the shard index {expected} is damaged: its content is sha256:{found}")]
+    DamagedShardIndex {
+        /// The digest asked for.
+        expected: ManifestDigest,
+        /// The digest of what is there.
+        found: Sha256,
+    },
+    /// The index has the right digest and is none.
+    #[error(transparent)]
+    InvalidShardIndex(#[from] InvalidShardIndex),
     /// The manifest has the right digest and is none.
     #[error(transparent)]
     InvalidManifest(#[from] InvalidManifest),
@@ -123,7 +148,9 @@ impl FetchError {
     pub fn retry(&self) -> RetryClass {
         match self {
             Self::Store(error) => error.retry(),
-            Self::DamagedManifest { .. } | Self::Mismatch { .. } => RetryClass::Transient,
+            Self::DamagedManifest { .. } | Self::DamagedShardIndex { .. } | Self::Mismatch { .. } => {
+                RetryClass::Transient
+            }
             _ => RetryClass::Permanent,
         }
     }

@@ -30,7 +30,7 @@ pub use dataset::{
     manifest::{InvalidManifest, Manifest, ManifestEntry},
     shard_index::{InvalidShardIndex, ShardEntry, ShardIndex},
 };
-pub use fetch::{FetchError, FetchEvent, FetchOutcome, FetchRequest, UnsafeKey, fetch};
+pub use fetch::{FetchError, FetchEvent, FetchOutcome, FetchRequest, UnsafeKey, fetch, read_shard_index};
 pub use mirror::{
     Bounds, Dataset, Deletion, MirrorError, MirrorEvent, MirrorOptions, MirrorProgress, MirrorReport, ObjectFailure,
     SourcePublication, TagsUnread, TargetError, TargetReport, mirror, surplus::MostDeleted,

@@ -92,7 +92,13 @@ async fn datasets_go_from_each_kind_of_store_to_the_others() {
         }
     }
 
-    data_is_split_and_a_target_that_comes_takes_its_share(&hub, &stores, folder.path(), &files).await;
+    data_is_split_and_a_target_that_comes_takes_its_share(
+        (&hub, &cluster.kubeconfig()),
+        &stores,
+        folder.path(),
+        &files,
+    )
+    .await;
 
     // Two of forty objects are a twentieth and may go; with a third one, nothing does.
     let origin = stores.url("s3", "origin");

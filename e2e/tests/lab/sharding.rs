@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::process::Stdio;
 
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
+use skyfleet_e2e::artifacts;
+use tokio::process::Command;
 
 use crate::hub::Hub;
 use crate::stores::Stores;
@@ -12,7 +15,7 @@ use crate::support::eventually;
 
 /// Two targets hold all of it, then a third comes that takes over half.
 pub(crate) async fn data_is_split_and_a_target_that_comes_takes_its_share(
-    hub: &Hub,
+    (hub, kubeconfig): (&Hub, &Path),
     stores: &Stores,
     folder: &Path,
     files: &BTreeMap<String, Vec<u8>>,
@@ -34,6 +37,27 @@ pub(crate) async fn data_is_split_and_a_target_that_comes_takes_its_share(
     assert_ne!(first["shardIndexDigest"], second["shardIndexDigest"]);
     let after = held(stores, folder, files, "after", &["azure", "gcs", "s3"]).await;
     assert!(after.iter().all(|(name, kind)| kind == "s3" || before[name] == *kind), "nothing else moved");
+
+    let whole = folder.join("assembled");
+    let said = assemble(kubeconfig, "split", &whole).await.unwrap();
+    assert!(said.contains("from 3 parts: 40 files") && said.contains("(0 were there)"), "{said}");
+    for (name, content) in files {
+        assert!(std::fs::read(whole.join(name)).unwrap() == *content, "{name}");
+    }
+    let refused = assemble(kubeconfig, "from-s3", &whole).await.unwrap_err();
+    assert!(refused.contains("not of mode Shard"), "{refused}");
+    let missing = assemble(kubeconfig, "nothing", &whole).await.unwrap_err();
+    assert!(missing.contains("there is no DatasetReplica \"nothing\""), "{missing}");
+}
+
+/// Runs `skyfleet assemble` as a person does: what it said, or why it failed.
+async fn assemble(kubeconfig: &Path, name: &str, into: &Path) -> Result<String, String> {
+    let program = tokio::task::spawn_blocking(artifacts::skyfleet_program).await.unwrap().unwrap();
+    let mut command = Command::new(program);
+    command.args(["assemble", name, "--into"]).arg(into).env_clear().env("KUBECONFIG", kubeconfig);
+    let output = command.stdin(Stdio::null()).output().await.unwrap();
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if output.status.success() { Ok(said(&output.stdout)) } else { Err(said(&output.stderr)) }
 }
 
 /// Waits until the parts have so many objects.
