@@ -26,15 +26,16 @@ impl Round<'_> {
         }
         let in_bounds = self.options.is_in_bounds(&object);
         let in_dataset = self.options.dataset.is_some();
-        let mut remembered = Vec::with_capacity(targets.len());
-        for target in &mut self.targets {
-            remembered.push(target.recall(&object.key).await);
-        }
-        let assigned = if in_bounds { self.assigned(&object, &targets, &remembered) } else { Assigned::Unknown };
+        let (assigned, recalled) = self.share_out(&object, &targets).await;
+        let mut recalled = recalled.into_iter();
         let mut needed_by = Vec::new();
-        for (index, (held, remembered)) in targets.into_iter().zip(remembered).enumerate() {
+        for (index, held) in targets.into_iter().enumerate() {
             let target = &mut self.targets[index];
-            if !assigned.is_for(index) && self.options.sharding.is_some() {
+            let remembered = match recalled.next() {
+                Some(remembered) => remembered,
+                None => target.recall(&object.key).await,
+            };
+            if !assigned.is_for(index) {
                 target.leave_to(assigned, &object.key, held, remembered);
                 continue;
             }
@@ -63,17 +64,27 @@ impl Round<'_> {
         }
     }
 
-    fn assigned(
+    /// Which targets are to hold the object, and what is remembered of it at each, where that had to be looked at.
+    async fn share_out(
         &mut self,
         object: &ObjectSummary,
         held: &[Option<Held>],
-        remembered: &[Option<StateEntry>],
-    ) -> Assigned {
+    ) -> (Assigned, Vec<Option<StateEntry>>) {
+        if self.options.sharding.is_none() {
+            return (Assigned::All, Vec::new());
+        }
+        let mut remembered = Vec::with_capacity(held.len());
+        for target in &mut self.targets {
+            remembered.push(target.recall(&object.key).await);
+        }
+        if !self.options.is_in_bounds(object) {
+            return (Assigned::Unknown, remembered);
+        }
         let is_known = |(target, held): (&Target, &Option<Held>)| !target.is_given_up() && held.is_some();
         let all_known = self.targets.iter().zip(held).all(is_known);
         let holds = |index: &usize| matches!(held[*index], Some(Held::Object(_))) && remembered[*index].is_some();
         let holders: Vec<_> = (0..held.len()).filter(holds).collect();
-        self.assignment.of(&object.key, object.size, (&holders, all_known))
+        (self.assignment.of(&object.key, object.size, (&holders, all_known)), remembered)
     }
 
     /// The source does not have it, or it is not to be copied.
