@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use skyfleet_e2e::object_store::{REGION, VERSITY_KEY, Versity};
 use skyfleet_mirror::{
-    Attributes, Condition, ConnectOptions, MirrorOptions, MirrorReport, ObjectStore, Payload, Replica, S3Location,
-    S3Store, StoreErrorKind, Tags, TransferLimits, Verification, mirror,
+    Attributes, ChecksumAlgorithm, Condition, ConnectOptions, MirrorOptions, MirrorReport, ObjectStore, Payload,
+    Replica, S3Location, S3Store, StoreErrorKind, Tags, TransferLimits, Verification, mirror,
 };
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -65,6 +65,27 @@ async fn tags_travel_with_objects_of_any_size() {
             assert_eq!(target.tags(key).await.unwrap(), *wanted, "{key}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_object_goes_from_one_service_to_another_whatever_they_tell_of_checksums() {
+    let (server, garage) = (Server::start().await, crate::support::Server::start().await);
+    garage.running.store.create_bucket("data").await.unwrap();
+    let here = server.bucket("data").await;
+    let there = S3Store::connect(garage.location("data", ""), garage.credentials(), quick()).await.unwrap();
+    let there: Arc<dyn ObjectStore> = Arc::new(there);
+    for (key, from, to) in [("here", &here, &there), ("there", &there, &here)] {
+        let large = Payload::checked_by(content(17 << 20, 1), ChecksumAlgorithm::Crc64Nvme);
+        from.put(key, &Attributes::default(), large, &Condition::Any).await.unwrap();
+        let report = run(from, to, Verification::ReadBack).await;
+        assert!(report.is_complete() && report.targets[0].copied > 0, "{report:?}");
+    }
+    let told = (here.tells_checksums_of_parts().await, there.tells_checksums_of_parts().await);
+    assert_eq!(
+        told,
+        (true, false),
+        "Versity's gateway computes one where none is sent, as Amazon does, and Garage does not"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
