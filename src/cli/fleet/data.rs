@@ -1,7 +1,7 @@
 //! Which clusters a model's data lies near.
 
 use kube::ResourceExt;
-use skyfleet_api::dataset_replica::ReplicaStatus;
+use skyfleet_api::dataset_replica::{Mode, ReplicaStatus};
 use skyfleet_api::{Cluster, DatasetReplica, ModelDeployment};
 use skyfleet_plan::capacity::ModelKey;
 use skyfleet_plan::placement::Data;
@@ -19,7 +19,9 @@ impl Fleet {
         let Some(place) = near else { return Data::NoBucketNear };
         let pinned = model.spec.model.dataset_replica.as_ref().and_then(|wanted| wanted.digest.as_ref());
         let found = place.status.and_then(|status| status.manifest_digest.as_ref());
-        let verified = found.is_some() && (pinned.is_none() || pinned == found);
+        // A part of a dataset that is split is no model's data.
+        let is_whole = dataset.spec.mode != Mode::Shard;
+        let verified = is_whole && found.is_some() && (pinned.is_none() || pinned == found);
         match place.status.and_then(|status| status.error.clone()).filter(|_| !verified) {
             Some(error) => Data::Failed(error),
             None => Data::Near,

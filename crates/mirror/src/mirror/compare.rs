@@ -48,8 +48,10 @@ impl Round<'_> {
                     !is_settled(&object, held, remembered.as_ref(), in_dataset)
                 }
             };
-            if !in_bounds || !is_needed {
-                target.carry(&object.key, remembered);
+            match &held {
+                Some(Held::Object(held)) if !is_needed && remembered.is_none() => target.found(&object, held),
+                _ if !in_bounds || !is_needed => target.carry(&object.key, remembered),
+                _ => {}
             }
             let Some(held) = held else { continue };
             if !is_needed {

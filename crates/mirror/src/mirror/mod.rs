@@ -28,7 +28,7 @@ use overlap::overlapping;
 pub use failure::{MirrorError, ObjectFailure};
 use round::{Ended, Round};
 use rows::Stopped;
-use survey::survey;
+use survey::{Surveyed, survey};
 use target::{Manner, Target};
 pub use types::{
     Bounds, Dataset, Deletion, MirrorEvent, MirrorOptions, MirrorProgress, MirrorReport, SourcePublication, TagsUnread,
@@ -48,8 +48,9 @@ pub use types::{
 /// - An object is read once however many targets need it, and never held whole in memory (see [`crate::TransferLimits`]).
 /// - A target's manifest is published after every object of it was proven at that target, and after that was remembered.
 /// - Objects are removed only where that is asked for, and only when the listings of source and target have both ended whole,
-///   every object of the source could be read, and each one is, at that moment, still not at the source. A dataset's go last,
-///   once the manifest without them is published.
+///   every object of the source could be read, and each one is, at that moment, still not at the source. One that another target
+///   is to hold now goes when every target holds its part, and that one has it at that moment. A dataset's go last, once the
+///   manifest without them is published.
 /// - A target that fails, fails alone; a failed page of a listing is never the end of it.
 /// - What another writes to a target after it was listed is not overwritten, where the target's store knows conditions: the object
 ///   fails there.
@@ -63,7 +64,8 @@ pub use types::{
 /// journal names, and keeps what is known of the copies.
 ///
 /// # Errors
-/// When the source cannot be listed, two of the copies overlap, the shards do not fit the targets, or on cancellation. What fails at a target is in the report.
+/// When the source cannot be listed, two of the copies overlap, the shards do not fit the targets, or on cancellation. What fails at
+/// a target is in the report.
 pub async fn mirror(
     source: &Replica,
     targets: &[Replica],
@@ -83,14 +85,14 @@ pub async fn mirror(
     let mut sorted = vec![false; targets.len() + 1];
     let mut spending = Spending::new(options.source_limits.egress);
     loop {
-        let surveyed = match by_what_they_hold {
-            Some(sharding) if sharding.is_whole() => {
-                survey(source, targets, (options, sharding), &sorted, cancel).await
-            }
-            _ => Ok(None),
+        let surveyed = match by_what_they_hold.filter(|sharding| sharding.is_whole()) {
+            Some(sharding) => survey(source, targets, (options, sharding), &sorted, cancel).await.map(Some),
+            None => Ok(None),
         };
-        let surveyed = match surveyed {
-            Ok(surveyed) => surveyed,
+        let (surveyed, unknown) = match surveyed {
+            Ok(Some(Surveyed::Known(survey))) => (Some(survey), None),
+            Ok(Some(Surveyed::Unknown { target, error })) => (None, Some((target, error))),
+            Ok(None) => (None, None),
             Err(Stopped::Source(error)) => return Err(MirrorError::of_source(error)),
             Err(Stopped::Unordered(side)) => {
                 sorted[side] = true;
@@ -102,6 +104,10 @@ pub async fn mirror(
         for replica in targets {
             let book = Book::of(replica, dataset, source.identity());
             looked_at.push(Target::look(replica.clone(), book, manner, cancel).await);
+        }
+        // Its part of what nobody holds yet stays undone: the pass is not whole, even if the target can be listed by now.
+        if let Some((target, error)) = unknown {
+            looked_at[target].give_up(error);
         }
         let round = Round::new(
             source.clone(),

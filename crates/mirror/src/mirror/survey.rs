@@ -6,45 +6,49 @@ use super::rows::{Held, Row, Rows, Stopped};
 use super::types::MirrorOptions;
 use crate::shard::Survey;
 use crate::state::{Book, TargetState};
-use crate::{DatasetName, Replica, Sharding, StoreError};
+use crate::{Replica, Sharding, StoreError};
 
-/// Lists everything once, and counts. `None` when what one of the targets holds cannot be found out: nothing is moved on that.
+/// What came of looking.
+pub(super) enum Surveyed {
+    Known(Survey),
+    /// What this target holds cannot be found out: nothing is moved on that.
+    Unknown {
+        target: usize,
+        error: StoreError,
+    },
+}
+
+/// Lists everything once, and counts.
 pub(super) async fn survey(
     source: &Replica,
     targets: &[Replica],
     (options, sharding): (&MirrorOptions, &Sharding),
     sorted: &[bool],
     cancel: &CancellationToken,
-) -> Result<Option<Survey>, Stopped> {
+) -> Result<Surveyed, Stopped> {
     let dataset = options.dataset.as_ref().map(|dataset| &dataset.name);
-    let Ok(mut states) = remembered(source, targets, dataset, cancel).await else { return Ok(None) };
+    let mut states = Vec::with_capacity(targets.len());
+    for (target, replica) in targets.iter().enumerate() {
+        match TargetState::open(Book::of(replica, dataset, source.identity()), cancel).await {
+            Ok(state) => states.push(state),
+            Err(error) => return Ok(Surveyed::Unknown { target, error }),
+        }
+    }
     let mut rows = Rows::start(source, targets, sorted, cancel);
     let mut survey = Survey::of(targets.len());
-    while let Some(Row { key, source, targets }) = rows.next().await? {
+    while let Some(Row { key, source, targets: held }) = rows.next().await? {
         let mut holders = Vec::new();
-        for (index, (state, held)) in states.iter_mut().zip(&targets).enumerate() {
-            match (state.recall(&key).await, held) {
-                (Err(_), _) | (_, None) => return Ok(None),
-                (Ok(Some(_)), Some(Held::Object(_))) => holders.push(index),
-                _ => {}
+        for (target, (state, held)) in states.iter_mut().zip(&held).enumerate() {
+            match state.recall(&key).await {
+                Err(error) => return Ok(Surveyed::Unknown { target, error }),
+                Ok(Some(_)) if matches!(held, Some(Held::Object(_))) => holders.push(target),
+                Ok(_) => {}
             }
         }
         if let Some(object) = source.filter(|object| options.copies(object)) {
             survey.add(sharding.by.measure(object.size), &holders);
         }
     }
-    Ok(Some(survey))
-}
-
-async fn remembered(
-    source: &Replica,
-    targets: &[Replica],
-    dataset: Option<&DatasetName>,
-    cancel: &CancellationToken,
-) -> Result<Vec<TargetState>, StoreError> {
-    let mut states = Vec::with_capacity(targets.len());
-    for target in targets {
-        states.push(TargetState::open(Book::of(target, dataset, source.identity()), cancel).await?);
-    }
-    Ok(states)
+    let failed = rows.failures().into_iter().enumerate().find_map(|(target, error)| Some((target, error?)));
+    Ok(failed.map_or(Surveyed::Known(survey), |(target, error)| Surveyed::Unknown { target, error }))
 }

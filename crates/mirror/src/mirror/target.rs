@@ -94,6 +94,21 @@ impl Target {
         }
     }
 
+    /// An object was there already, as listings tell. Where all is remembered, so is that.
+    pub(super) fn found(&mut self, source: &ObjectSummary, held: &ObjectSummary) {
+        if let (true, false, Some(state)) = (self.remembers_all, self.is_dry, &mut self.state) {
+            let entry = StateEntry {
+                size: source.size,
+                sha256: None,
+                source_etag: source.etag.clone(),
+                source_modified: source.modified,
+                target_etag: held.etag.clone(),
+            };
+            state.expect(source.key.clone());
+            state.settle(&source.key, Some(entry));
+        }
+    }
+
     /// Another target is to hold the object, or it is not known which.
     pub(super) fn leave_to(
         &mut self,

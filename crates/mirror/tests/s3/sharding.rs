@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use skyfleet_e2e::object_store::{Asked, Contents, Fault, SimulatedBucket, SimulatedS3};
 use skyfleet_mirror::{
@@ -308,4 +309,41 @@ async fn the_part_of_a_target_that_cannot_be_reached_stays_its_own() {
         assert!(report.is_complete(), "{by:?} {report:?}");
         assert_eq!(holders(&server, &all), old);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_could_not_be_looked_at_beforehand_leaves_the_pass_unfinished() {
+    let targets = ["one", "two"];
+    for by in [ShardBy::Count, ShardBy::Size] {
+        let server = server(&targets).await;
+        let first = AtomicU64::new(0);
+        server.script(move |asked| {
+            let is_listing = asked.method == "GET" && asked.target.starts_with("/two/?");
+            let is_first = is_listing && first.fetch_add(1, Ordering::SeqCst) == 0;
+            if is_first { Fault::Refused(403, "AccessDenied") } else { Fault::None }
+        });
+        let report = pass(&server, &targets, &options(by, &targets)).await.unwrap();
+        assert!(!report.is_complete() && report.shard_index.is_none(), "nothing says that it is whole: {report:?}");
+        let report = pass(&server, &targets, &options(by, &targets)).await.unwrap();
+        assert!(report.is_complete() && report.shard_index.is_some(), "{by:?} {report:?}");
+        holders(&server, &targets);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn copies_that_were_there_before_are_split_without_copying_and_then_stay() {
+    let targets = ["one", "two"];
+    let server = server(&targets).await;
+    pass(&server, &targets, &MirrorOptions::default()).await.unwrap();
+    let split = MirrorOptions { dataset: None, ..options(ShardBy::Count, &targets) };
+    let report = pass(&server, &targets, &split).await.unwrap();
+    assert_eq!(report.targets.iter().map(|target| target.copied).sum::<u64>(), 0, "{report:?}");
+    let old = holders(&server, &targets);
+    // One that comes before all others would shift a count that begins anew.
+    let source = server.bucket("source").unwrap().with(["a".to_owned()], &Contents::of(content(10, 1)));
+    server.set_bucket("source", source);
+    let report = pass(&server, &targets, &split).await.unwrap();
+    assert_eq!(report.targets.iter().map(|target| target.copied).sum::<u64>(), 1, "{report:?}");
+    let new = holders(&server, &targets);
+    assert!(old.iter().all(|(key, holder)| new[key] == *holder));
 }
