@@ -1,18 +1,14 @@
 //! `skyfleet assemble`: brings all parts of a dataset that is split to one directory.
 
-use std::path::PathBuf;
-
 use kube::{Api, Client};
 use skyfleet_api::{DatasetReplica, DatasetReplicaSpec};
-use skyfleet_mirror::{
-    DatasetName, FetchEvent, FetchOutcome, FetchRequest, ManifestDigest, Replica, ShardIndex, fetch, read_shard_index,
-};
+use skyfleet_mirror::{DatasetName, FetchOutcome, ManifestDigest, Replica, ShardIndex, read_shard_index};
 use tokio_util::sync::CancellationToken;
 
 use super::bucket::resolve_bucket;
 use super::failure::Failure;
+use super::fetch::{Destination, Wanted};
 use super::hub;
-use super::progress::Progress;
 
 /// Bring all parts of a dataset that is split to one directory, each file checked
 #[derive(Debug, clap::Args)]
@@ -27,15 +23,8 @@ pub(crate) struct AssembleArgs {
     /// The index's digest, as sha256:… [default: that in the DatasetReplica's status]
     #[arg(long)]
     digest: Option<ManifestDigest>,
-    /// The directory
-    #[arg(long)]
-    into: PathBuf,
-    /// Files in flight at once
-    #[arg(long, default_value_t = 4)]
-    concurrency: usize,
-    /// How long each request is tried again while a store cannot be reached, in seconds of waiting
-    #[arg(long, default_value_t = 300)]
-    retry_seconds: u64,
+    #[command(flatten)]
+    destination: Destination,
 }
 
 /// The DatasetReplica, and its dataset.
@@ -54,25 +43,14 @@ impl AssembleArgs {
         let mut all = FetchOutcome::default();
         for shard in &index.shards {
             let replica = self.open(&split, &shard.name).await?;
-            let request = FetchRequest {
-                dataset: split.dataset.clone(),
-                digest: shard.manifest,
-                path: String::new(),
-                into: self.into.clone(),
-                concurrency: self.concurrency,
-            };
-            let progress = Progress::new(&shard.name, 0);
-            let report = |event| match event {
-                FetchEvent::Planned { bytes, .. } => progress.set_total(bytes),
-                FetchEvent::Received { bytes } => progress.add(bytes),
-            };
-            let part = fetch(&replica, &request, cancel, report).await?;
+            let wanted = Wanted { dataset: split.dataset.clone(), digest: shard.manifest, path: String::new() };
+            let part = self.destination.bring(&replica, wanted, &shard.name, cancel).await?;
             all.files += part.files;
             all.bytes += part.bytes;
             all.skipped_files += part.skipped_files;
         }
         let FetchOutcome { files, bytes, skipped_files } = all;
-        let (parts, digest, into) = (index.shards.len(), split.digest, self.into.display());
+        let (parts, digest, into) = (index.shards.len(), split.digest, self.destination.into.display());
         Ok(format!(
             "assembled {digest} of {} from {parts} parts: {files} files, {bytes} bytes in {into}, each checked ({skipped_files} were there)",
             split.dataset
@@ -128,7 +106,7 @@ impl AssembleArgs {
     async fn open(&self, split: &Split, name: &str) -> Result<Replica, Failure> {
         let (bucket, prefix) = name.split_once('/').unwrap_or((name, ""));
         let access = resolve_bucket(Some(&split.namespace), bucket).await?;
-        let store = access.connect(super::connect_options(self.retry_seconds)).await?;
+        let store = access.connect(super::connect_options(self.destination.retry_seconds)).await?;
         Ok(Replica { store, prefix: prefix.to_owned() })
     }
 }

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use skyfleet_mirror::{DatasetName, FetchEvent, FetchRequest, ManifestDigest, Replica, fetch};
+use skyfleet_mirror::{DatasetName, FetchEvent, FetchOutcome, FetchRequest, ManifestDigest, Replica, fetch};
 use tokio_util::sync::CancellationToken;
 
 use super::failure::Failure;
@@ -37,15 +37,49 @@ pub(crate) struct FetchArgs {
     /// Only objects whose key in the dataset starts with it; the rest of the key is the file's path
     #[arg(long, default_value = "")]
     path: String,
+    #[command(flatten)]
+    destination: Destination,
+}
+
+/// Where a dataset goes, and what bringing it may use.
+#[derive(Debug, clap::Args)]
+pub(super) struct Destination {
     /// The directory
     #[arg(long)]
-    into: PathBuf,
+    pub(super) into: PathBuf,
     /// Files in flight at once
     #[arg(long, default_value_t = 4)]
     concurrency: usize,
     /// How long each request is tried again while the store cannot be reached, in seconds of waiting
     #[arg(long, default_value_t = 300)]
-    retry_seconds: u64,
+    pub(super) retry_seconds: u64,
+}
+
+/// A version of a dataset, or of a part of it.
+pub(super) struct Wanted {
+    pub(super) dataset: DatasetName,
+    pub(super) digest: ManifestDigest,
+    /// Only objects whose key starts with it.
+    pub(super) path: String,
+}
+
+impl Destination {
+    /// Brings it there, with a bar of this name.
+    pub(super) async fn bring(
+        &self,
+        replica: &Replica,
+        Wanted { dataset, digest, path }: Wanted,
+        name: &str,
+        cancel: &CancellationToken,
+    ) -> Result<FetchOutcome, Failure> {
+        let request = FetchRequest { dataset, digest, path, into: self.into.clone(), concurrency: self.concurrency };
+        let progress = Progress::new(name, 0);
+        let report = |event| match event {
+            FetchEvent::Planned { bytes, .. } => progress.set_total(bytes),
+            FetchEvent::Received { bytes } => progress.add(bytes),
+        };
+        Ok(fetch(replica, &request, cancel, report).await?)
+    }
 }
 
 impl FetchArgs {
@@ -53,26 +87,15 @@ impl FetchArgs {
         let access = bucket(self.bucket, self.region)?
             .with_endpoint(self.endpoint_url)
             .access(self.prefix, |name| std::env::var(name).ok());
-        let store = access.connect(super::connect_options(self.retry_seconds)).await?;
+        let store = access.connect(super::connect_options(self.destination.retry_seconds)).await?;
         let replica = Replica { store, prefix: self.dataset_prefix };
-        let request = FetchRequest {
-            dataset: self.dataset,
-            digest: self.digest,
-            path: self.path,
-            into: self.into,
-            concurrency: self.concurrency,
-        };
-        let progress = Progress::new(&request.dataset.to_string(), 0);
-        let report = |event| match event {
-            FetchEvent::Planned { bytes, .. } => progress.set_total(bytes),
-            FetchEvent::Received { bytes } => progress.add(bytes),
-        };
-        let outcome = fetch(&replica, &request, cancel, report).await?;
-        drop(progress);
-        let into = request.into.display();
+        let (name, digest) = (self.dataset.to_string(), self.digest);
+        let wanted = Wanted { dataset: self.dataset, digest, path: self.path };
+        let FetchOutcome { files, bytes, skipped_files } =
+            self.destination.bring(&replica, wanted, &name, cancel).await?;
+        let into = self.destination.into.display();
         Ok(format!(
-            "fetched {} of {}: {} files, {} bytes in {into}, each checked ({} were there)",
-            request.digest, request.dataset, outcome.files, outcome.bytes, outcome.skipped_files
+            "fetched {digest} of {name}: {files} files, {bytes} bytes in {into}, each checked ({skipped_files} were there)"
         ))
     }
 }
