@@ -1,0 +1,8 @@
+//! Objects in, objects out, by what anyone may call.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod dead_letters;
+mod formats;
+mod steps;
+mod support;
