@@ -33,7 +33,7 @@ pub use dataset::{
 pub use fetch::{FetchError, FetchEvent, FetchOutcome, FetchRequest, UnsafeKey, fetch, read_shard_index};
 pub use mirror::{
     Bounds, Dataset, Deletion, MirrorError, MirrorEvent, MirrorOptions, MirrorProgress, MirrorReport, ObjectFailure,
-    SourcePublication, TagsUnread, TargetError, TargetReport, mirror, surplus::MostDeleted,
+    SourcePublication, TagsUnread, TargetError, TargetReport, Transforming, mirror, surplus::MostDeleted,
 };
 pub use shard::{InvalidSharding, Shard, ShardBy, Sharding};
 pub use store::{

@@ -75,6 +75,12 @@ pub fn shard_index_key(dataset: &DatasetName, digest: ManifestDigest) -> String 
     format!("{}{}.json", dataset.shards_folder(), digest.0)
 }
 
+/// Where records lie that could not be transformed into a part of the object with this key, both relative to the store's prefix.
+pub(crate) fn dead_letters_key(dataset: Option<&DatasetName>, key: &str) -> String {
+    let dataset = dataset.map(|dataset| format!("{dataset}/")).unwrap_or_default();
+    format!("{RESERVED_PREFIX}dead-letters/{dataset}{key}.jsonl")
+}
+
 /// The digest that the key of a manifest names.
 pub(crate) fn manifest_of_key(dataset: &DatasetName, key: &str) -> Option<ManifestDigest> {
     key.strip_prefix(&dataset.folder())?.strip_suffix(".jsonl")?.parse().ok().map(ManifestDigest)

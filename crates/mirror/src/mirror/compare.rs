@@ -1,8 +1,9 @@
 //! What each target needs of an object.
 
 use super::assign::Assigned;
-use super::judge::is_settled;
-use super::round::{REPORT_EVERY, Round};
+use super::judge::{Wanted, is_settled};
+use super::listing::Listed;
+use super::round::{Needed, REPORT_EVERY, Round};
 use super::rows::{Held, Row};
 use super::target::Target;
 use super::types::MirrorEvent;
@@ -11,24 +12,31 @@ use crate::state::StateEntry;
 
 impl Round<'_> {
     pub(super) async fn look_at(&mut self, row: Row) {
-        let is_wanted = self.options.filter.keeps(&row.key);
         match row.source {
-            Some(object) if is_wanted => self.compare(object, row.targets).await,
-            _ => self.leave(&row.key, row.targets, is_wanted).await,
+            Some(listed) if self.options.filter.keeps(listed.source_key()) => self.compare(listed, row.targets).await,
+            Some(_) => self.leave(&row.key, row.targets, false).await,
+            None => {
+                let is_wanted = !self.options.sources_of(&row.key).is_empty();
+                self.leave(&row.key, row.targets, is_wanted).await;
+            }
         }
     }
 
-    async fn compare(&mut self, object: ObjectSummary, targets: Vec<Option<Held>>) {
+    async fn compare(&mut self, listed: Listed, targets: Vec<Option<Held>>) {
+        let object = &listed.object;
         self.report.compared += 1;
         self.report.compared_bytes += object.size;
         if self.report.compared.is_multiple_of(REPORT_EVERY) {
             (self.shared.progress)(MirrorEvent::Compared(REPORT_EVERY));
         }
-        let in_bounds = self.options.is_in_bounds(&object);
-        let in_dataset = self.options.dataset.is_some();
-        let (assigned, recalled) = self.share_out(&object, &targets).await;
+        let in_bounds = self.options.is_in_bounds(object);
+        let wanted = Wanted {
+            in_dataset: self.options.dataset.is_some(),
+            made_by: self.options.transform().map(|transform| transform.digest()),
+        };
+        let (assigned, recalled) = self.share_out(object, &targets).await;
         let mut recalled = recalled.into_iter();
-        let mut needed_by = Vec::new();
+        let (mut needed_by, mut rows) = (Vec::new(), None);
         for (index, held) in targets.into_iter().enumerate() {
             let target = &mut self.targets[index];
             let remembered = match recalled.next() {
@@ -45,24 +53,31 @@ impl Round<'_> {
                 Some(Held::Nothing) => true,
                 Some(Held::Object(held)) => {
                     target.surplus.shared();
-                    !is_settled(&object, held, remembered.as_ref(), in_dataset)
+                    !is_settled(object, held, remembered.as_ref(), wanted)
                 }
             };
+            let made = remembered.as_ref().and_then(|entry| entry.made.as_ref());
+            let had_dead_letters = made.is_some_and(|made| made.rows.rejected > 0);
+            if let (false, Some(made)) = (is_needed, made) {
+                rows = Some(made.rows.clone());
+            }
             match &held {
-                Some(Held::Object(held)) if !is_needed && remembered.is_none() => target.found(&object, held),
+                Some(Held::Object(held)) if !is_needed && remembered.is_none() => target.found(object, held),
                 _ if !in_bounds || !is_needed => target.carry(&object.key, remembered),
                 _ => {}
             }
             let Some(held) = held else { continue };
             if !is_needed {
                 target.report.settled += 1;
-                target.report.settled_bytes += object.size;
+                target.report.settled_bytes += if let Held::Object(held) = &held { held.size } else { 0 };
             } else if in_bounds && !target.is_given_up() {
-                needed_by.push((index, held.still()));
+                needed_by.push(Needed { target: index, condition: held.still(), had_dead_letters });
             }
         }
         if !needed_by.is_empty() {
-            self.copy(object, needed_by);
+            self.copy(listed, needed_by);
+        } else if let Some(rows) = rows {
+            self.report.rows.add(&rows);
         }
     }
 

@@ -42,6 +42,19 @@ pub enum MirrorError {
     /// The source cannot be split over the targets as was asked for.
     #[error(transparent)]
     Sharding(#[from] InvalidSharding),
+    /// More records than are allowed could not be transformed. What was written by now is remembered, and no manifest names it.
+    #[error(
+        "{rejected} of {read} records could not be transformed, and at most {percent} % may fail: see the dead letters at \
+         the targets, below .skyfleet/dead-letters/"
+    )]
+    TooManyRejected {
+        /// Records that became dead letters.
+        rejected: u64,
+        /// Records that were read.
+        read: u64,
+        /// How many may be, in percent.
+        percent: u8,
+    },
     /// The caller asked to stop. What was copied is remembered.
     #[error("the mirror was stopped on request")]
     Cancelled,
@@ -57,7 +70,7 @@ impl MirrorError {
     pub fn retry(&self) -> RetryClass {
         match self {
             Self::Source(error) => error.retry(),
-            Self::Overlap(..) | Self::Sharding(_) => RetryClass::Permanent,
+            Self::Overlap(..) | Self::Sharding(_) | Self::TooManyRejected { .. } => RetryClass::Permanent,
             Self::Cancelled => RetryClass::Transient,
         }
     }

@@ -5,19 +5,30 @@ use crate::state::StateEntry;
 
 /// Whether nothing is to be done for an object.
 ///
-/// Sizes must agree. Then either both listings say the same content, and the target's object was written after the source's
+/// One that is not made of the source's is as large. Then either both listings say the same content, and the target's object was written after the source's
 /// was last changed (a change of metadata alone changes only that time); or an earlier pass proved this very version of
 /// the target's object to be a copy of this very version of the source's. An object of a dataset, whose SHA-256 must be known, is
-/// settled only so.
+/// settled only so, and one that a transform made only by that very transform.
 pub(super) fn is_settled(
     source: &ObjectSummary,
     target: &ObjectSummary,
     remembered: Option<&StateEntry>,
-    in_dataset: bool,
+    wanted: Wanted<'_>,
 ) -> bool {
-    let is_proven =
-        remembered.is_some_and(|entry| is_remembered(source, target, entry) && (entry.sha256.is_some() || !in_dataset));
-    source.size == target.size && (is_proven || (!in_dataset && listings_agree(source, target)))
+    let Wanted { in_dataset, made_by } = wanted;
+    let is_whole = |entry: &StateEntry| entry.sha256.is_some() || !in_dataset;
+    let is_proven = remembered.is_some_and(|entry| is_remembered(source, target, entry, made_by) && is_whole(entry));
+    let is_told = !in_dataset && made_by.is_none() && source.size == target.size && listings_agree(source, target);
+    is_proven || is_told
+}
+
+/// What targets are to hold.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Wanted<'a> {
+    /// Whether the SHA-256 of each object must be known.
+    pub(super) in_dataset: bool,
+    /// What names the transform that makes their objects; `None` of copies.
+    pub(super) made_by: Option<&'a str>,
 }
 
 /// Whether listings alone will tell that the object is settled, so that nothing has to be remembered of it.
@@ -28,8 +39,11 @@ pub(super) fn listings_agree(source: &ObjectSummary, target: &ObjectSummary) -> 
     (same_md5 || same_etag) && target.modified >= source.modified
 }
 
-fn is_remembered(source: &ObjectSummary, target: &ObjectSummary, entry: &StateEntry) -> bool {
-    entry.size == source.size
+fn is_remembered(source: &ObjectSummary, target: &ObjectSummary, entry: &StateEntry, made_by: Option<&str>) -> bool {
+    let made = entry.made.as_ref();
+    made.map(|made| made.by.as_str()) == made_by
+        && made.map_or(entry.size, |made| made.source_size) == source.size
+        && entry.size == target.size
         && entry.source_etag == source.etag
         && entry.source_modified == source.modified
         && entry.target_etag == target.etag
@@ -37,8 +51,8 @@ fn is_remembered(source: &ObjectSummary, target: &ObjectSummary, entry: &StateEn
 
 #[cfg(test)]
 mod tests {
-    use super::is_settled;
-    use crate::state::StateEntry;
+    use super::{Wanted, is_settled};
+    use crate::state::{Made, StateEntry};
     use crate::{ObjectSummary, Sha256};
 
     fn object(etag: &str, modified: i64) -> ObjectSummary {
@@ -52,40 +66,56 @@ mod tests {
             source_etag: "s".to_owned(),
             source_modified: 100,
             target_etag: "t".to_owned(),
+            made: None,
         }
     }
 
     #[test]
     fn equal_listings_settle_what_was_written_later() {
-        assert!(is_settled(&object("e", 100), &object("e", 100), None, false));
-        assert!(!is_settled(&object("e", 101), &object("e", 100), None, false), "metadata may have changed");
-        assert!(!is_settled(&object("e", 90), &object("f", 100), None, false), "an older object with the same size");
-        assert!(!is_settled(&object("", 90), &object("", 100), None, false), "nothing is known");
+        assert!(is_settled(&object("e", 100), &object("e", 100), None, Wanted::default()));
+        assert!(!is_settled(&object("e", 101), &object("e", 100), None, Wanted::default()), "metadata may have changed");
+        assert!(!is_settled(&object("e", 90), &object("f", 100), None, Wanted::default()), "an older object with the same size");
+        assert!(!is_settled(&object("", 90), &object("", 100), None, Wanted::default()), "nothing is known");
         let (mut source, mut target) = (object("generation", 90), object("0x8D", 100));
         (source.md5, target.md5) = (Some([1; 16]), Some([1; 16]));
-        assert!(is_settled(&source, &target, None, false), "across providers");
+        assert!(is_settled(&source, &target, None, Wanted::default()), "across providers");
         target.size = 4;
-        assert!(!is_settled(&source, &target, None, false));
+        assert!(!is_settled(&source, &target, None, Wanted::default()));
     }
 
     #[test]
     fn of_a_dataset_the_digest_must_be_known() {
-        let settled = |entry: Option<&StateEntry>| is_settled(&object("s", 100), &object("t", 100), entry, true);
+        let settled = |entry: Option<&StateEntry>| is_settled(&object("s", 100), &object("t", 100), entry, Wanted { in_dataset: true, made_by: None });
         let known = StateEntry { sha256: Some(Sha256::of(b"abc")), ..entry() };
         assert!(settled(Some(&known)));
         assert!(!settled(Some(&entry())) && !settled(None));
-        assert!(!is_settled(&object("e", 100), &object("e", 100), None, true), "listings do not tell it");
+        assert!(!is_settled(&object("e", 100), &object("e", 100), None, Wanted { in_dataset: true, made_by: None }), "listings do not tell it");
+    }
+
+    #[test]
+    fn what_a_transform_made_is_settled_by_that_transform_alone() {
+        let made = Made { by: "one".into(), source_key: "k.csv".into(), source_size: 3, ..Made::default() };
+        let entry = StateEntry { size: 7, made: Some(Box::new(made)), ..entry() };
+        let target = ObjectSummary { size: 7, ..object("t", 100) };
+        let settled = |source: &ObjectSummary, entry: &StateEntry, made_by| {
+            is_settled(source, &target, Some(entry), Wanted { in_dataset: false, made_by })
+        };
+        assert!(settled(&object("s", 100), &entry, Some("one")));
+        assert!(!settled(&object("s", 100), &entry, Some("other")) && !settled(&object("s", 100), &entry, None));
+        assert!(!settled(&ObjectSummary { size: 4, ..object("s", 100) }, &entry, Some("one")));
+        assert!(!settled(&object("s", 100), &super::tests::entry(), Some("one")), "a copy is not made by it");
+        assert!(!is_settled(&object("e", 100), &object("e", 100), None, Wanted { in_dataset: false, made_by: Some("one") }));
     }
 
     #[test]
     fn what_was_proven_settles_exactly_those_versions() {
-        assert!(is_settled(&object("s", 100), &object("t", 50), Some(&entry()), false));
+        assert!(is_settled(&object("s", 100), &object("t", 50), Some(&entry()), Wanted::default()));
         for (source, target) in [
             (object("s2", 100), object("t", 50)),
             (object("s", 99), object("t", 50)),
             (object("s", 100), object("t2", 50)),
         ] {
-            assert!(!is_settled(&source, &target, Some(&entry()), false), "{source:?} {target:?}");
+            assert!(!is_settled(&source, &target, Some(&entry()), Wanted::default()), "{source:?} {target:?}");
         }
     }
 }

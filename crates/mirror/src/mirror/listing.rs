@@ -1,5 +1,8 @@
 //! One side's listing, in the byte order of keys, a few pages ahead of who reads it.
 
+use std::sync::Arc;
+
+use skyfleet_transform::Transform;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -22,12 +25,27 @@ pub(super) enum Broken {
     Unordered,
 }
 
-type Page = Result<Vec<ObjectSummary>, Broken>;
+type Page = Result<Vec<Listed>, Broken>;
+
+/// An object of a listing.
+#[derive(Debug)]
+pub(super) struct Listed {
+    /// With the key that it has at the targets.
+    pub(super) object: ObjectSummary,
+    /// The key that it has at the source, where that is another.
+    pub(super) source_key: Option<String>,
+}
+
+impl Listed {
+    pub(super) fn source_key(&self) -> &str {
+        self.source_key.as_deref().unwrap_or(&self.object.key)
+    }
+}
 
 /// A listing under way.
 pub(super) struct Listing {
     pages: mpsc::Receiver<Page>,
-    page: std::iter::Peekable<std::vec::IntoIter<ObjectSummary>>,
+    page: std::iter::Peekable<std::vec::IntoIter<Listed>>,
     /// The store said that this is all.
     ended: bool,
     place: Place,
@@ -35,12 +53,18 @@ pub(super) struct Listing {
 }
 
 impl Listing {
-    /// Starts to list what lies below the prefix of a replica, Skyfleet's own objects left out. With `sort`, all of it is held
-    /// in memory.
-    pub(super) fn start(replica: &Replica, sort: bool, cancel: &CancellationToken) -> Self {
+    /// Starts to list what lies below the prefix of a replica, Skyfleet's own objects left out, by the keys that they are to have.
+    /// With `sort`, all of it is held in memory.
+    pub(super) fn start(
+        replica: &Replica,
+        transform: Option<&Arc<Transform>>,
+        sort: bool,
+        cancel: &CancellationToken,
+    ) -> Self {
         let (sender, pages) = mpsc::channel(PAGES_AHEAD);
         let place = replica.store.place().clone();
-        let lister = Lister { replica: replica.clone(), cancel: cancel.clone(), last: None };
+        let (replica, transform) = (replica.clone(), transform.cloned());
+        let lister = Lister { replica, transform, cancel: cancel.clone(), last: None };
         let task =
             tokio::spawn(async move { if sort { lister.sorted(sender).await } else { lister.ordered(sender).await } });
         Self {
@@ -65,12 +89,12 @@ impl Listing {
                 None => return Err(Broken::Failed(self.cut_short())),
             }
         }
-        Ok(self.page.peek())
+        Ok(self.page.peek().map(|listed| &listed.object))
     }
 
     /// Takes the next object when it has this key.
-    pub(super) fn take(&mut self, key: &str) -> Option<ObjectSummary> {
-        self.page.next_if(|object| object.key == key)
+    pub(super) fn take(&mut self, key: &str) -> Option<Listed> {
+        self.page.next_if(|listed| listed.object.key == key)
     }
 
     fn cut_short(&self) -> StoreError {
@@ -80,6 +104,7 @@ impl Listing {
 
 struct Lister {
     replica: Replica,
+    transform: Option<Arc<Transform>>,
     cancel: CancellationToken,
     /// The last key, relative to the prefix.
     last: Option<String>,
@@ -117,8 +142,11 @@ impl Lister {
                 Err(error) => return drop(sender.send(Err(Broken::Failed(error))).await),
             }
         }
-        all.sort_by(|one: &ObjectSummary, other| one.key.cmp(&other.key));
-        all.dedup_by(|one, other| one.key == other.key);
+        all.sort_by(|one: &Listed, other| one.object.key.cmp(&other.object.key));
+        if let Some(error) = all.windows(2).find_map(|pair| self.become_one(&pair[0], &pair[1])) {
+            return drop(sender.send(Err(Broken::Failed(error))).await);
+        }
+        all.dedup_by(|one, other| one.object.key == other.object.key);
         let mut all = all.into_iter();
         loop {
             let page: Vec<_> = all.by_ref().take(PAGE).collect();
@@ -130,7 +158,7 @@ impl Lister {
     }
 
     /// One page, keys relative to the prefix, and where the next one starts.
-    async fn page(&self, continuation: Option<String>) -> Result<(Vec<ObjectSummary>, Option<String>), StoreError> {
+    async fn page(&self, continuation: Option<String>) -> Result<(Vec<Listed>, Option<String>), StoreError> {
         let Replica { store, prefix } = &self.replica;
         let request = store.list_page(prefix, continuation.clone());
         let page = cancellable(&self.cancel, store.place(), request).await?;
@@ -144,15 +172,32 @@ impl Lister {
             object.key.drain(..prefix.len());
             !ours && !object.key.is_empty()
         });
-        Ok((objects, page.continuation))
+        Ok((objects.into_iter().map(|object| self.named(object)).collect(), page.continuation))
     }
 
-    fn in_order(&mut self, objects: Vec<ObjectSummary>) -> Page {
-        let follows = self.last.as_ref().zip(objects.first()).is_none_or(|(last, first)| *last < first.key);
-        if !follows || !objects.is_sorted_by(|one, other| one.key < other.key) {
+    /// An object whose key does not say what would become of it keeps that key, and fails when it is read.
+    fn named(&self, mut object: ObjectSummary) -> Listed {
+        let key = self.transform.as_ref().and_then(|transform| transform.output_key(&object.key).ok());
+        let source_key = key.filter(|key| *key != object.key).map(|key| std::mem::replace(&mut object.key, key));
+        Listed { object, source_key }
+    }
+
+    /// What to say of two objects of the source that would have the same key.
+    fn become_one(&self, one: &Listed, other: &Listed) -> Option<StoreError> {
+        let (first, second, key) = (one.source_key(), other.source_key(), &one.object.key);
+        // A listing may tell one twice.
+        let clash = *key == other.object.key && first != second;
+        let detail = format!("{first:?} and {second:?} would both become {key:?}: leave one out by a filter, or rename it");
+        clash.then(|| self.replica.store.place().error(StoreErrorKind::Rejected, "name the objects", detail))
+    }
+
+    fn in_order(&mut self, objects: Vec<Listed>) -> Page {
+        let first = objects.first().map(|listed| &listed.object);
+        let follows = self.last.as_ref().zip(first).is_none_or(|(last, first)| *last < first.key);
+        if !follows || !objects.is_sorted_by(|one, other| one.object.key < other.object.key) {
             return Err(Broken::Unordered);
         }
-        if let Some(object) = objects.last() {
+        if let Some(Listed { object, .. }) = objects.last() {
             self.last = Some(object.key.clone());
         }
         Ok(objects)

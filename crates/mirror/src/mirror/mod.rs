@@ -32,7 +32,7 @@ use survey::{Surveyed, survey};
 use target::{Manner, Target};
 pub use types::{
     Bounds, Dataset, Deletion, MirrorEvent, MirrorOptions, MirrorProgress, MirrorReport, SourcePublication, TagsUnread,
-    TargetError, TargetReport,
+    TargetError, TargetReport, Transforming,
 };
 
 /// Brings every target up to date with the source, once.
@@ -43,6 +43,9 @@ pub use types::{
 ///
 /// A [`Dataset`] is remembered whole, with the SHA-256 of each object: a target that holds all of it gets a manifest, which one
 /// digest names.
+///
+/// With a transform, each object is read through it instead, and a target holds what came out. Whether that is so still is always
+/// remembered: no listing tells it.
 ///
 /// What it guarantees:
 /// - An object is read once however many targets need it, and never held whole in memory (see [`crate::TransferLimits`]).
@@ -81,7 +84,8 @@ pub async fn mirror(
     }
     let by_what_they_hold = options.sharding.as_ref().filter(|sharding| sharding.by != ShardBy::Hash);
     let dataset: Option<&DatasetName> = options.dataset.as_ref().map(|dataset| &dataset.name);
-    let manner = Manner { remembers_all: dataset.is_some() || by_what_they_hold.is_some(), is_dry: options.dry_run };
+    let remembers_all = dataset.is_some() || by_what_they_hold.is_some() || options.transforming.is_some();
+    let manner = Manner { remembers_all, is_dry: options.dry_run };
     let mut sorted = vec![false; targets.len() + 1];
     let mut spending = Spending::new(options.source_limits.egress);
     loop {

@@ -33,6 +33,9 @@ impl Round<'_> {
             self.leave_behind(&indices);
         }
         self.tags_unread(&copies);
+        if let Some(made) = copies.iter().flatten().find_map(|copy| copy.entry.made.as_ref()) {
+            self.report.rows.add(&made.rows);
+        }
         if copies.iter().all(|copy| copy.as_ref().is_ok_and(|copy| copy.by_store)) {
             // It did not leave its service.
             self.report.source_bytes -= object.size;

@@ -21,7 +21,8 @@ pub(super) async fn publish_everywhere(round: &mut Round<'_>) {
                 if round.options.sharding.is_some() {
                     continue;
                 }
-                if round.report.manifest.is_none() && dataset.publish_to_source {
+                // Nor what the source does not hold.
+                if round.report.manifest.is_none() && dataset.publish_to_source && round.options.transforming.is_none() {
                     round.report.source_publication = publish_to_source(round, index, digest).await;
                 }
                 round.report.manifest.get_or_insert(digest);
@@ -48,7 +49,7 @@ async fn publish_shards(round: &mut Round<'_>, dataset: &Dataset) {
         return;
     }
     round.report.shard_index = Some(index.digest());
-    if dataset.publish_to_source {
+    if dataset.publish_to_source && round.options.transforming.is_none() {
         let published = publish_index(&round.shared.source, &dataset.name, &index, cancel).await;
         round.report.source_publication =
             published.map_or_else(SourcePublication::Failed, |()| SourcePublication::Published);

@@ -14,7 +14,7 @@ use crate::{ObjectFailure, Replica, StoreError, StoreErrorKind};
 /// Called only when the listings of the source and of every target that is not given up have ended whole.
 pub(super) async fn remove_surplus(round: &mut Round<'_>) {
     let shared = round.shared.clone();
-    let is_dry = round.options.dry_run;
+    let (options, is_dry) = (round.options, round.options.dry_run);
     let incomplete = round.report.source_failures > 0;
     let replicas: Vec<_> = round.targets.iter().map(|target| target.replica.clone()).collect();
     // Of a dataset that moved, the last copy goes when the manifest that names the new one is there.
@@ -65,6 +65,8 @@ pub(super) async fn remove_surplus(round: &mut Round<'_>) {
             target: replicas[index].clone(),
             instead: object.moved_to.map(|other| replicas[other].clone()),
             source: shared.source.clone(),
+            source_keys: options.sources_of(&object.key),
+            dead_letters: shared.making.as_ref().map(|making| making.dead_letters_key(&replicas[index].key(&object.key))),
         };
         let objects = objects.into_iter().map(|object| (sides(&object), object)).collect();
         remove_all(objects, at_once, cancel, told).await;
@@ -75,6 +77,10 @@ pub(super) async fn remove_surplus(round: &mut Round<'_>) {
 struct Sides {
     target: Replica,
     source: Replica,
+    /// What it may be made of there.
+    source_keys: Vec<String>,
+    /// Where records lie that would have become a part of it.
+    dead_letters: Option<String>,
     /// The target that holds it now.
     instead: Option<Replica>,
 }
@@ -98,16 +104,28 @@ async fn remove_all(
 }
 
 async fn remove(sides: &Sides, object: &SurplusObject, cancel: &CancellationToken) -> Result<bool, StoreError> {
-    let (Sides { target, source, instead }, SurplusObject { key, etag, .. }) = (sides, object);
+    let (Sides { target, source, instead, .. }, SurplusObject { key, etag, .. }) = (sides, object);
     let is_surplus = match instead {
         Some(instead) => version(instead, key, cancel).await?.is_some(),
-        None => version(source, key, cancel).await?.is_none(),
+        None => is_gone(source, &sides.source_keys, cancel).await?,
     };
     if !is_surplus || version(target, key, cancel).await?.is_none_or(|now| now != *etag) {
         return Ok(false);
     }
-    let held = target.key(key);
-    cancellable(cancel, target.store.place(), target.store.delete(&held)).await.map(|()| true)
+    for held in [Some(target.key(key)), sides.dead_letters.clone()].into_iter().flatten() {
+        cancellable(cancel, target.store.place(), target.store.delete(&held)).await?;
+    }
+    Ok(true)
+}
+
+/// Whether the source has nothing that it could have come from.
+async fn is_gone(source: &Replica, keys: &[String], cancel: &CancellationToken) -> Result<bool, StoreError> {
+    for key in keys {
+        if version(source, key, cancel).await?.is_some() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// What names the version of an object that is there now.

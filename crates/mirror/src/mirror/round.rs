@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 
+use skyfleet_transform::Outcome;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::assign::Assignment;
+use super::listing::Listed;
 use super::publish::publish_everywhere;
 use super::remove::remove_surplus;
 use super::rows::{Rows, Stopped};
 use super::target::Target;
 use super::types::{Deletion, MirrorEvent, MirrorOptions, MirrorProgress, MirrorReport, TargetError};
 use crate::transfer::egress::Spending;
+use crate::transfer::made::{Making, Unmade, make_object};
 use crate::transfer::{Destination, SourceRead, Transfer, copy_object};
 use crate::{Condition, MirrorError, ObjectSummary, Replica, StoreError};
 
@@ -22,6 +25,8 @@ pub(super) const REPORT_EVERY: u64 = 1000;
 pub(super) struct Shared {
     pub(super) source: Replica,
     pub(super) transfer: Transfer,
+    /// Where objects are not copied as they are.
+    pub(super) making: Option<Making>,
     pub(super) progress: MirrorProgress,
 }
 
@@ -37,9 +42,26 @@ pub(super) struct Round<'a> {
     pub(super) source_is_lost: Option<StoreError>,
 }
 
+/// Of which rows the share of rejected ones is looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Share {
+    /// So far, in the middle of a pass: few rows say nothing.
+    SoFar,
+    OfAll,
+}
+
 pub(super) enum Ended {
     Whole(Box<MirrorReport>),
     Unordered(usize),
+}
+
+/// A target that needs an object.
+pub(super) struct Needed {
+    pub(super) target: usize,
+    /// As what it was seen to be.
+    pub(super) condition: Condition,
+    /// Whether records of an earlier version of it lie there that could not be transformed.
+    pub(super) had_dead_letters: bool,
 }
 
 /// How one object went.
@@ -62,7 +84,7 @@ impl<'a> Round<'a> {
         let transfer = Transfer::new(options.limits, options.verification, cancel).within(options.source_limits);
         let transfer = if options.dataset.is_some() { transfer.with_sha256() } else { transfer };
         Self {
-            shared: Arc::new(Shared { source, transfer, progress }),
+            shared: Arc::new(Shared { source, transfer, making: Making::of(options), progress }),
             options,
             targets,
             report: MirrorReport::default(),
@@ -75,7 +97,8 @@ impl<'a> Round<'a> {
 
     pub(super) async fn run(mut self, sorted: &[bool]) -> Result<Ended, MirrorError> {
         let replicas: Vec<_> = self.targets.iter().map(|target| target.replica.clone()).collect();
-        let mut rows = Rows::start(&self.shared.source, &replicas, sorted, &self.shared.transfer.cancel);
+        let (Shared { source, transfer, .. }, transform) = (&*self.shared, self.options.transform());
+        let mut rows = Rows::start(source, &replicas, transform, sorted, &transfer.cancel);
         let stopped = self.walk(&mut rows).await.err();
         while let Some(attempted) = self.running.join_next().await {
             self.take(attempted);
@@ -87,7 +110,8 @@ impl<'a> Round<'a> {
             }
         }
         let cancelled = self.shared.transfer.cancel.is_cancelled();
-        let is_whole = stopped.is_none() && !cancelled && self.source_is_lost.is_none();
+        let rejected = self.too_many_rejected(Share::OfAll);
+        let is_whole = stopped.is_none() && !cancelled && self.source_is_lost.is_none() && rejected.is_none();
         for target in &mut self.targets {
             target.keep(is_whole).await;
         }
@@ -101,6 +125,7 @@ impl<'a> Round<'a> {
             _ if cancelled => Err(MirrorError::Cancelled),
             Some(Stopped::Source(error)) => Err(MirrorError::of_source(error)),
             Some(Stopped::Unordered(side)) => Ok(Ended::Unordered(side)),
+            None if rejected.is_some() => rejected.map_or(Err(MirrorError::Cancelled), Err),
             None => match report {
                 Ok(report) => Ok(Ended::Whole(Box::new(report))),
                 Err(error) => Err(MirrorError::of_source(error)),
@@ -109,7 +134,10 @@ impl<'a> Round<'a> {
     }
 
     async fn walk(&mut self, rows: &mut Rows) -> Result<(), Stopped> {
-        while self.source_is_lost.is_none() && self.targets.iter().any(|target| !target.is_given_up()) {
+        while self.source_is_lost.is_none()
+            && self.too_many_rejected(Share::SoFar).is_none()
+            && self.targets.iter().any(|target| !target.is_given_up())
+        {
             while self.running.len() >= self.shared.transfer.limits.objects.max(1)
                 || self.targets.iter().any(Target::is_waiting)
             {
@@ -125,6 +153,16 @@ impl<'a> Round<'a> {
             self.look_at(row).await;
         }
         Ok(())
+    }
+
+    /// Why the dataset must not be named: too many of its records could not be transformed.
+    fn too_many_rejected(&self, share: Share) -> Option<MirrorError> {
+        const SAID_BY: u64 = 100_000;
+        let limits = self.options.transforming.as_ref()?.limits;
+        let Outcome { rejected, rows_read: read, .. } = self.report.rows;
+        let is_said = share == Share::OfAll || read >= SAID_BY;
+        let percent = limits.most_rejected_percent;
+        (is_said && limits.exceeds(rejected, read)).then_some(MirrorError::TooManyRejected { rejected, read, percent })
     }
 
     /// Writes what is ready of what is remembered.
@@ -146,9 +184,10 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Begins to copy an object to the targets that need it, which are as the conditions say.
-    pub(super) fn copy(&mut self, object: ObjectSummary, needed_by: Vec<(usize, Condition)>) {
-        let (indices, conditions): (Vec<_>, Vec<_>) = needed_by.into_iter().unzip();
+    /// Begins to copy an object to the targets that need it.
+    pub(super) fn copy(&mut self, listed: Listed, needed_by: Vec<Needed>) {
+        let Listed { object, source_key } = listed;
+        let indices: Vec<_> = needed_by.iter().map(|needed| needed.target).collect();
         if let Err(cost) = self.spending.reserve(object.size) {
             self.report.left.add(object.size, cost);
             return indices.into_iter().for_each(|index| self.targets[index].report.left.add(object.size, cost));
@@ -166,15 +205,17 @@ impl<'a> Round<'a> {
             }
             return;
         }
-        let destination = |(index, condition): (&usize, Condition)| {
-            let target = &mut self.targets[*index];
+        let destination = |Needed { target, condition, .. }: &Needed| {
+            let target = &mut self.targets[*target];
             target.expect(&object.key);
             let Target { replica, journals, .. } = target;
             let key = replica.key(&object.key);
-            Destination { store: replica.store.clone(), key, condition, journals: journals.clone() }
+            Destination { store: replica.store.clone(), key, condition: condition.clone(), journals: journals.clone() }
         };
-        let destinations: Vec<_> = indices.iter().zip(conditions).map(destination).collect();
-        self.running.spawn(attempt(self.shared.clone(), object, indices, destinations));
+        let destinations: Vec<_> = needed_by.iter().map(destination).collect();
+        let had_dead_letters = needed_by.iter().map(|needed| needed.had_dead_letters).collect();
+        let unmade = Unmade { key: source_key.unwrap_or_else(|| object.key.clone()), had_dead_letters };
+        self.running.spawn(attempt(self.shared.clone(), (object, unmade), indices, destinations));
     }
 
     /// The error is that of a source that was lost on the way.
@@ -195,11 +236,15 @@ impl<'a> Round<'a> {
 
 async fn attempt(
     shared: Arc<Shared>,
-    object: ObjectSummary,
+    (object, unmade): (ObjectSummary, Unmade),
     indices: Vec<usize>,
     destinations: Vec<Destination>,
 ) -> Attempted {
     let sent = |index: usize, bytes| (shared.progress)(MirrorEvent::Sent { target: indices[index], bytes });
-    let outcome = copy_object(&shared.source, &object, &destinations, &shared.transfer, sent).await;
+    let Shared { source, transfer, making, .. } = &*shared;
+    let outcome = match making {
+        Some(making) => make_object(source, (&object, &unmade), &destinations, (making, transfer), sent).await,
+        None => copy_object(source, &object, &destinations, transfer, sent).await,
+    };
     Attempted { object, indices, outcome }
 }

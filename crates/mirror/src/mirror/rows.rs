@@ -1,16 +1,18 @@
 //! Joins the source's listing with the targets', key by key.
 
 use std::mem;
+use std::sync::Arc;
 
+use skyfleet_transform::Transform;
 use tokio_util::sync::CancellationToken;
 
-use super::listing::{Broken, Listing};
+use super::listing::{Broken, Listed, Listing};
 use crate::{Condition, ObjectSummary, Replica, StoreError};
 
 /// What each side has under one key.
 pub(super) struct Row {
     pub(super) key: String,
-    pub(super) source: Option<ObjectSummary>,
+    pub(super) source: Option<Listed>,
     /// `None` for a target whose listing failed: what it holds is not known.
     pub(super) targets: Vec<Option<Held>>,
 }
@@ -46,12 +48,18 @@ pub(super) struct Rows {
 
 impl Rows {
     /// Starts all listings. `sorted` says which sides are sorted first.
-    pub(super) fn start(source: &Replica, targets: &[Replica], sorted: &[bool], cancel: &CancellationToken) -> Self {
+    pub(super) fn start(
+        source: &Replica,
+        targets: &[Replica],
+        transform: Option<&Arc<Transform>>,
+        sorted: &[bool],
+        cancel: &CancellationToken,
+    ) -> Self {
         let sort = |side: usize| sorted.get(side).copied().unwrap_or_default();
         let targets = targets.iter().enumerate();
         Self {
-            source: Listing::start(source, sort(0), cancel),
-            targets: targets.map(|(index, target)| Ok(Listing::start(target, sort(index + 1), cancel))).collect(),
+            source: Listing::start(source, transform, sort(0), cancel),
+            targets: targets.map(|(index, target)| Ok(Listing::start(target, None, sort(index + 1), cancel))).collect(),
         }
     }
 
@@ -77,7 +85,7 @@ impl Rows {
         let Some(key) = least else { return Ok(None) };
         let held = |target: &mut Result<Listing, StoreError>| {
             let listing = target.as_mut().ok()?;
-            Some(listing.take(&key).map_or(Held::Nothing, Held::Object))
+            Some(listing.take(&key).map_or(Held::Nothing, |listed| Held::Object(listed.object)))
         };
         let targets = self.targets.iter_mut().map(held).collect();
         Ok(Some(Row { source: self.source.take(&key), targets, key }))

@@ -34,7 +34,7 @@ pub(super) async fn survey(
             Err(error) => return Ok(Surveyed::Unknown { target, error }),
         }
     }
-    let mut rows = Rows::start(source, targets, sorted, cancel);
+    let mut rows = Rows::start(source, targets, options.transform(), sorted, cancel);
     let mut survey = Survey::of(targets.len());
     while let Some(Row { key, source, targets: held }) = rows.next().await? {
         let mut holders = Vec::new();
@@ -45,8 +45,8 @@ pub(super) async fn survey(
                 Ok(_) => {}
             }
         }
-        if let Some(object) = source.filter(|object| options.copies(object)) {
-            survey.add(sharding.by.measure(object.size), &holders);
+        if let Some(listed) = source.filter(|listed| options.copies(&listed.object, listed.source_key())) {
+            survey.add(sharding.by.measure(listed.object.size), &holders);
         }
     }
     let failed = rows.failures().into_iter().enumerate().find_map(|(target, error)| Some((target, error?)));

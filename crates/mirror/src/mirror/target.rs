@@ -103,6 +103,7 @@ impl Target {
                 source_etag: source.etag.clone(),
                 source_modified: source.modified,
                 target_etag: held.etag.clone(),
+                made: None,
             };
             state.expect(source.key.clone());
             state.settle(&source.key, Some(entry));

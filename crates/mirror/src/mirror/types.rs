@@ -1,6 +1,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use skyfleet_transform::{Outcome, RowLimits, Transform};
+
 use super::surplus::MostDeleted;
 use crate::{
     DatasetName, Filter, Left, ManifestDigest, ObjectFailure, ObjectSummary, Sharding, SourceLimits, StoreError,
@@ -31,12 +33,34 @@ pub struct MirrorOptions {
     pub dataset: Option<Dataset>,
     /// How the objects are split over the targets; `None` where each target gets all of them.
     pub sharding: Option<Sharding>,
+    /// What becomes of the objects on their way; `None` where they are copied as they are.
+    pub transforming: Option<Transforming>,
+}
+
+/// What becomes of objects on their way.
+#[derive(Debug, Clone)]
+pub struct Transforming {
+    /// The transform.
+    pub transform: Arc<Transform>,
+    /// Of how many rows it need not succeed, of an object and of all of them together.
+    pub limits: RowLimits,
 }
 
 impl MirrorOptions {
-    /// Whether an object of the source is copied where it is missing.
-    pub(super) fn copies(&self, object: &ObjectSummary) -> bool {
-        self.filter.keeps(&object.key) && self.is_in_bounds(object)
+    /// Whether an object of the source, which has this key there, is copied where it is missing.
+    pub(super) fn copies(&self, object: &ObjectSummary, source_key: &str) -> bool {
+        self.filter.keeps(source_key) && self.is_in_bounds(object)
+    }
+
+    /// The keys of the source's objects that would become the one with this key.
+    pub(super) fn sources_of(&self, key: &str) -> Vec<String> {
+        let keys = self.transform().map_or_else(|| vec![key.to_owned()], |transform| transform.sources_of(key));
+        keys.into_iter().filter(|key| self.filter.keeps(key)).collect()
+    }
+
+    /// What makes the targets' objects of the source's.
+    pub(super) fn transform(&self) -> Option<&Arc<Transform>> {
+        self.transforming.as_ref().map(|transforming| &transforming.transform)
     }
 
     pub(super) fn is_in_bounds(&self, object: &ObjectSummary) -> bool {
@@ -146,6 +170,8 @@ pub struct MirrorReport {
     pub manifest: Option<ManifestDigest>,
     /// The digest of the index of a dataset that is split, where every target holds its part.
     pub shard_index: Option<ManifestDigest>,
+    /// What became of the rows of all objects, where they are transformed: those of earlier passes too, each object once.
+    pub rows: Outcome,
     /// Whether the source's bucket has the manifest, or the index.
     pub source_publication: SourcePublication,
     /// Objects whose tags could not be read, and that were copied without.

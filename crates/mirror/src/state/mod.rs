@@ -14,5 +14,5 @@ mod unsaved;
 
 pub(crate) use book::Book;
 pub(crate) use index::PageRef;
-pub(crate) use page::StateEntry;
+pub(crate) use page::{Made, StateEntry};
 pub(crate) use target_state::TargetState;

@@ -1,6 +1,7 @@
 //! Some objects in the order of their keys: pure.
 
 use serde::{Deserialize, Serialize};
+use skyfleet_transform::Outcome;
 
 use crate::Sha256;
 
@@ -18,6 +19,27 @@ pub(crate) struct StateEntry {
     pub(crate) source_modified: i64,
     /// The target's ETag after the copy was proven.
     pub(crate) target_etag: String,
+    /// Of what it was made, where it is no copy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) made: Option<Box<Made>>,
+}
+
+/// How an object was made of one of the source.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Made {
+    /// What names the transform.
+    pub(crate) by: String,
+    /// The source's object.
+    pub(crate) source_key: String,
+    /// Its bytes.
+    pub(crate) source_size: u64,
+    /// The digest of its content, where all of it was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) source_sha256: Option<Sha256>,
+    /// When the target says that it was written, in seconds since the Unix epoch.
+    pub(crate) at: i64,
+    /// What became of its rows.
+    pub(crate) rows: Outcome,
 }
 
 /// A key, relative to the dataset's prefix, and what is remembered of its object.
@@ -60,6 +82,7 @@ mod tests {
             source_etag: "e".into(),
             source_modified: 7,
             target_etag: "f".into(),
+            made: None,
         };
         let records = [("a\nb".to_owned(), entry(Some(Sha256::of(b"x")))), ("é".to_owned(), entry(None))];
         let bytes = to_bytes(records.iter().map(|(key, entry)| (key.as_str(), entry))).unwrap();

@@ -200,6 +200,7 @@ fn copy_of(head: &ObjectHead, tags: SourceTags, Proven { sha256, etag, modified 
             source_etag: head.etag.clone(),
             source_modified: head.modified,
             target_etag: etag,
+            made: None,
         },
         modified,
         has_attributes: head.attributes != Attributes::default(),

@@ -103,19 +103,30 @@ async fn copy_whole(
     transfer: &Transfer,
     sent: impl Fn(usize, u64) + Sync,
 ) -> Result<SourceRead, StoreError> {
+    // What they hold is of another version, or damaged.
+    let discard_all = async || {
+        join_all(destinations.iter().map(|destination| discard(destination, transfer))).await;
+    };
+    anew_while_stale(async || copy_once(source, object, destinations, transfer, &sent).await, discard_all).await
+}
+
+/// Tries again as long as the source's object changes, or comes damaged, while it is read.
+pub(super) async fn anew_while_stale(
+    once: impl AsyncFn() -> Result<SourceRead, StoreError>,
+    before_anew: impl AsyncFn(),
+) -> Result<SourceRead, StoreError> {
     let mut restarts = 0;
     loop {
-        let outcome = copy_once(source, object, destinations, transfer, &sent).await;
+        let outcome = once().await;
         let is_stale = |error: &StoreError| matches!(error.kind, StoreErrorKind::Changed | StoreErrorKind::Corrupt);
         match outcome {
             Err(error) if is_stale(&error) => {
-                // What they hold is of another version, or damaged.
-                join_all(destinations.iter().map(|destination| discard(destination, transfer))).await;
+                before_anew().await;
                 if restarts == MOST_RESTARTS {
                     return Err(error);
                 }
                 restarts += 1;
-                tracing::info!(%error, restarts, "the source's object changed or came damaged: copying it anew");
+                tracing::info!(%error, restarts, "the source's object changed or came damaged: reading it anew");
             }
             outcome => return outcome,
         }

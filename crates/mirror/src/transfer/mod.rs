@@ -8,6 +8,7 @@ mod fan_out;
 pub(crate) mod journal;
 mod lane;
 mod ledger;
+pub(crate) mod made;
 pub(crate) mod live;
 pub(crate) mod object_reader;
 pub(crate) mod parallel_reader;

@@ -146,6 +146,20 @@ pub(crate) struct Pinned {
 }
 
 impl Pinned {
+    /// The version that a store has told of.
+    pub(crate) fn of(
+        store: Arc<dyn ObjectStore>,
+        key: String,
+        head: &ObjectHead,
+        cancel: CancellationToken,
+    ) -> Result<Self, StoreError> {
+        if head.etag.is_empty() {
+            let detail = "the store gives no ETag, so that parts of it may be of two versions";
+            return Err(store.place().error(StoreErrorKind::Rejected, format!("read {key:?} here and there"), detail));
+        }
+        Ok(Self { store, key, etag: head.etag.clone(), cancel })
+    }
+
     pub(crate) async fn open(&self, range: ByteRange) -> Result<ObjectReader, StoreError> {
         let etag = Some(self.etag.as_str());
         ObjectReader::open(self.store.clone(), self.key.clone(), range, etag, self.cancel.clone()).await

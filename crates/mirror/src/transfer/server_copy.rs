@@ -58,6 +58,7 @@ pub(crate) async fn copy_by_store(
             source_etag: object.etag.clone(),
             source_modified: object.modified,
             target_etag: written.etag,
+            made: None,
         },
         modified: written.modified.unwrap_or_default(),
         has_attributes: false,
