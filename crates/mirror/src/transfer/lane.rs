@@ -20,18 +20,18 @@ use crate::content::{Digesting, Digests};
 pub(crate) struct Part {
     /// From 1.
     pub(crate) number: usize,
-    pub(crate) size: u64,
     pub(crate) pieces: Pieces,
     pub(crate) room: Arc<Option<OwnedSemaphorePermit>>,
     /// For one that is sent while it is read.
     pub(crate) live: Option<LiveSource>,
 }
 
-/// Of what version a part is, where it begins there, and whether its checksum is the store's to tell.
+/// Of what version a part is, where it begins there and how large it is, and whether its checksum is the store's to tell.
 #[derive(Clone)]
 pub(crate) struct LiveSource {
     pub(crate) pinned: Pinned,
     pub(crate) offset: u64,
+    pub(crate) size: u64,
     pub(crate) is_told: bool,
 }
 
@@ -84,7 +84,7 @@ pub(crate) async fn read_parts<R: ChunkReader>(
     let mut parts = Parts::new(reader);
     for (number, size) in (1..).zip(sizes.iter().copied()).skip(done) {
         let is_told = matches!(digesting, Digesting::Told(_));
-        let again = pinned.clone().map(|pinned| LiveSource { pinned, offset, is_told });
+        let again = pinned.clone().map(|pinned| LiveSource { pinned, offset, size, is_told });
         let Some(Begun { ways, end }) = begin_part(&lanes, number, size, again, transfer).await else {
             return Ok(None);
         };
@@ -92,14 +92,15 @@ pub(crate) async fn read_parts<R: ChunkReader>(
         offset += size;
         let (digests, whole) = digesting.end_part();
         let whole = whole.map(Arc::new);
-        let of_all = (number == sizes.len()).then(|| digesting.finish());
+        let is_last = number == sizes.len();
+        let of_all = is_last.then(|| digesting.finish());
         if let Some(of_all) = &of_all {
             // Nobody may complete an object before its source has confirmed all of it.
             parts.end().await?;
             parts.confirm(of_all)?;
         }
         // Nobody listens where all have failed.
-        let _lost = end.send(Some(End { digests, whole }));
+        let _lost = end.send(Some(End { digests, whole, is_last }));
         if of_all.is_some() {
             return Ok(of_all);
         }
@@ -134,7 +135,7 @@ async fn begin_part(
     let begin = wanting.iter().map(|lane| {
         let (piece, pieces) = mpsc::channel(most);
         let pieces = Pieces { pieces, end: ended.clone() };
-        let part = Part { number, size, pieces, room: room.clone(), live: live.clone() };
+        let part = Part { number, pieces, room: room.clone(), live: live.clone() };
         async move { lane.parts.send(part).await.ok().map(|()| piece) }
     });
     let ways = join_all(begin).await.into_iter().flatten().collect();

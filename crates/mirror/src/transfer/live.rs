@@ -22,6 +22,8 @@ pub(crate) struct End {
     pub(crate) digests: Digests,
     /// The digests of all up to it, where they are computed.
     pub(crate) whole: Option<Arc<Whole>>,
+    /// Whether none follows, and its source has confirmed all of the object.
+    pub(crate) is_last: bool,
 }
 
 /// The pieces of a part, as they are read.

@@ -33,7 +33,6 @@ pub(crate) struct Writer<'a> {
     pub(super) destination: &'a Destination,
     pub(super) content: &'a Content<'a>,
     pub(super) transfer: &'a Transfer,
-    pub(super) sizes: &'a [u64],
     /// What is to be completed; nothing for an object that is written at once.
     upload: Option<Upload>,
     /// Whether a part had to be read again: from then on they are kept until they were taken.
@@ -53,7 +52,7 @@ impl<'a> Writer<'a> {
         destination: &'a Destination,
         content: &'a Content<'a>,
         journal: Option<Journal>,
-        sizes: &'a [u64],
+        sizes: &[u64],
         transfer: &'a Transfer,
     ) -> Result<Self, StoreError> {
         let upload = match journal {
@@ -66,7 +65,7 @@ impl<'a> Writer<'a> {
             }
             None => None,
         };
-        Ok(Self { destination, content, transfer, sizes, upload, had_to_read_again: Arc::default() })
+        Ok(Self { destination, content, transfer, upload, had_to_read_again: Arc::default() })
     }
 
     /// The way of parts to it.
