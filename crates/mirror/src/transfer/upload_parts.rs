@@ -100,7 +100,7 @@ impl Writer<'_> {
                 running.push(futures::future::Either::Right(note));
             }
         }
-        let (done, whole) = count.and_then(|count| ledger.finish(count)).ok_or_else(|| self.broken(Broken))?;
+        let (done, whole) = count.and_then(|count| ledger.finish(count)).ok_or_else(|| self.broken(Broken::Source))?;
         let composite = composite(done.iter().map(|part| part.checksum)).map(|sha256| (sha256, done.len()));
         self.is_announced(&whole)?;
         let whole = Some(Checksum::Crc64Nvme(whole.crc64nvme));
