@@ -8,7 +8,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::transfer::reader::ChunkReader;
-use crate::transfer::{Content, Destination, Proven, Start, Transfer, fan_out};
+use crate::transfer::{Content, Destination, Proven, Size, Start, Transfer, fan_out};
 use crate::{
     Attributes, Condition, ObjectStore, RetryClass, Sha256, StoreError, StoreErrorKind, TransferLimits, Verification,
 };
@@ -79,7 +79,8 @@ pub async fn upload(
     store.part_limits().check(size).map_err(too_large)?;
     let transfer = Transfer::new(limits, Verification::Checksum, cancel.clone()).with_sha256();
     let sent = |_, bytes| sent(bytes);
-    let content = Content { size, attributes: &Attributes::default(), announced: None, is_told: false, version: None };
+    let attributes = Attributes::default();
+    let content = Content::new(Size::Known(size), &attributes);
     let copies = fan_out(&mut reader, &content, &[destination], Start::afresh(1), &transfer, sent).await?;
     let nothing = || store.place().error(StoreErrorKind::Protocol, format!("write {key:?}"), "nothing was written");
     let Proven { sha256, etag, .. } = copies.into_iter().next().unwrap_or_else(|| Err(nothing()))?;

@@ -9,7 +9,7 @@ use crate::dataset::document::{jsonl, write_document};
 use crate::dataset::layout::{KEPT_MANIFESTS, manifest_of_key};
 use crate::state::{Book, PageRef, StateEntry};
 use crate::transfer::reader::ChunkReader;
-use crate::transfer::{Content, Destination, Start, Transfer, fan_out};
+use crate::transfer::{Content, Destination, Size, Start, Transfer, fan_out};
 use crate::{
     Condition, DatasetName, ManifestDigest, ManifestEntry, ObjectSummary, Replica, Sha256, ShardIndex, StoreError,
     list, manifest_key, shard_index_key,
@@ -103,7 +103,7 @@ impl ManifestSource<'_> {
 
     async fn write(&self, replica: &Replica, key: &str, size: u64) -> Result<(), StoreError> {
         let attributes = jsonl();
-        let content = Content { size, attributes: &attributes, announced: None, is_told: false, version: None };
+        let content = Content::new(Size::Known(size), &attributes);
         let (store, key) = (replica.store.clone(), key.to_owned());
         let destination = Destination { store, key, condition: Condition::Any, journals: None };
         let sent = |_, _| ();

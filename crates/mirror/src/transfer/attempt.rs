@@ -9,7 +9,7 @@ use super::fan_out::{Content, Proven, Start, fan_out};
 use super::journal::{Journal, SourceVersion};
 use super::parallel_reader::{ParallelReader, Unread};
 use super::source_tags::SourceTags;
-use super::{Copy, SourceRead, Transfer};
+use super::{Copy, Size, SourceRead, Transfer};
 use crate::cancel::cancellable;
 use crate::content::{Hashing, Wanted};
 use crate::state::StateEntry;
@@ -170,7 +170,7 @@ async fn copy_from(
     };
     let is_told = may_be_told && start.is_afresh() && can_be_told(&head, destinations, transfer).await;
     let content = Content {
-        size: head.size,
+        size: Size::Known(head.size),
         attributes: &attributes,
         announced: head.whole_checksum(),
         is_told,

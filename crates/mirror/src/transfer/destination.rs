@@ -24,8 +24,8 @@ impl Destination {
         }
     }
 
-    pub(crate) fn failed(&self, detail: &str) -> StoreError {
-        self.store.place().error(StoreErrorKind::Cancelled, format!("write {:?}", self.key), detail)
+    pub(crate) fn failed(&self, kind: StoreErrorKind, detail: &str) -> StoreError {
+        self.store.place().error(kind, format!("write {:?}", self.key), detail)
     }
 }
 

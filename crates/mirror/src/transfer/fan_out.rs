@@ -6,8 +6,10 @@ use tokio::sync::mpsc;
 use super::Transfer;
 use super::destination::{Destination, part_limits};
 use super::journal::{Journal, SourceVersion};
-use super::lane::read_parts;
-use super::reader::ChunkReader;
+use super::lane::{Read, read_parts};
+use super::part::{Cut, Size};
+use super::reader::{ChunkReader, Parts};
+use super::room::Room;
 use super::writer::{Sent, Writer};
 use crate::content::{Digesting, Hashing, Wanted, Whole};
 use crate::verify::{Expected, prove_written};
@@ -15,7 +17,7 @@ use crate::{Attributes, Checksum, Sha256, StoreError, StoreErrorKind};
 
 /// What is copied.
 pub(crate) struct Content<'a> {
-    pub(crate) size: u64,
+    pub(crate) size: Size,
     pub(crate) attributes: &'a Attributes,
     /// What its store keeps of the whole content.
     pub(crate) announced: Option<Checksum>,
@@ -23,6 +25,13 @@ pub(crate) struct Content<'a> {
     pub(crate) is_told: bool,
     /// What names it, where a later pass could go on with it.
     pub(crate) version: Option<&'a SourceVersion>,
+}
+
+impl<'a> Content<'a> {
+    /// One of which no store knows anything.
+    pub(crate) fn new(size: Size, attributes: &'a Attributes) -> Self {
+        Self { size, attributes, announced: None, is_told: false, version: None }
+    }
 }
 
 /// Where a copy begins: at the start, or after parts that earlier passes have brought to every destination.
@@ -63,7 +72,8 @@ pub(crate) struct Proven {
     pub(crate) modified: i64,
 }
 
-/// Copies what `reader` gives (from where it starts to the end of `content`) to every destination. A slow destination slows the
+/// Copies what `reader` gives (from where it starts to the end of `content`) to every destination. What gets larger than they take
+/// of one object is [`StoreErrorKind::Rejected`] at each. A slow destination slows the
 /// reading; a failing one fails alone. A failing reader fails all. Of unfinished copies nothing is left but what a journal names.
 pub(crate) async fn fan_out<R: ChunkReader>(
     reader: &mut R,
@@ -73,19 +83,20 @@ pub(crate) async fn fan_out<R: ChunkReader>(
     transfer: &Transfer,
     sent: impl Fn(usize, u64) + Sync,
 ) -> Result<Vec<Result<Proven, StoreError>>, R::Error> {
-    let sizes = transfer.limits.parts_of(content.size, part_limits(destinations));
+    let mut parts = Parts::new(reader);
+    let cut = cut(&mut parts, content.size, destinations, transfer).await?;
     let first = start.parts();
     let Start { journals, whole } = start;
-    // Begun before anything is read: what a store checks may turn out only now.
+    // Begun before anything is summed up: what a store checks may turn out only now.
     let begin = destinations.iter().zip(journals);
-    let begin = begin.map(|(destination, journal)| Writer::begin(destination, content, journal, &sizes, transfer));
+    let begin = begin.map(|(destination, journal)| Writer::begin(destination, content, journal, &cut, transfer));
     let writers = join_all(begin).await;
     let digesting = match content.announced {
         Some(Checksum::Crc64Nvme(announced)) if content.is_told => Digesting::Told(announced),
         _ => {
             let wanted = wanted(&writers, content, transfer);
             let hashing = whole.and_then(|whole| Hashing::resume(whole, wanted));
-            Digesting::Computed(Box::new(hashing.unwrap_or_else(|| Hashing::new(sizes.len(), wanted))))
+            Digesting::Computed(Box::new(hashing.unwrap_or_else(|| Hashing::new(cut.least_parts(), wanted))))
         }
     };
 
@@ -98,16 +109,17 @@ pub(crate) async fn fan_out<R: ChunkReader>(
         }
         writing.push(async move { writer?.write(parts, |bytes| sent(index, bytes)).await });
     }
-    let reading = read_parts(reader, &sizes, first, lanes, digesting, transfer);
+    let reading = read_parts(parts, &cut, first, lanes, digesting, transfer);
     let (read, written) = join(reading, join_all(writing)).await;
-    let Some(digests) = read? else {
-        let gave_up = |destination: &Destination| destination.failed("every target failed");
+    let Some(Read { size: read, digests }) = read? else {
+        let gave_up = |destination: &Destination| destination.failed(StoreErrorKind::Cancelled, "every target failed");
         let outcomes = destinations.iter().zip(written);
         return Ok(outcomes.map(|(to, written)| written.and_then(|_| Err(gave_up(to)))).collect());
     };
+    let size = if let Size::Known(size) = content.size { size } else { read };
     let proofs = destinations.iter().zip(written).map(|(destination, written)| async move {
         let Sent { written, composite, refused } = written?;
-        let expected = Expected { size: content.size, digests, composite };
+        let expected = Expected { size, digests, composite };
         let Destination { store, key, .. } = destination;
         let proof = prove_written(store, key, written, &expected, transfer.verification, &transfer.cancel).await;
         // What is there may be our own, written by an attempt whose answer was lost.
@@ -119,7 +131,27 @@ pub(crate) async fn fan_out<R: ChunkReader>(
     Ok(join_all(proofs).await)
 }
 
+/// How a content is cut. Of one whose size is not known the first part is read ahead: what ends there goes in a single request.
+async fn cut<R: ChunkReader>(
+    parts: &mut Parts<'_, R>,
+    size: Size,
+    destinations: &[Destination],
+    transfer: &Transfer,
+) -> Result<Cut, R::Error> {
+    let cut = transfer.limits.cut(size, part_limits(destinations));
+    let Cut::Open { part, .. } = cut else { return Ok(cut) };
+    parts.room = transfer.room().take(part).await;
+    let Some(size) = parts.read_ahead(part).await? else { return Ok(cut) };
+    if let Some(room) = &mut parts.room {
+        Room::shrink(room, size);
+    }
+    Ok(Cut::Known(vec![size]))
+}
+
 fn wanted(writers: &[Result<Writer<'_>, StoreError>], content: &Content<'_>, transfer: &Transfer) -> Wanted {
     let wanted = Wanted { sha256: transfer.sha256, ..Wanted::default() }.to_compare_with(content.announced);
     writers.iter().flatten().fold(wanted, |wanted, writer| wanted.to_send(writer.algorithm()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,8 +10,9 @@ use tokio::sync::mpsc::{self, Sender};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::Transfer;
-use super::live::{End, Pieces};
+use super::live::{Broken, End, Ending, Pieces};
 use super::object_reader::Pinned;
+use super::part::Cut;
 use super::reader::{ChunkReader, KEPT_AS_IT_IS, Parts};
 use crate::ObjectStore;
 use crate::content::{Digesting, Digests};
@@ -20,18 +21,18 @@ use crate::content::{Digesting, Digests};
 pub(crate) struct Part {
     /// From 1.
     pub(crate) number: usize,
-    pub(crate) size: u64,
     pub(crate) pieces: Pieces,
     pub(crate) room: Arc<Option<OwnedSemaphorePermit>>,
     /// For one that is sent while it is read.
     pub(crate) live: Option<LiveSource>,
 }
 
-/// Of what version a part is, where it begins there, and whether its checksum is the store's to tell.
+/// Of what version a part is, where it begins there and how large it is, and whether its checksum is the store's to tell.
 #[derive(Clone)]
 pub(crate) struct LiveSource {
     pub(crate) pinned: Pinned,
     pub(crate) offset: u64,
+    pub(crate) size: u64,
     pub(crate) is_told: bool,
 }
 
@@ -69,58 +70,69 @@ fn most_pieces(size: u64) -> usize {
     usize::try_from(2 * size.div_ceil(KEPT_AS_IT_IS as u64) + 1).unwrap_or(usize::MAX)
 }
 
-/// Reads all parts after the first `done`, and hands each to every target that still takes them: the digests of all, or nothing
+/// All that was read, with what earlier passes had.
+pub(crate) struct Read {
+    pub(crate) size: u64,
+    pub(crate) digests: Digests,
+}
+
+/// Reads all parts after the first `done`, and hands each to every target that still takes them: what they came to, or nothing
 /// when no target takes any more.
 pub(crate) async fn read_parts<R: ChunkReader>(
-    reader: &mut R,
-    sizes: &[u64],
+    mut parts: Parts<'_, R>,
+    cut: &Cut,
     done: usize,
     lanes: Vec<Lane>,
     mut digesting: Digesting,
     transfer: &Transfer,
-) -> Result<Option<Digests>, R::Error> {
-    let pinned = reader.pinned().filter(|_| sizes.len() > 1 && !transfer.keeps_parts);
-    let mut offset: u64 = sizes[..done].iter().sum();
-    let mut parts = Parts::new(reader);
-    for (number, size) in (1..).zip(sizes.iter().copied()).skip(done) {
+) -> Result<Option<Read>, R::Error> {
+    let pinned = parts.pinned().filter(|_| cut.least_parts() > 1 && !cut.is_open() && !transfer.keeps_parts);
+    let mut offset: u64 = (1..=done).filter_map(|number| cut.part(number)).sum();
+    for (number, size) in (done + 1..).map_while(|number| Some((number, cut.part(number)?))) {
         let is_told = matches!(digesting, Digesting::Told(_));
-        let again = pinned.clone().map(|pinned| LiveSource { pinned, offset, is_told });
-        let Some(Begun { ways, end }) = begin_part(&lanes, number, size, again, transfer).await else {
+        let again = pinned.clone().map(|pinned| LiveSource { pinned, offset, size, is_told });
+        let room = parts.room.take();
+        let Some(Begun { ways, end }) = begin_part(&lanes, (number, size), again, room, transfer).await else {
             return Ok(None);
         };
-        pass_on(&mut parts, size, &mut digesting, ways).await?;
-        offset += size;
+        offset += pass_on(&mut parts, size, &mut digesting, ways).await?;
         let (digests, whole) = digesting.end_part();
         let whole = whole.map(Arc::new);
-        let of_all = (number == sizes.len()).then(|| digesting.finish());
+        let is_full = cut.part(number + 1).is_none();
+        let is_last = if cut.is_open() { parts.has_ended().await? } else { is_full };
+        let of_all = is_last.then(|| digesting.finish());
         if let Some(of_all) = &of_all {
             // Nobody may complete an object before its source has confirmed all of it.
             parts.end().await?;
             parts.confirm(of_all)?;
         }
+        let ending = match *cut {
+            Cut::Open { part, most } if is_full && !is_last => Err(Broken::TooLarge { most, part }),
+            _ => Ok(End { digests, whole, is_last }),
+        };
         // Nobody listens where all have failed.
-        let _lost = end.send(Some(End { digests, whole }));
-        if of_all.is_some() {
-            return Ok(of_all);
+        let _lost = end.send(Some(ending));
+        if let Some(digests) = of_all {
+            return Ok(Some(Read { size: offset, digests }));
         }
     }
-    // An object has at least one part, and a start never has all of them.
+    // An object has at least one part, and a start never has all of them: it is too large, and no target takes it.
     Ok(None)
 }
 
 /// A part that was handed to the targets that want it: the ways of its pieces, and of what it came to.
 struct Begun {
     ways: Vec<Sender<Bytes>>,
-    end: watch::Sender<Option<End>>,
+    end: watch::Sender<Ending>,
 }
 
 /// Hands a part that is to be read to every target that does not have it. It is sent while it is read where all of them can take
-/// that and it can be read `again`. `None` when no target takes any more.
+/// that and it can be read `again`. What was read ahead has its room. `None` when no target takes any more.
 async fn begin_part(
     lanes: &[Lane],
-    number: usize,
-    size: u64,
+    (number, size): (usize, u64),
     again: Option<LiveSource>,
+    room: Option<OwnedSemaphorePermit>,
     transfer: &Transfer,
 ) -> Option<Begun> {
     let wanting: Vec<_> = lanes.iter().filter(|lane| number > lane.has && !lane.parts.is_closed()).collect();
@@ -128,13 +140,17 @@ async fn begin_part(
         Some(again) if all_take_live_parts(&wanting).await => Some(again),
         _ => None,
     };
-    let (room, most) = if live.is_some() { (size.min(ON_THE_WAY), LIVE_PIECES) } else { (size, most_pieces(size)) };
-    let room = Arc::new(transfer.room().take(room).await);
+    let (held, most) = if live.is_some() { (size.min(ON_THE_WAY), LIVE_PIECES) } else { (size, most_pieces(size)) };
+    let room = match room {
+        None => transfer.room().take(held).await,
+        taken => taken,
+    };
+    let room = Arc::new(room);
     let (end, ended) = watch::channel(None);
     let begin = wanting.iter().map(|lane| {
         let (piece, pieces) = mpsc::channel(most);
         let pieces = Pieces { pieces, end: ended.clone() };
-        let part = Part { number, size, pieces, room: room.clone(), live: live.clone() };
+        let part = Part { number, pieces, room: room.clone(), live: live.clone() };
         async move { lane.parts.send(part).await.ok().map(|()| piece) }
     });
     let ways = join_all(begin).await.into_iter().flatten().collect();
@@ -142,13 +158,13 @@ async fn begin_part(
     is_taken.then_some(Begun { ways, end })
 }
 
-/// Reads a part and hands its pieces on. The slowest target is waited for.
+/// Reads a part and hands its pieces on; gives its bytes. The slowest target is waited for.
 async fn pass_on<R: ChunkReader>(
     parts: &mut Parts<'_, R>,
     size: u64,
     digesting: &mut Digesting,
     ways: Vec<Sender<Bytes>>,
-) -> Result<(), R::Error> {
+) -> Result<u64, R::Error> {
     let mut left = size;
     while left > 0 {
         let piece = parts.next(left).await?;
@@ -166,5 +182,5 @@ async fn pass_on<R: ChunkReader>(
         }
         join_all(full).await;
     }
-    Ok(())
+    Ok(size - left)
 }

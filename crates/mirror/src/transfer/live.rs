@@ -22,20 +22,33 @@ pub(crate) struct End {
     pub(crate) digests: Digests,
     /// The digests of all up to it, where they are computed.
     pub(crate) whole: Option<Arc<Whole>>,
+    /// Whether none follows, and its source has confirmed all of the object.
+    pub(crate) is_last: bool,
 }
+
+/// What a part came to, or why nothing; unknown while it is read.
+pub(crate) type Ending = Option<Result<End, Broken>>;
 
 /// The pieces of a part, as they are read.
 #[derive(Debug)]
 pub(crate) struct Pieces {
     pub(crate) pieces: Receiver<Bytes>,
     /// Stays without a value when the source fails.
-    pub(crate) end: watch::Receiver<Option<End>>,
+    pub(crate) end: watch::Receiver<Ending>,
 }
 
-/// The source failed before the part's end.
-#[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("its source failed")]
-pub(crate) struct Broken;
+/// Why a part is not to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Broken {
+    #[error("its source failed")]
+    Source,
+    /// Of a content that was not known to be so large before it was read.
+    #[error(
+        "it is larger than {most} bytes, which is all that the targets take of one object in parts of {part} bytes: split the \
+         object that it is made of into smaller ones"
+    )]
+    TooLarge { most: u64, part: u64 },
+}
 
 impl Pieces {
     /// The next piece; `None` after the last one.
@@ -54,9 +67,9 @@ impl Pieces {
 }
 
 /// What a part came to, when that is known.
-pub(crate) async fn ended(mut end: watch::Receiver<Option<End>>) -> Result<End, Broken> {
-    let end = end.wait_for(Option::is_some).await.map_err(|_| Broken)?;
-    end.clone().ok_or(Broken)
+pub(crate) async fn ended(mut end: watch::Receiver<Ending>) -> Result<End, Broken> {
+    let end = end.wait_for(Option::is_some).await.map_err(|_| Broken::Source)?;
+    end.clone().unwrap_or(Err(Broken::Source))
 }
 
 /// Reads a part again.
@@ -76,7 +89,7 @@ pub struct LivePart {
     pieces: Mutex<Option<Pieces>>,
     /// For the pieces on their way.
     room: Mutex<Option<Arc<Option<OwnedSemaphorePermit>>>>,
-    end: watch::Receiver<Option<End>>,
+    end: watch::Receiver<Ending>,
     /// Whether its checksum is the store's to tell.
     is_told: bool,
     again: Again,

@@ -32,6 +32,7 @@ use crate::{SourceLimits, TransferLimits};
 pub(crate) use copy::{Copy, SourceRead, copy_object};
 pub(crate) use destination::Destination;
 pub(crate) use fan_out::{Content, Proven, Start, fan_out};
+pub(crate) use part::Size;
 use room::Room;
 
 /// How a copy is proven to be one.

@@ -8,6 +8,9 @@ const TIB: u64 = 1024 * GIB;
 const WANTED_PARTS: u64 = 10_000;
 /// S3's least size of a part that is not the last.
 const LEAST_PART: u64 = 5 * MIB;
+/// How many times as large as its source a content may be that is made of it, for its parts to be as large as they must: text of
+/// which columns are made becomes smaller mostly, and grows where numbers of one digit become such of eight bytes.
+const MOST_GROWTH: u64 = 8;
 
 /// What copying may use.
 ///
@@ -15,7 +18,8 @@ const LEAST_PART: u64 = 5 * MIB;
 /// read only when the budget has room, and its bytes are shared by all targets. One that is sent while it is read takes 2 MiB of
 /// the budget, and all of its size when it has to be read again. A third of the budget is for ranges of large objects that are read
 /// ahead. A part is `part_size`, or more where an object would else have more than 10,000 parts (a 5 TiB object: 525 MiB), but never
-/// more than its store takes. What comes on top does not grow with the number of objects: see [`crate::mirror`].
+/// more than its store takes; what is made of an object while that is read is cut as if it were eight times as large. What comes on
+/// top does not grow with the number of objects: see [`crate::mirror`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TransferLimits {
     /// Objects in flight at once (default [`Self::OBJECTS`]): what hides the distance of a store from small objects.
@@ -57,13 +61,76 @@ impl TransferLimits {
 
     /// The parts' sizes of an object that a store with these limits can hold, in order; a single one means a single request.
     pub(crate) fn parts_of(&self, size: u64, limits: PartLimits) -> Vec<u64> {
-        let wanted = self.part_size.max(LEAST_PART);
         if !self.is_large(size) {
             return vec![size];
         }
-        let few = size.div_ceil(WANTED_PARTS.min(limits.parts)).next_multiple_of(MIB);
-        let part = wanted.max(few).min(limits.part);
+        let part = self.part_of(size, limits);
         (0..size.div_ceil(part)).map(|index| part.min(size - index * part)).collect()
+    }
+
+    /// How a content is cut that stores with these limits can hold.
+    pub(crate) fn cut(&self, size: Size, limits: PartLimits) -> Cut {
+        match size {
+            Size::Known(size) => Cut::Known(self.parts_of(size, limits)),
+            Size::Open { source } => {
+                let estimate = source.saturating_mul(MOST_GROWTH).min(limits.object);
+                let part = self.part_of(estimate, limits).min(limits.object);
+                Cut::Open { part, most: limits.object.min(limits.parts.saturating_mul(part)) }
+            }
+        }
+    }
+
+    /// The size of a part of an object of this size.
+    fn part_of(&self, size: u64, limits: PartLimits) -> u64 {
+        let few = size.div_ceil(WANTED_PARTS.min(limits.parts)).next_multiple_of(MIB);
+        self.part_size.max(LEAST_PART).max(few).min(limits.part)
+    }
+}
+
+/// What is known of a content's size before it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Size {
+    Known(u64),
+    /// It ends where its reader does: it is made of an object of so many bytes while that is read.
+    #[cfg_attr(not(test), expect(dead_code, reason = "transforms are to come"))]
+    Open {
+        source: u64,
+    },
+}
+
+/// How a content is cut into parts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// Of these sizes, in order; a single one means a single request.
+    Known(Vec<u64>),
+    /// All of one size but the last (Cloudflare R2 takes no others), until its reader ends; of `most` bytes in all.
+    Open { part: u64, most: u64 },
+}
+
+impl Cut {
+    /// The size of part `number` (from 1), of which the last may be shorter where the cut is open. `None` after the last, or after
+    /// as many as stores take.
+    pub(crate) fn part(&self, number: usize) -> Option<u64> {
+        let index = number.checked_sub(1)?;
+        match self {
+            Self::Known(sizes) => sizes.get(index).copied(),
+            Self::Open { part, most } => {
+                let left = most.saturating_sub(part.saturating_mul(index as u64));
+                (left > 0).then_some(left.min(*part))
+            }
+        }
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self, Self::Open { .. })
+    }
+
+    /// How many parts there are at least: what ends within its first part is not left open.
+    pub(crate) fn least_parts(&self) -> usize {
+        match self {
+            Self::Known(sizes) => sizes.len(),
+            Self::Open { .. } => 2,
+        }
     }
 }
 
@@ -124,7 +191,9 @@ pub(crate) fn refusals(size: u64, limits: &[PartLimits]) -> Vec<Option<String>> 
 
 #[cfg(test)]
 mod tests {
-    use super::{GIB, LEAST_PART, MIB, PartLimits, TIB, TransferLimits, WANTED_PARTS, refusals};
+    use super::{
+        Cut, GIB, LEAST_PART, MIB, MOST_GROWTH, PartLimits, Size, TIB, TransferLimits, WANTED_PARTS, refusals,
+    };
     use proptest::prelude::*;
 
     const STORES: [PartLimits; 4] = [PartLimits::S3, PartLimits::AZURE, PartLimits::GOOGLE, PartLimits::NONE];
@@ -183,7 +252,57 @@ mod tests {
         );
     }
 
+    #[test]
+    fn parts_of_what_is_made_grow_with_its_source() {
+        let (s3, azure, folder) = (PartLimits::S3, PartLimits::AZURE, PartLimits::NONE);
+        let small = PartLimits { object: 6 * MIB, ..s3 };
+        for (store, source, part, most) in [
+            (s3, 0, 8 * MIB, 80_000 * MIB),
+            (s3, 10_000 * MIB, 8 * MIB, 80_000 * MIB),
+            (s3, 10_000 * MIB + 1, 9 * MIB, 90_000 * MIB),
+            (s3, 10 * TIB, 5 * GIB, 50_000 * GIB),
+            (s3, u64::MAX, 5 * GIB, 50_000 * GIB),
+            (azure, 10_000 * MIB, 8 * MIB, 400_000 * MIB),
+            (small, TIB, 6 * MIB, 6 * MIB),
+            (folder, 0, 8 * MIB, u64::MAX),
+        ] {
+            let cut = TransferLimits::default().cut(Size::Open { source }, store);
+            assert_eq!(cut, Cut::Open { part, most }, "{source}");
+        }
+    }
+
+    #[test]
+    fn an_open_cut_ends_with_what_stores_take() {
+        let cut = Cut::Open { part: 8, most: 20 };
+        assert_eq!(
+            [0, 1, 2, 3, 4, usize::MAX].map(|number| cut.part(number)),
+            [None, Some(8), Some(8), Some(4), None, None]
+        );
+        let known = Cut::Known(vec![8, 4]);
+        assert_eq!([0, 1, 2, 3].map(|number| known.part(number)), [None, Some(8), Some(4), None]);
+        assert_eq!((cut.least_parts(), known.least_parts()), (2, 2));
+    }
+
     proptest! {
+        #[test]
+        fn what_is_made_fits_when_it_is_not_larger_than_was_thought(
+            (source, size) in (0..1_000_000 * MIB).prop_flat_map(|source| (Just(source), 0..=MOST_GROWTH * source)),
+            part_size in 0..256 * MIB,
+            stores in prop::collection::vec(prop::sample::select(STORES.to_vec()), 1..4),
+        ) {
+            prop_assume!(refusals(size, &stores).iter().all(Option::is_none));
+            let limits = PartLimits::strictest(stores);
+            let transfer = TransferLimits { part_size, ..TransferLimits::default() };
+            let cut = transfer.cut(Size::Open { source }, limits);
+            let part = cut.part(1).unwrap();
+            prop_assert!(part <= limits.part && part >= part_size.max(LEAST_PART).min(limits.part));
+            let count = usize::try_from(size.div_ceil(part).max(1)).unwrap();
+            prop_assert!(count as u64 <= limits.parts);
+            prop_assert!((1..count).all(|number| cut.part(number) == Some(part)), "all but the last are as large");
+            let last = size - part * (count as u64 - 1);
+            prop_assert!(cut.part(count).is_some_and(|most| last <= most));
+        }
+
         #[test]
         fn parts_cover_the_object_within_the_limits(
             size in 0..200_000_000 * MIB,

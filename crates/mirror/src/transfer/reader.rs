@@ -1,6 +1,9 @@
 //! What is read once, chunk by chunk, and cut into parts.
 
+use std::collections::VecDeque;
+
 use bytes::{Bytes, BytesMut};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::object_reader::Pinned;
 use crate::Checksum;
@@ -35,11 +38,29 @@ pub(crate) trait ChunkReader: Send {
 pub(crate) struct Parts<'a, R> {
     reader: &'a mut R,
     rest: Bytes,
+    /// What was read before its turn, and follows `rest`.
+    ahead: VecDeque<Bytes>,
+    /// The room that the part takes which was read ahead.
+    pub(super) room: Option<OwnedSemaphorePermit>,
+    /// Whether the reader has given all: it is not asked again.
+    is_read: bool,
 }
 
 impl<'a, R: ChunkReader> Parts<'a, R> {
     pub(crate) fn new(reader: &'a mut R) -> Self {
-        Self { reader, rest: Bytes::new() }
+        Self { reader, rest: Bytes::new(), ahead: VecDeque::new(), room: None, is_read: false }
+    }
+
+    async fn next_chunk(&mut self) -> Result<Option<Bytes>, R::Error> {
+        if let Some(chunk) = self.ahead.pop_front() {
+            return Ok(Some(chunk));
+        }
+        if self.is_read {
+            return Ok(None);
+        }
+        let chunk = self.reader.next_chunk().await?;
+        self.is_read = chunk.is_none();
+        Ok(chunk)
     }
 
     /// The next piece, of at most `most` bytes; an empty one only after the last. Small chunks are put together: they may be small
@@ -49,7 +70,7 @@ impl<'a, R: ChunkReader> Parts<'a, R> {
         let mut small = BytesMut::new();
         while small.len() < most.min(KEPT_AS_IT_IS) {
             if self.rest.is_empty() {
-                match self.reader.next_chunk().await? {
+                match self.next_chunk().await? {
                     Some(chunk) => self.rest = chunk,
                     None => break,
                 }
@@ -66,10 +87,43 @@ impl<'a, R: ChunkReader> Parts<'a, R> {
         Ok(small.freeze())
     }
 
+    /// Whether nothing follows.
+    pub(crate) async fn has_ended(&mut self) -> Result<bool, R::Error> {
+        while self.rest.is_empty() {
+            match self.next_chunk().await? {
+                Some(chunk) => self.rest = chunk,
+                None => return Ok(true),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Reads the first `most` bytes before their turn. Gives how many there are, when nothing follows them.
+    pub(crate) async fn read_ahead(&mut self, most: u64) -> Result<Option<u64>, R::Error> {
+        let (mut ahead, mut left) = (VecDeque::new(), most);
+        while left > 0 {
+            let piece = self.next(left).await?;
+            if piece.is_empty() {
+                break;
+            }
+            left -= piece.len() as u64;
+            ahead.push_back(piece);
+        }
+        let has_ended = self.has_ended().await?;
+        ahead.push_back(std::mem::take(&mut self.rest));
+        self.ahead = ahead;
+        Ok(has_ended.then_some(most - left))
+    }
+
     /// Makes sure that nothing follows: only then has the reader confirmed all it gave.
     pub(crate) async fn end(&mut self) -> Result<(), R::Error> {
-        while self.reader.next_chunk().await?.is_some() {}
+        while self.next_chunk().await?.is_some() {}
         Ok(())
+    }
+
+    /// What to read a part again by, where that can be done.
+    pub(crate) fn pinned(&self) -> Option<Pinned> {
+        self.reader.pinned()
     }
 
     /// Whether all that was read is what was announced.

@@ -29,6 +29,12 @@ impl Room {
     pub(super) fn try_take(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
         self.memory.clone().try_acquire_many_owned(blocks(bytes)).ok()
     }
+
+    /// Gives back what was taken for more than so many bytes.
+    pub(crate) fn shrink(permit: &mut OwnedSemaphorePermit, bytes: u64) {
+        let kept = permit.num_permits().min(blocks(bytes) as usize);
+        drop(permit.split(permit.num_permits() - kept));
+    }
 }
 
 fn blocks(bytes: u64) -> u32 {

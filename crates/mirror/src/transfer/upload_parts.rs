@@ -9,7 +9,7 @@ use super::destination::Destination;
 use super::journal::{Journal, Journals};
 use super::lane::{LiveSource, Part};
 use super::ledger::Ledger;
-use super::live::{Again, End, LivePart};
+use super::live::{Again, Broken, End, LivePart};
 use super::writer::{Sent, Upload, Writer, payload};
 use crate::cancel::cancellable;
 use crate::content::{Whole, composite};
@@ -17,7 +17,7 @@ use crate::{Checksum, ChecksumAlgorithm, StoreError, StoreErrorKind, UploadedPar
 
 /// Something that was asked of the store and has ended.
 enum Ended {
-    Part { number: usize, part: UploadedPart, whole: Option<Arc<Whole>> },
+    Part { number: usize, part: UploadedPart, end: End },
     Noted,
 }
 
@@ -68,6 +68,7 @@ impl Writer<'_> {
         let mut ledger = Ledger::new(upload.done);
         let mut running = FuturesUnordered::new();
         let (mut sending, mut is_noting, mut has_ended) = (0, false, false);
+        let mut count = None;
         loop {
             tokio::select! {
                 part = parts.recv(), if !has_ended && sending < transfer.limits.parts.max(1) => match part {
@@ -78,10 +79,13 @@ impl Writer<'_> {
                     None => has_ended = true,
                 },
                 Some(ended) = running.next() => match ended? {
-                    Ended::Part { number, part, whole } => {
+                    Ended::Part { number, part, end: End { whole, is_last, .. } } => {
                         sending -= 1;
                         sent(part.size);
                         ledger.add(number, part, whole);
+                        if is_last {
+                            count = Some(number);
+                        }
                     }
                     Ended::Noted => is_noting = false,
                 },
@@ -96,8 +100,7 @@ impl Writer<'_> {
                 running.push(futures::future::Either::Right(note));
             }
         }
-        let (done, whole) =
-            ledger.finish(self.sizes.len()).ok_or_else(|| self.destination.failed("its source failed"))?;
+        let (done, whole) = count.and_then(|count| ledger.finish(count)).ok_or_else(|| self.broken(Broken::Source))?;
         let composite = composite(done.iter().map(|part| part.checksum)).map(|sha256| (sha256, done.len()));
         self.is_announced(&whole)?;
         let whole = Some(Checksum::Crc64Nvme(whole.crc64nvme));
@@ -125,23 +128,23 @@ impl Writer<'_> {
 
     async fn send_part(&self, upload: &str, algorithm: ChecksumAlgorithm, part: Part) -> Result<Ended, StoreError> {
         let Destination { store, key, .. } = self.destination;
-        let Part { number, size, pieces, room, live } = part;
+        let Part { number, pieces, room, live } = part;
         let position = u32::try_from(number).unwrap_or(u32::MAX);
-        let Some(LiveSource { pinned, offset, is_told }) = live else {
-            let (chunks, End { digests, whole }) = pieces.collect().await.map_err(|broken| self.broken(broken))?;
-            let payload = payload(chunks, digests.checksum(algorithm));
+        let Some(LiveSource { pinned, offset, size, is_told }) = live else {
+            let (chunks, end) = pieces.collect().await.map_err(|broken| self.broken(broken))?;
+            let payload = payload(chunks, end.digests.checksum(algorithm));
             let request = store.put_part(key, upload, position, payload);
             let part = cancellable(&self.transfer.cancel, store.place(), request).await?;
             // Named, so that it is held until here.
             drop(room);
-            return Ok(Ended::Part { number, part, whole });
+            return Ok(Ended::Part { number, part, end });
         };
         let again =
             Again { source: pinned, offset, room: self.transfer.room(), is_needed: self.had_to_read_again.clone() };
         let live = LivePart::new((size, is_told), pieces, room, again);
         let request = store.put_live_part(key, upload, position, &live);
         let part = cancellable(&self.transfer.cancel, store.place(), request).await?;
-        Ok(Ended::Part { number, part, whole: live.end().await?.whole })
+        Ok(Ended::Part { number, part, end: live.end().await? })
     }
 
     /// Notes how far it is. It only saves work, so that it fails is no failure.

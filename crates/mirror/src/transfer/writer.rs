@@ -11,6 +11,7 @@ use super::fan_out::Content;
 use super::journal::Journal;
 use super::lane::{Lane, Part};
 use super::live::Broken;
+use super::part::Cut;
 use crate::cancel::cancellable;
 use crate::store::http::Chunks;
 use crate::{Checksum, ChecksumAlgorithm, Payload, Sha256, StoreError, StoreErrorKind, UploadedPart, Written};
@@ -33,7 +34,6 @@ pub(crate) struct Writer<'a> {
     pub(super) destination: &'a Destination,
     pub(super) content: &'a Content<'a>,
     pub(super) transfer: &'a Transfer,
-    pub(super) sizes: &'a [u64],
     /// What is to be completed; nothing for an object that is written at once.
     upload: Option<Upload>,
     /// Whether a part had to be read again: from then on they are kept until they were taken.
@@ -53,12 +53,12 @@ impl<'a> Writer<'a> {
         destination: &'a Destination,
         content: &'a Content<'a>,
         journal: Option<Journal>,
-        sizes: &'a [u64],
+        cut: &Cut,
         transfer: &'a Transfer,
     ) -> Result<Self, StoreError> {
         let upload = match journal {
             Some(journal) => Some(Upload { id: journal.upload, done: journal.parts }),
-            None if sizes.len() > 1 => {
+            None if cut.least_parts() > 1 => {
                 let Destination { store, key, .. } = destination;
                 let request = store.create_multipart(key, content.attributes);
                 let id = cancellable(&transfer.cancel, store.place(), request).await?;
@@ -66,7 +66,7 @@ impl<'a> Writer<'a> {
             }
             None => None,
         };
-        Ok(Self { destination, content, transfer, sizes, upload, had_to_read_again: Arc::default() })
+        Ok(Self { destination, content, transfer, upload, had_to_read_again: Arc::default() })
     }
 
     /// The way of parts to it.
@@ -102,7 +102,7 @@ impl<'a> Writer<'a> {
         }
         let Destination { store, key, condition, .. } = self.destination;
         let part = parts.recv().await;
-        let Part { pieces, room, .. } = part.ok_or_else(|| self.broken(Broken))?;
+        let Part { pieces, room, .. } = part.ok_or_else(|| self.broken(Broken::Source))?;
         let (chunks, end) = pieces.collect().await.map_err(|broken| self.broken(broken))?;
         let payload = payload(chunks, end.digests.checksum(algorithm));
         let size = payload.size();
@@ -132,7 +132,11 @@ impl<'a> Writer<'a> {
     }
 
     pub(super) fn broken(&self, broken: Broken) -> StoreError {
-        self.destination.failed(&broken.to_string())
+        let kind = match broken {
+            Broken::Source => StoreErrorKind::Cancelled,
+            Broken::TooLarge { .. } => StoreErrorKind::Rejected,
+        };
+        self.destination.failed(kind, &broken.to_string())
     }
 }
 

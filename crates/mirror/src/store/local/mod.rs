@@ -31,6 +31,7 @@ pub struct LocalStore {
     place: Place,
     /// Where the last listing stopped, by the last key it gave, so that the next page does not walk from the start.
     paused: Mutex<Option<(String, Walk)>>,
+    limits: PartLimits,
 }
 
 impl LocalStore {
@@ -57,7 +58,13 @@ impl LocalStore {
         if !root.is_dir() {
             return Err(place.error(StoreErrorKind::MissingBucket, action(), "it is no folder"));
         }
-        Ok(Self { root, place, paused: Mutex::new(None) })
+        Ok(Self { root, place, paused: Mutex::new(None), limits: PartLimits::NONE })
+    }
+
+    /// The same for a test of what does not fit.
+    #[cfg(test)]
+    pub(crate) fn holding(self, limits: PartLimits) -> Self {
+        Self { limits, ..self }
     }
 
     /// The file of a key.
@@ -110,7 +117,7 @@ impl ObjectStore for LocalStore {
     }
 
     fn part_limits(&self) -> PartLimits {
-        PartLimits::NONE
+        self.limits
     }
 
     async fn list_page(&self, prefix: &str, continuation: Option<String>) -> Result<ListPage, StoreError> {

@@ -81,7 +81,7 @@ fn encoded(
         let frames = match piece {
             Ok(Piece::Bytes(piece)) => framing.frame(piece).into_iter().map(Ok).collect(),
             Ok(Piece::End(digests)) if framing.left == 0 => vec![last(&digests)],
-            Ok(Piece::End(_)) | Err(Broken) => vec![Err(CutShort::Source)],
+            Ok(Piece::End(_)) | Err(_) => vec![Err(CutShort::Source)],
         };
         stream::iter(frames)
     });
@@ -98,7 +98,7 @@ fn bare(pieces: BoxStream<'static, Result<Piece, Broken>>) -> BoxStream<'static,
     let frames = pieces.filter_map(async |piece| match piece {
         Ok(Piece::Bytes(piece)) => Some(Ok(piece)),
         Ok(Piece::End(_)) => None,
-        Err(Broken) => Some(Err(CutShort::Source)),
+        Err(_) => Some(Err(CutShort::Source)),
     });
     frames.fuse().boxed()
 }
