@@ -65,7 +65,8 @@ impl<'a> DeadLetters<'a> {
         let read = self.count + self.accepted;
         let is_said = read >= SAID_BY || self.limits.most_rejected_percent == 0;
         if is_said && self.limits.exceeds(self.count, read) {
-            return Err(TransformError::TooManyRejected { rejected: self.count, read, reason: reason.to_owned() });
+            let reason = format!("record {record}: {reason}");
+            return Err(TransformError::TooManyRejected { rejected: self.count, read, reason });
         }
         Ok(())
     }

@@ -73,8 +73,14 @@ mod tests {
     #[test]
     fn equal_listings_settle_what_was_written_later() {
         assert!(is_settled(&object("e", 100), &object("e", 100), None, Wanted::default()));
-        assert!(!is_settled(&object("e", 101), &object("e", 100), None, Wanted::default()), "metadata may have changed");
-        assert!(!is_settled(&object("e", 90), &object("f", 100), None, Wanted::default()), "an older object with the same size");
+        assert!(
+            !is_settled(&object("e", 101), &object("e", 100), None, Wanted::default()),
+            "metadata may have changed"
+        );
+        assert!(
+            !is_settled(&object("e", 90), &object("f", 100), None, Wanted::default()),
+            "an older object with the same size"
+        );
         assert!(!is_settled(&object("", 90), &object("", 100), None, Wanted::default()), "nothing is known");
         let (mut source, mut target) = (object("generation", 90), object("0x8D", 100));
         (source.md5, target.md5) = (Some([1; 16]), Some([1; 16]));
@@ -85,11 +91,16 @@ mod tests {
 
     #[test]
     fn of_a_dataset_the_digest_must_be_known() {
-        let settled = |entry: Option<&StateEntry>| is_settled(&object("s", 100), &object("t", 100), entry, Wanted { in_dataset: true, made_by: None });
+        let settled = |entry: Option<&StateEntry>| {
+            is_settled(&object("s", 100), &object("t", 100), entry, Wanted { in_dataset: true, made_by: None })
+        };
         let known = StateEntry { sha256: Some(Sha256::of(b"abc")), ..entry() };
         assert!(settled(Some(&known)));
         assert!(!settled(Some(&entry())) && !settled(None));
-        assert!(!is_settled(&object("e", 100), &object("e", 100), None, Wanted { in_dataset: true, made_by: None }), "listings do not tell it");
+        assert!(
+            !is_settled(&object("e", 100), &object("e", 100), None, Wanted { in_dataset: true, made_by: None }),
+            "listings do not tell it"
+        );
     }
 
     #[test]
@@ -104,7 +115,12 @@ mod tests {
         assert!(!settled(&object("s", 100), &entry, Some("other")) && !settled(&object("s", 100), &entry, None));
         assert!(!settled(&ObjectSummary { size: 4, ..object("s", 100) }, &entry, Some("one")));
         assert!(!settled(&object("s", 100), &super::tests::entry(), Some("one")), "a copy is not made by it");
-        assert!(!is_settled(&object("e", 100), &object("e", 100), None, Wanted { in_dataset: false, made_by: Some("one") }));
+        assert!(!is_settled(
+            &object("e", 100),
+            &object("e", 100),
+            None,
+            Wanted { in_dataset: false, made_by: Some("one") }
+        ));
     }
 
     #[test]

@@ -187,7 +187,8 @@ impl Lister {
         let (first, second, key) = (one.source_key(), other.source_key(), &one.object.key);
         // A listing may tell one twice.
         let clash = *key == other.object.key && first != second;
-        let detail = format!("{first:?} and {second:?} would both become {key:?}: leave one out by a filter, or rename it");
+        let detail =
+            format!("{first:?} and {second:?} would both become {key:?}: leave one out by a filter, or rename it");
         clash.then(|| self.replica.store.place().error(StoreErrorKind::Rejected, "name the objects", detail))
     }
 

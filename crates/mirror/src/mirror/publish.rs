@@ -22,7 +22,8 @@ pub(super) async fn publish_everywhere(round: &mut Round<'_>) {
                     continue;
                 }
                 // Nor what the source does not hold.
-                if round.report.manifest.is_none() && dataset.publish_to_source && round.options.transforming.is_none() {
+                if round.report.manifest.is_none() && dataset.publish_to_source && round.options.transforming.is_none()
+                {
                     round.report.source_publication = publish_to_source(round, index, digest).await;
                 }
                 round.report.manifest.get_or_insert(digest);

@@ -66,7 +66,10 @@ pub(super) async fn remove_surplus(round: &mut Round<'_>) {
             instead: object.moved_to.map(|other| replicas[other].clone()),
             source: shared.source.clone(),
             source_keys: options.sources_of(&object.key),
-            dead_letters: shared.making.as_ref().map(|making| making.dead_letters_key(&replicas[index].key(&object.key))),
+            dead_letters: shared
+                .making
+                .as_ref()
+                .map(|making| making.dead_letters_key(&replicas[index].key(&object.key))),
         };
         let objects = objects.into_iter().map(|object| (sides(&object), object)).collect();
         remove_all(objects, at_once, cancel, told).await;

@@ -178,7 +178,14 @@ mod tests {
 
     fn entry(version: u64) -> StateEntry {
         let etag = version.to_string();
-        StateEntry { size: 1, sha256: None, source_etag: etag.clone(), source_modified: 1, target_etag: etag, made: None }
+        StateEntry {
+            size: 1,
+            sha256: None,
+            source_etag: etag.clone(),
+            source_modified: 1,
+            target_etag: etag,
+            made: None,
+        }
     }
 
     const MOST: usize = 16;

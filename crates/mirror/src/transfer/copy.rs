@@ -103,32 +103,36 @@ async fn copy_whole(
     transfer: &Transfer,
     sent: impl Fn(usize, u64) + Sync,
 ) -> Result<SourceRead, StoreError> {
-    // What they hold is of another version, or damaged.
-    let discard_all = async || {
-        join_all(destinations.iter().map(|destination| discard(destination, transfer))).await;
-    };
-    anew_while_stale(async || copy_once(source, object, destinations, transfer, &sent).await, discard_all).await
-}
-
-/// Tries again as long as the source's object changes, or comes damaged, while it is read.
-pub(super) async fn anew_while_stale(
-    once: impl AsyncFn() -> Result<SourceRead, StoreError>,
-    before_anew: impl AsyncFn(),
-) -> Result<SourceRead, StoreError> {
-    let mut restarts = 0;
+    let mut restarts = Restarts::default();
     loop {
-        let outcome = once().await;
-        let is_stale = |error: &StoreError| matches!(error.kind, StoreErrorKind::Changed | StoreErrorKind::Corrupt);
-        match outcome {
+        match copy_once(source, object, destinations, transfer, &sent).await {
             Err(error) if is_stale(&error) => {
-                before_anew().await;
-                if restarts == MOST_RESTARTS {
-                    return Err(error);
-                }
-                restarts += 1;
-                tracing::info!(%error, restarts, "the source's object changed or came damaged: reading it anew");
+                // What they hold is of another version, or damaged.
+                join_all(destinations.iter().map(|destination| discard(destination, transfer))).await;
+                restarts.after(error)?;
             }
             outcome => return outcome,
         }
+    }
+}
+
+/// Whether the source's object changed, or came damaged, while it was read.
+pub(super) fn is_stale(error: &StoreError) -> bool {
+    matches!(error.kind, StoreErrorKind::Changed | StoreErrorKind::Corrupt)
+}
+
+/// How often an object was begun anew.
+#[derive(Default)]
+pub(super) struct Restarts(u32);
+
+impl Restarts {
+    /// Counts one more; the error when there were enough.
+    pub(super) fn after(&mut self, error: StoreError) -> Result<(), StoreError> {
+        if self.0 == MOST_RESTARTS {
+            return Err(error);
+        }
+        self.0 += 1;
+        tracing::info!(%error, restarts = self.0, "the source's object changed or came damaged: reading it anew");
+        Ok(())
     }
 }

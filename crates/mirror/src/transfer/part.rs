@@ -92,7 +92,6 @@ impl TransferLimits {
 pub(crate) enum Size {
     Known(u64),
     /// It ends where its reader does: it is made of an object of so many bytes while that is read.
-    #[cfg_attr(not(test), expect(dead_code, reason = "transforms are to come"))]
     Open {
         source: u64,
     },

@@ -18,5 +18,6 @@ mod server_copies;
 mod sharding;
 mod support;
 mod tags;
+mod transforming;
 mod uploading;
 mod versity;

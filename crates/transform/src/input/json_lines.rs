@@ -95,7 +95,8 @@ fn places(bytes: &[u8]) -> Vec<Range<usize>> {
 
 fn is_object(line: &[u8]) -> bool {
     let text = std::str::from_utf8(line).ok();
-    line.trim_ascii_start().starts_with(b"{") && text.is_some_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok())
+    line.trim_ascii_start().starts_with(b"{")
+        && text.is_some_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok())
 }
 
 /// A column as a user wants it, or as it was found.

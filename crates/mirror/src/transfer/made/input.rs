@@ -125,7 +125,7 @@ impl Read for Chunks {
 }
 
 /// One version of an object, of which any part can be read.
-struct Ranges {
+pub(super) struct Ranges {
     pinned: Pinned,
     size: u64,
     pace: Option<Arc<Pace>>,

@@ -11,7 +11,7 @@ use skyfleet_transform::{Outcome, RowLimits, Transform, TransformError};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-use super::copy::anew_while_stale;
+use super::copy::{Restarts, is_stale};
 use super::fan_out::{Content, Proven, Start, fan_out};
 use super::part::Size;
 use super::source_tags::SourceTags;
@@ -20,7 +20,7 @@ use crate::dataset::layout::dead_letters_key;
 use crate::mirror::MirrorOptions;
 use crate::state::{Made, StateEntry};
 use crate::{Attributes, DatasetName, ObjectHead, ObjectSummary, Replica, StoreError, StoreErrorKind};
-use dead_letters::write_dead_letters;
+use dead_letters::{remove_dead_letters, write_dead_letters};
 use input::Input;
 use pipe::{MadeReader, PipeWriter, pipe};
 
@@ -71,10 +71,13 @@ pub(crate) async fn make_object(
     sent: impl Fn(usize, u64) + Sync,
 ) -> Result<SourceRead, StoreError> {
     let _running = making.running.acquire().await;
-    let made = async || make_once(source, (listed, unmade), destinations, (making, transfer), &sent).await;
-    match anew_while_stale(made, async || ()).await {
-        Err(error) if error.kind == StoreErrorKind::NotFound => Ok(SourceRead::Vanished),
-        other => other,
+    let mut restarts = Restarts::default();
+    loop {
+        match make_once(source, (listed, unmade), destinations, (making, transfer), &sent).await {
+            Err(error) if is_stale(&error) => restarts.after(error)?,
+            Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(SourceRead::Vanished),
+            outcome => return outcome,
+        }
     }
 }
 
@@ -97,12 +100,16 @@ async fn make_once(
     let mut reader = MadeReader::new(made, running, |error| failed(source, &unmade.key, error));
     let content = Content::new(Size::Open { source: head.size }, &attributes);
     let making_it = fan_out(&mut reader, &content, destinations, Start::afresh(destinations.len()), transfer, sent);
-    let lettered = write_dead_letters(letters, destinations, &unmade.had_dead_letters, making, transfer);
+    let lettered = write_dead_letters(letters, destinations, making, transfer);
     let (read, copies, lettered) = join3(input.feed(), making_it, lettered).await;
     // What the transform says of a source that failed, says nothing.
     let source_sha256 = read?;
     let copies = copies?;
     let (size, rows) = reader.made();
+    let lettered = match rows.rejected {
+        0 => remove_dead_letters(destinations, &unmade.had_dead_letters, making, transfer).await,
+        _ => lettered,
+    };
     let copy = |proven: Proven| {
         let made = Made {
             by: making.transform.digest().to_owned(),

@@ -28,11 +28,15 @@ pub(super) struct PipeWriter {
 }
 
 impl PipeWriter {
-    /// Sends what is left.
-    pub(super) fn finish(&mut self) -> io::Result<()> {
-        if self.chunk.is_empty() {
-            return Ok(());
+    /// Sends what is left, and that it is all: what was cut short ends without an empty chunk.
+    pub(super) fn finish(mut self) -> io::Result<()> {
+        if !self.chunk.is_empty() {
+            self.send()?;
         }
+        self.send()
+    }
+
+    fn send(&mut self) -> io::Result<()> {
         let sent = self.chunks.blocking_send(mem::take(&mut self.chunk).into());
         sent.map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
     }
@@ -44,7 +48,7 @@ impl Write for PipeWriter {
         let length = bytes.len().min(CHUNK - self.chunk.len());
         self.chunk.extend_from_slice(&bytes[..length]);
         if self.chunk.len() == CHUNK {
-            self.finish()?;
+            self.send()?;
         }
         Ok(length)
     }
@@ -83,7 +87,7 @@ impl<F: Fn(&TransformError) -> StoreError + Send> ChunkReader for MadeReader<F> 
     type Error = StoreError;
 
     async fn next_chunk(&mut self) -> Result<Option<Bytes>, StoreError> {
-        if let Some(chunk) = self.chunks.recv().await {
+        if let Some(chunk) = self.chunks.recv().await.filter(|chunk| !chunk.is_empty()) {
             self.size += chunk.len() as u64;
             return Ok(Some(chunk));
         }
