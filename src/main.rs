@@ -4,6 +4,7 @@ mod buckets;
 mod cli;
 mod operator;
 mod quantity;
+mod transform;
 
 use std::process::ExitCode;
 

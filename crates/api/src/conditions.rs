@@ -68,6 +68,8 @@ pub enum Reason {
     RolloutFailed,
     /// Some objects could not be copied or verified.
     CopyFailed,
+    /// More records than may be cannot be transformed: no new version is published.
+    RecordsRejected,
     /// Objects that left the source are still in a target.
     DeletionPending,
     /// To copy the rest would cost more than a pass may: the next one goes on.

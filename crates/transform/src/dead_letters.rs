@@ -63,8 +63,7 @@ impl<'a> DeadLetters<'a> {
         line.push(b'\n');
         self.out.write_all(&line).map_err(TransformError::Write)?;
         let read = self.count + self.accepted;
-        let is_said = read >= SAID_BY || self.limits.most_rejected_percent == 0;
-        if is_said && self.limits.exceeds(self.count, read) {
+        if read >= SAID_BY && self.limits.exceeds(self.count, read) {
             let reason = format!("record {record}: {reason}");
             return Err(TransformError::TooManyRejected { rejected: self.count, read, reason });
         }

@@ -86,6 +86,8 @@ impl Transform {
     /// It holds, beside what `out` holds: about 4 MiB of rows, or one record of up to 16 MiB; 32 MiB of a Parquet object that is read,
     /// or of the row group that is written; and 40 MiB of digests for each step that deduplicates.
     ///
+    /// Of an object with few records it does not judge their share by itself: who runs it sees all objects.
+    ///
     /// # Errors
     /// See [`TransformError`]. What was written by then is of no use.
     pub fn run(

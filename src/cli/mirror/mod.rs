@@ -3,15 +3,17 @@
 mod amounts;
 mod location;
 mod report;
+mod transform;
 mod voice;
 
 use std::num::{NonZeroU32, NonZeroU64};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use skyfleet_mirror::{
     Bounds, ConnectOptions, Cost, Deletion, EgressBudget, Filter, InFlight, MirrorEvent, MirrorOptions, MirrorReport,
     MostDeleted, PricePerGb, Shard, ShardBy, Sharding, SourceLimits, StoreError, TargetError, TargetReport,
-    TransferLimits, Verification, mirror,
+    TransferLimits, Transforming, Verification, mirror,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -31,7 +33,8 @@ Places:
 
 Examples:
   skyfleet mirror s3://weights az://account/weights gs://weights
-  skyfleet mirror 's3://data/raw?profile=work' 's3://copy/raw?endpoint=https://minio.example.com' --delete --dry-run";
+  skyfleet mirror 's3://data/raw?profile=work' 's3://copy/raw?endpoint=https://minio.example.com' --delete --dry-run
+  skyfleet mirror s3://data/raw az://account/tables --include '**/*.jsonl' --transform to-parquet.yaml";
 
 /// Make what is in a bucket the same in others, and prove each copy
 #[derive(Debug, clap::Args)]
@@ -77,6 +80,12 @@ pub(crate) struct MirrorArgs {
     /// How much of the whole each target gets, beside the others, in their order; all as much if not given
     #[arg(long, value_delimiter = ',', value_name = "WEIGHTS", requires = "shard")]
     weights: Vec<NonZeroU32>,
+    /// Transform objects on their way, as this file says: YAML with what a DatasetReplica has under spec.transform
+    #[arg(long, value_name = "FILE")]
+    transform: Option<PathBuf>,
+    /// The key by which masks hash
+    #[arg(long, value_name = "FILE", requires = "transform")]
+    mask_key_file: Option<PathBuf>,
     /// Read every copy back, also where the store shows its checksum
     #[arg(long)]
     read_back: bool,
@@ -150,7 +159,12 @@ impl MirrorArgs {
         if let Some(error) = lost(&report) {
             return Err(Failure::Store(error));
         }
-        let frame = Frame { targets: names, dry_run: self.dry_run, price: self.egress_price };
+        let frame = Frame {
+            targets: names,
+            dry_run: self.dry_run,
+            price: self.egress_price,
+            transforms: self.transform.is_some(),
+        };
         let answer = if self.json { frame.json(&report).to_string() } else { frame.words(&report) };
         match frame.left_out(&report) {
             None => Ok(answer),
@@ -188,7 +202,12 @@ impl MirrorArgs {
             verification: if self.read_back { Verification::ReadBack } else { Verification::Checksum },
             dataset: None,
             sharding: self.sharding()?,
+            transforming: self.transforming()?,
         })
+    }
+
+    fn transforming(&self) -> Result<Option<Transforming>, Failure> {
+        self.transform.as_ref().map(|file| transform::read(file, self.mask_key_file.as_deref())).transpose()
     }
 
     fn sharding(&self) -> Result<Option<Sharding>, Failure> {

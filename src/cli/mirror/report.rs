@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use skyfleet_mirror::{Left, MirrorReport, PricePerGb, TagsUnread, TargetReport};
+use skyfleet_transform::Outcome;
 
 use super::amounts::readable;
 
@@ -10,13 +11,29 @@ pub(super) struct Frame {
     pub(super) targets: Vec<String>,
     pub(super) dry_run: bool,
     pub(super) price: Option<PricePerGb>,
+    /// Whether objects do not stay as they are.
+    pub(super) transforms: bool,
 }
 
 impl Frame {
     /// One line a target, and one for the source where it is asked what leaves it.
     pub(super) fn words(&self, report: &MirrorReport) -> String {
         let lines = self.targets.iter().zip(&report.targets).map(|(name, target)| self.line(name, report, target));
-        lines.chain(self.source_line(report)).chain(tags_line(report)).collect::<Vec<_>>().join("\n")
+        lines
+            .chain(self.rows_line(report))
+            .chain(self.source_line(report))
+            .chain(tags_line(report))
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+
+    fn rows_line(&self, report: &MirrorReport) -> Option<String> {
+        let Outcome { rows_read, rows_written, rejected, .. } = report.rows;
+        let letters = match rejected {
+            0 => String::new(),
+            _ => format!("; {rejected} could not be transformed: see .skyfleet/dead-letters/ at the targets"),
+        };
+        (self.transforms && rows_read > 0).then(|| format!("rows: {rows_read} read, {rows_written} held{letters}"))
     }
 
     fn source_line(&self, report: &MirrorReport) -> Option<String> {
@@ -74,7 +91,7 @@ impl Frame {
             "event": "report", "complete": report.is_complete(), "dryRun": self.dry_run,
             "compared": report.compared, "sourceFailures": report.source_failures, "sourceBytes": report.source_bytes,
             "egressCost": self.price.map(|price| price.of(report.source_bytes).to_string()), "left": left(&report.left),
-            "tagsUnread": tags_unread, "targets": targets,
+            "tagsUnread": tags_unread, "targets": targets, "rows": self.transforms.then(|| rows(report)),
         })
     }
 
@@ -98,6 +115,12 @@ impl Frame {
 fn tags_line(report: &MirrorReport) -> Option<String> {
     let TagsUnread { objects, error } = report.tags_unread.as_ref()?;
     Some(format!("the source: {objects} were copied without their tags: {error}"))
+}
+
+fn rows(report: &MirrorReport) -> Value {
+    let Outcome { rows_read, rejected, steps, rows_written } = &report.rows;
+    let steps: Vec<_> = steps.iter().map(|step| json!({"rowsIn": step.rows_in, "rowsOut": step.rows_out})).collect();
+    json!({"read": rows_read, "rejected": rejected, "steps": steps, "written": rows_written})
 }
 
 fn tags_lost(target: &TargetReport) -> Vec<Value> {
@@ -126,7 +149,7 @@ mod tests {
 
     fn frame(dry_run: bool, price: Option<&str>) -> Frame {
         let targets = vec!["s3://a/".to_owned(), "s3://b/".to_owned()];
-        Frame { targets, dry_run, price: price.map(|price| price.parse().unwrap()) }
+        Frame { targets, dry_run, price: price.map(|price| price.parse().unwrap()), transforms: false }
     }
 
     #[test]
@@ -171,6 +194,21 @@ mod tests {
             (&json["targets"][0]["tagsLost"][0]["objects"], &json["tagsUnread"]["objects"]),
             (&3.into(), &2.into())
         );
+    }
+
+    #[test]
+    fn what_became_of_rows_is_told_where_they_were_looked_at() {
+        let steps = vec![skyfleet_transform::StepCount { rows_in: 99, rows_out: 50 }];
+        let rows = skyfleet_transform::Outcome { rows_read: 100, rejected: 1, steps, rows_written: 50 };
+        let report = MirrorReport { rows, ..report() };
+        assert!(!frame(false, None).words(&report).contains("rows:"));
+        let frame = Frame { transforms: true, ..frame(false, None) };
+        let words = frame.words(&report);
+        assert!(
+            words.contains("rows: 100 read, 50 held; 1 could not be transformed: see .skyfleet/dead-letters/"),
+            "{words}"
+        );
+        assert_eq!(frame.json(&report)["rows"]["steps"][0]["rowsOut"], 50);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
+use skyfleet_api::conditions::Reason;
 use skyfleet_api::{DatasetReplica, DatasetReplicaSpec};
 use skyfleet_mirror::{
     ConnectOptions, Dataset, MirrorError, MirrorEvent, MirrorOptions, MirrorProgress, MirrorReport, Replica,
@@ -34,6 +35,7 @@ pub(super) struct Ended {
 /// Why nothing could be done, and whether that passes by itself.
 #[derive(Clone, Debug)]
 pub(super) struct PassError {
+    pub(super) reason: Reason,
     pub(super) message: String,
     pub(super) passing: bool,
 }
@@ -117,7 +119,10 @@ async fn run(job: Job, cancel: CancellationToken, progress: MirrorProgress) -> P
     }
     let source = match open(job.source, connect_options).await {
         Ok(source) => source,
-        Err(error) => return failed(error.to_string(), error.retry() != RetryClass::Permanent, targets),
+        Err(error) => {
+            let passing = error.retry() != RetryClass::Permanent;
+            return failed(PassError { reason: Reason::CopyFailed, message: error.to_string(), passing }, targets);
+        }
     };
     let dataset = Dataset { name: job.dataset, publish_to_source: job.publish_to_source };
     let options = MirrorOptions {
@@ -126,6 +131,7 @@ async fn run(job: Job, cancel: CancellationToken, progress: MirrorProgress) -> P
         verification: job.verification,
         deletion: job.deletion,
         sharding: job.sharding.map(|sharding| reached(sharding, &targets)),
+        transforming: job.transforming,
         dataset: Some(dataset),
         ..MirrorOptions::default()
     };
@@ -136,8 +142,10 @@ async fn run(job: Job, cancel: CancellationToken, progress: MirrorProgress) -> P
             PassReport { source: Ok(report), targets }
         }
         Err(error) => {
-            let passing = !matches!(error, MirrorError::Overlap(..) | MirrorError::Sharding(_));
-            failed(error.to_string(), passing, targets)
+            let is_rejected = matches!(error, MirrorError::TooManyRejected { .. });
+            let passing = !is_rejected && !matches!(error, MirrorError::Overlap(..) | MirrorError::Sharding(_));
+            let reason = if is_rejected { Reason::RecordsRejected } else { Reason::CopyFailed };
+            failed(PassError { reason, message: error.to_string(), passing }, targets)
         }
     }
 }
@@ -151,10 +159,10 @@ fn reached<T>(mut sharding: Sharding, left_out: &[Option<T>]) -> Sharding {
     sharding
 }
 
-fn failed(message: String, passing: bool, targets: Vec<Option<Result<TargetReport, String>>>) -> PassReport {
+fn failed(error: PassError, targets: Vec<Option<Result<TargetReport, String>>>) -> PassReport {
     let targets =
         targets.into_iter().map(|left_out| left_out.unwrap_or_else(|| Err("the source failed".to_owned()))).collect();
-    PassReport { source: Err(PassError { message, passing }), targets }
+    PassReport { source: Err(error), targets }
 }
 
 async fn connect(target: Result<Place, String>, options: ConnectOptions) -> Result<Replica, String> {

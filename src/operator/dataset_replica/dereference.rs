@@ -1,8 +1,10 @@
-//! Reads what a DatasetReplica refers to: its Buckets and who asks for each.
+//! Reads what a DatasetReplica refers to: its Buckets and who asks for each, and the keys of masks.
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::api::core::v1::Secret;
 use kube::api::Api;
+use skyfleet_api::dataset_replica::MaskKeyReference;
 use skyfleet_api::{Bucket, DatasetReplicaSpec};
 
 use crate::operator::bucket::{Asker, asker};
@@ -14,6 +16,26 @@ use crate::operator::error::ReconcileError;
 pub(crate) struct BucketWithAsker {
     pub(crate) bucket: Bucket,
     pub(crate) asker: Asker,
+}
+
+/// The Secrets with the keys by which masks hash, by name; one that does not exist is not there.
+pub(crate) type MaskKeys = BTreeMap<String, Secret>;
+
+/// The Secrets that a DatasetReplica names.
+pub(crate) async fn mask_keys(
+    context: &Context,
+    namespace: &str,
+    spec: &DatasetReplicaSpec,
+) -> Result<MaskKeys, ReconcileError> {
+    let api = Api::<Secret>::namespaced(context.hub.clone(), namespace);
+    let mut keys = MaskKeys::new();
+    let masks = spec.transform.iter().flat_map(|transform| &transform.steps).filter_map(|step| step.mask.as_ref());
+    for MaskKeyReference { name, .. } in masks.filter_map(|mask| mask.key_secret_ref.as_ref()) {
+        if let Some(secret) = api.get_opt(name).await.map_err(ReconcileError::hub("read a Secret"))? {
+            keys.insert(name.clone(), secret);
+        }
+    }
+    Ok(keys)
 }
 
 /// Buckets by name; one that does not exist is not there.

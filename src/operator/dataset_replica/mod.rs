@@ -76,8 +76,9 @@ pub(super) async fn reconcile(
         return Ok(Action::await_change());
     }
     let buckets = dereference::buckets(&context, &namespace, &replica.spec).await?;
+    let mask_keys = dereference::mask_keys(&context, &namespace, &replica.spec).await?;
     let now = jiff::Timestamp::now();
-    let (status, action) = match validate::validate(&replica, &buckets, now) {
+    let (status, action) = match validate::validate(&replica, (&buckets, &mask_keys), now) {
         Verdict::Refused(findings) => {
             passes.cancel(&uid);
             (status::without_pass(&replica, &findings, now), Action::await_change())

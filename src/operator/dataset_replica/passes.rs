@@ -189,7 +189,11 @@ mod tests {
 
     fn report(left: Option<Left>) -> PassReport {
         let outcome = left.map(|left| MirrorReport { compared: 1, left, ..MirrorReport::default() });
-        let source = outcome.ok_or_else(|| PassError { message: "it failed".to_owned(), passing: true });
+        let source = outcome.ok_or_else(|| PassError {
+            reason: skyfleet_api::Reason::CopyFailed,
+            message: "it failed".to_owned(),
+            passing: true,
+        });
         PassReport { source, targets: Vec::new() }
     }
 

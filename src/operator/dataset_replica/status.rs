@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use skyfleet_api::conditions::{ConditionType, Finding, Reason, conditions, is_true, whole_seconds};
-use skyfleet_api::dataset_replica::ReplicaStatus;
-use skyfleet_api::{DatasetReplica, DatasetReplicaStatus};
+use skyfleet_api::dataset_replica::{ReplicaStatus, RowsStatus, StepStatus};
+use skyfleet_api::{DatasetReplica, DatasetReplicaSpec, DatasetReplicaStatus};
 use skyfleet_mirror::{MirrorReport, SourcePublication, TargetReport};
 
 use super::apply::{Ended, PassReport, holds_its_own};
@@ -76,9 +76,27 @@ pub(super) fn of_look(
         conditions,
         source: Some(source),
         shard_index_digest: index,
+        rows: rows(spec, report).or(earlier.rows).filter(|_| spec.transform.is_some()),
         targets,
         last_pass_time,
     }
+}
+
+/// What became of all rows, where a pass has seen all of them.
+fn rows(spec: &DatasetReplicaSpec, report: &PassReport) -> Option<RowsStatus> {
+    let (transform, source) = (spec.transform.as_ref()?, report.source.as_ref().ok()?);
+    let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    let steps = transform.steps.iter().zip(&source.rows.steps).map(|(step, counted)| StepStatus {
+        step: step.name().to_owned(),
+        rows_in: count(counted.rows_in),
+        rows_out: count(counted.rows_out),
+    });
+    Some(RowsStatus {
+        read: count(source.rows.rows_read),
+        rejected: count(source.rows.rejected),
+        written: count(source.rows.rows_written),
+        steps: steps.collect(),
+    })
 }
 
 fn source(
@@ -164,8 +182,8 @@ fn failure(outcome: &TargetReport) -> String {
 fn findings<'a>(report: &PassReport, targets: impl Iterator<Item = &'a str>) -> Vec<Finding> {
     let outcome: &MirrorReport = match &report.source {
         Ok(outcome) => outcome,
-        Err(error) if error.passing => return Finding::reconciling(Reason::CopyFailed, error.message.clone()),
-        Err(error) => return Finding::stalled(Reason::CopyFailed, error.message.clone()),
+        Err(error) if error.passing => return Finding::reconciling(error.reason, error.message.clone()),
+        Err(error) => return Finding::stalled(error.reason, error.message.clone()),
     };
     if report.complete() {
         let (objects, bytes) = (outcome.compared, outcome.compared_bytes);

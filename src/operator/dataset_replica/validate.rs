@@ -6,16 +6,16 @@ use jiff::Timestamp;
 use skyfleet_api::bucket::StoreProvider;
 use skyfleet_api::conditions::{ConditionType, Finding, Reason, is_true};
 use skyfleet_api::dataset_replica::{
-    DeletionPolicy, Mode, ShardBy as WantedShardBy, Target, Verification as WantedVerification,
+    DeletionPolicy, MaskKeyReference, Mode, ShardBy as WantedShardBy, Target, Verification as WantedVerification,
 };
 use skyfleet_api::{Bucket, DatasetReplica, DatasetReplicaSpec, UnsupportedFields};
 use skyfleet_mirror::{
     DatasetName, Deletion, EgressBudget, Filter, MostDeleted, Sha256, Shard, ShardBy, Sharding, SourceLimits,
-    Verification,
+    Transforming, Verification,
 };
 use skyfleet_plan::schedule::Schedule;
 
-use super::dereference::{BucketWithAsker, Buckets};
+use super::dereference::{BucketWithAsker, Buckets, MaskKeys};
 use crate::operator::bucket::{Access, access};
 use crate::operator::report::unsupported;
 use crate::quantity;
@@ -40,6 +40,7 @@ pub(super) struct Job {
     pub(super) verification: Verification,
     pub(super) deletion: Deletion,
     pub(super) sharding: Option<Sharding>,
+    pub(super) transforming: Option<Transforming>,
     pub(super) source_limits: SourceLimits,
     pub(super) requests_per_second: Option<NonZeroU32>,
     pub(super) schedule: Schedule,
@@ -58,11 +59,15 @@ pub(super) struct Place {
 pub(super) type TargetPlace = Result<Place, String>;
 
 /// Checks a DatasetReplica.
-pub(super) fn validate(replica: &DatasetReplica, buckets: &Buckets, now: Timestamp) -> Verdict {
-    job(replica, buckets, now).map_or_else(Verdict::Refused, |job| Verdict::Copy(Box::new(job)))
+pub(super) fn validate(replica: &DatasetReplica, found: (&Buckets, &MaskKeys), now: Timestamp) -> Verdict {
+    job(replica, found, now).map_or_else(Verdict::Refused, |job| Verdict::Copy(Box::new(job)))
 }
 
-fn job(replica: &DatasetReplica, buckets: &Buckets, now: Timestamp) -> Result<Job, Vec<Finding>> {
+fn job(
+    replica: &DatasetReplica,
+    (buckets, mask_keys): (&Buckets, &MaskKeys),
+    now: Timestamp,
+) -> Result<Job, Vec<Finding>> {
     let spec = &replica.spec;
     let fields = spec.unsupported_fields();
     if !fields.is_empty() {
@@ -84,6 +89,7 @@ fn job(replica: &DatasetReplica, buckets: &Buckets, now: Timestamp) -> Result<Jo
     let source = place(buckets, source_bucket, &spec.source.prefix, false)
         .map_err(|(reason, message)| Finding::reconciling(reason, message))?;
     let source_limits = source_limits(spec, buckets).map_err(invalid)?;
+    let transforming = transforming(spec, mask_keys)?;
     let requests_per_second = spec.limits.as_ref().and_then(|limits| limits.requests_per_second);
     let targets = spec
         .targets
@@ -99,10 +105,11 @@ fn job(replica: &DatasetReplica, buckets: &Buckets, now: Timestamp) -> Result<Jo
         verification: verification(spec, buckets),
         deletion: deletion(spec),
         sharding: sharding(spec),
+        transforming,
         source_limits,
         requests_per_second: requests_per_second.and_then(|rate| NonZeroU32::new(u32::try_from(rate).ok()?)),
         schedule,
-        fingerprint: fingerprint(spec, buckets),
+        fingerprint: fingerprint(spec, buckets, mask_keys),
     })
 }
 
@@ -157,6 +164,24 @@ fn deletion(spec: &DatasetReplicaSpec) -> Deletion {
     }
 }
 
+/// What becomes of objects on their way.
+fn transforming(spec: &DatasetReplicaSpec, mask_keys: &MaskKeys) -> Result<Option<Transforming>, Vec<Finding>> {
+    let Some(wanted) = &spec.transform else { return Ok(None) };
+    let references = wanted.steps.iter().filter_map(|step| step.mask.as_ref()?.key_secret_ref.as_ref());
+    for MaskKeyReference { name, .. } in references {
+        if !mask_keys.contains_key(name) {
+            let message = format!("spec.transform: there is no Secret {name:?} in this namespace");
+            return Err(Finding::reconciling(Reason::ReferenceNotFound, message));
+        }
+    }
+    let key = |MaskKeyReference { name, key }: &MaskKeyReference| {
+        let data = mask_keys.get(name).and_then(|secret| secret.data.as_ref()?.get(key));
+        data.map(|data| data.0.clone()).ok_or_else(|| format!("the Secret {name:?} has no key {key:?}"))
+    };
+    let transforming = crate::transform::transforming(wanted, key);
+    transforming.map(Some).map_err(|error| Finding::stalled(Reason::InvalidSpec, format!("spec.transform: {error}")))
+}
+
 /// All shards, as if every target could be reached.
 fn sharding(spec: &DatasetReplicaSpec) -> Option<Sharding> {
     let shard = |(index, target): (usize, &Target)| Shard {
@@ -189,9 +214,10 @@ fn verification(spec: &DatasetReplicaSpec, buckets: &Buckets) -> Verification {
     }
 }
 
-fn fingerprint(spec: &DatasetReplicaSpec, buckets: &Buckets) -> String {
+fn fingerprint(spec: &DatasetReplicaSpec, buckets: &Buckets, mask_keys: &MaskKeys) -> String {
     let seen: Vec<_> = buckets.values().map(|with| (&with.bucket.spec, version(with))).collect();
-    let text = serde_json::to_string(&(spec, seen)).unwrap_or_default();
+    let keys: Vec<_> = mask_keys.values().map(|secret| &secret.metadata.resource_version).collect();
+    let text = serde_json::to_string(&(spec, seen, keys)).unwrap_or_default();
     Sha256::of(text.as_bytes()).to_string()
 }
 
@@ -249,14 +275,14 @@ pub(super) mod tests {
     }
 
     fn refused(replica: &DatasetReplica, buckets: &Buckets) -> Reason {
-        match validate(replica, buckets, Timestamp::UNIX_EPOCH) {
+        match validate(replica, (buckets, &MaskKeys::new()), Timestamp::UNIX_EPOCH) {
             Verdict::Refused(findings) => findings[0].reason,
             Verdict::Copy(_) => panic!("it was taken"),
         }
     }
 
     pub(in super::super) fn copied(replica: &DatasetReplica, buckets: &Buckets) -> Job {
-        match validate(replica, buckets, Timestamp::UNIX_EPOCH) {
+        match validate(replica, (buckets, &MaskKeys::new()), Timestamp::UNIX_EPOCH) {
             Verdict::Copy(job) => *job,
             Verdict::Refused(findings) => panic!("refused: {findings:?}"),
         }
@@ -273,9 +299,36 @@ pub(super) mod tests {
             (json!({"schedule": {"cron": "0 25 * * *"}}), Reason::InvalidSpec),
             (json!({"limits": {"bandwidth": "16Ei"}}), Reason::InvalidSpec),
             (json!({"limits": {"egressCost": "12.50"}}), Reason::InvalidSpec),
+            (json!({"transform": {}}), Reason::InvalidSpec),
+            (json!({"transform": {"steps": [masked_by("gone")]}}), Reason::ReferenceNotFound),
         ] {
             assert_eq!(refused(&replica(&extra), &all), reason, "{extra}");
         }
+    }
+
+    fn masked_by(secret: &str) -> Value {
+        json!({"mask": {"columns": ["mail"], "method": "Hash", "keySecretRef": {"name": secret, "key": "key"}}})
+    }
+
+    #[test]
+    fn a_mask_s_key_is_a_part_of_the_job() {
+        let replica = replica(&json!({"transform": {"steps": [masked_by("mask")]}}));
+        let all = buckets(true, &["SHA256"]);
+        let job = |key: &[u8], version: &str| {
+            let secret: k8s_openapi::api::core::v1::Secret = serde_json::from_value(json!({
+                "metadata": {"name": "mask", "resourceVersion": version},
+                "data": {"key": k8s_openapi::ByteString(key.to_vec())},
+            }))
+            .expect("a Secret");
+            job(&replica, (&all, &[("mask".to_owned(), secret)].into()), Timestamp::UNIX_EPOCH)
+        };
+        let one = job(&[1; 16], "1").expect("a job");
+        let other = job(&[2; 16], "2").expect("a job");
+        assert_ne!(one.fingerprint, other.fingerprint);
+        let digest = |job: &Job| job.transforming.as_ref().expect("a transform").transform.digest().to_owned();
+        assert_ne!(digest(&one), digest(&other));
+        let short = job(&[1; 15], "1").expect_err("a short key");
+        assert!(short[0].message.contains("at least 16 bytes") && !short[0].message.contains("[1"), "{short:?}");
     }
 
     #[test]

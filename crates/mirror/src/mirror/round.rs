@@ -160,8 +160,8 @@ impl<'a> Round<'a> {
         const SAID_BY: u64 = 100_000;
         let limits = self.options.transforming.as_ref()?.limits;
         let Outcome { rejected, rows_read: read, .. } = self.report.rows;
-        let is_said = share == Share::OfAll || read >= SAID_BY;
         let percent = limits.most_rejected_percent;
+        let is_said = share == Share::OfAll || read >= SAID_BY || percent == 0;
         (is_said && limits.exceeds(rejected, read)).then_some(MirrorError::TooManyRejected { rejected, read, percent })
     }
 

@@ -4,5 +4,6 @@
 
 mod dead_letters;
 mod formats;
+mod pyarrow;
 mod steps;
 mod support;

@@ -4,7 +4,7 @@ mod dead_letters;
 mod input;
 mod pipe;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use futures::future::join3;
 use skyfleet_transform::{Outcome, RowLimits, Transform, TransformError};
@@ -29,9 +29,11 @@ pub(crate) struct Making {
     transform: Arc<Transform>,
     limits: RowLimits,
     dataset: Option<DatasetName>,
-    /// A transform keeps a core busy.
-    running: Semaphore,
 }
+
+/// A transform keeps a core busy, and takes some memory: those of all passes take turns.
+static RUNNING: LazyLock<Semaphore> =
+    LazyLock::new(|| Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)));
 
 /// An object that something is to be made of.
 pub(crate) struct Unmade {
@@ -44,12 +46,10 @@ pub(crate) struct Unmade {
 impl Making {
     pub(crate) fn of(options: &MirrorOptions) -> Option<Self> {
         let transforming = options.transforming.as_ref()?;
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Some(Self {
             transform: transforming.transform.clone(),
             limits: transforming.limits,
             dataset: options.dataset.as_ref().map(|dataset| dataset.name.clone()),
-            running: Semaphore::new(cores),
         })
     }
 
@@ -70,7 +70,7 @@ pub(crate) async fn make_object(
     (making, transfer): (&Making, &Transfer),
     sent: impl Fn(usize, u64) + Sync,
 ) -> Result<SourceRead, StoreError> {
-    let _running = making.running.acquire().await;
+    let _running = RUNNING.acquire().await;
     let mut restarts = Restarts::default();
     loop {
         match make_once(source, (listed, unmade), destinations, (making, transfer), &sent).await {

@@ -1,5 +1,7 @@
 //! `DatasetReplica`: keeps data the same in several buckets.
 
+mod transform;
+
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
@@ -9,6 +11,11 @@ use serde::{Deserialize, Serialize};
 use crate::UnsupportedFields;
 use crate::references::LocalReference;
 use crate::rules::not_reserved;
+
+pub use transform::{
+    ColumnType, Columns, Compression, DeadLetters, Deduplicate, Mask, MaskKeyReference, MaskMethod, RowExpression,
+    RowFilter, RowFormat, RowOperator, RowsStatus, StepStatus, Transform, TransformOutput, TransformStep,
+};
 
 /// Data in one bucket, and the buckets that shall hold it too.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -56,6 +63,13 @@ pub struct DatasetReplicaSpec {
     /// How the data is split in mode Shard.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sharding: Option<Sharding>,
+    /// What becomes of the objects on their way; they are copied as they are if not given. Targets hold what comes out instead, under
+    /// keys whose endings say what they hold: `a/b.jsonl.gz` becomes `a/b.parquet`. Where `input` is not given, the ending of each key
+    /// says what an object is: `.jsonl`, `.ndjson`, `.csv` or `.parquet`, the text formats also with `.gz` or `.zst` behind it; an
+    /// object with another ending fails, unless only `output.compression` is given. Where `output.format` is not given, it is that of
+    /// the input; where `output.compression` is not given, text is compressed as it was, and Parquet by Zstandard.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transform: Option<Transform>,
     /// When the source is looked at again.
     #[serde(default)]
     pub schedule: Schedule,
@@ -288,6 +302,9 @@ pub struct DatasetReplicaStatus {
     /// hold its part. It lies below `.skyfleet/shards/` in every target, and in the source where that is writable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shard_index_digest: Option<String>,
+    /// What became of the rows of all objects, where they are transformed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows: Option<RowsStatus>,
     /// What each target holds, in the order of the spec.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub targets: Vec<ReplicaStatus>,
