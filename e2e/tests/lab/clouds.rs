@@ -13,6 +13,7 @@ use crate::operator_process::OperatorProcess;
 use crate::sharding::data_is_split_and_a_target_that_comes_takes_its_share;
 use crate::stores::{KINDS, Stores};
 use crate::support::{eventually, get, lab};
+use crate::transforming::records_become_tables;
 
 /// Files of every size that copying treats in its own way.
 fn fill(folder: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -99,6 +100,8 @@ async fn datasets_go_from_each_kind_of_store_to_the_others() {
         &files,
     )
     .await;
+
+    records_become_tables(&hub, &stores, folder.path()).await;
 
     // Two of forty objects are a twentieth and may go; with a third one, nothing does.
     let origin = stores.url("s3", "origin");

@@ -22,3 +22,4 @@ mod resumed;
 mod sharding;
 mod stores;
 mod support;
+mod transforming;

@@ -20,7 +20,7 @@ use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::{Controller, watcher};
 use kube::{Client, Resource, ResourceExt};
-use skyfleet_api::{Bucket, DatasetReplica};
+use skyfleet_api::{Bucket, DatasetReplica, Reason};
 
 use super::context::Context;
 use super::controller::Turn;
@@ -31,6 +31,9 @@ use validate::Verdict;
 
 /// How often a pass that runs is looked at.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How often is looked for what an object names and is not there.
+const MISSING_INTERVAL: Duration = Duration::from_secs(15);
 
 /// The controller: DatasetReplicas, the Buckets they name, and passes that ended.
 pub(super) fn controller(
@@ -81,7 +84,10 @@ pub(super) async fn reconcile(
     let (status, action) = match validate::validate(&replica, (&buckets, &mask_keys), now) {
         Verdict::Refused(findings) => {
             passes.cancel(&uid);
-            (status::without_pass(&replica, &findings, now), Action::await_change())
+            // A Secret that comes is not watched.
+            let is_missing = findings.iter().any(|finding| finding.reason == Reason::ReferenceNotFound);
+            let action = if is_missing { Action::requeue(MISSING_INTERVAL) } else { Action::await_change() };
+            (status::without_pass(&replica, &findings, now), action)
         }
         Verdict::Copy(job) => {
             let look = passes.look(&uid, (&job.fingerprint, &job.schedule), status::known_end(&replica), now);

@@ -80,7 +80,7 @@ fn a_codec_that_is_not_known_is_named() {
 #[test]
 fn large_tables_have_all_rows_in_their_order() {
     let folder = tempfile::tempdir().unwrap();
-    let lines: String = (0..400_000).fold(String::new(), |mut lines, n| {
+    let lines: String = (0..400_000_u32).fold(String::new(), |mut lines, n| {
         use std::fmt::Write as _;
         writeln!(lines, "{{\"id\":{n},\"text\":\"{:x}\"}}", u128::from(n).pow(4)).unwrap();
         lines
