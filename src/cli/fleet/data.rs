@@ -48,7 +48,7 @@ struct Place<'a> {
     status: Option<&'a ReplicaStatus>,
 }
 
-/// The source and the targets of a dataset.
+/// The source and the targets of a dataset, where they are to hold it.
 fn places(dataset: &DatasetReplica) -> Vec<Place<'_>> {
     let (spec, status) = (&dataset.spec, dataset.status.as_ref());
     let source =
@@ -59,7 +59,9 @@ fn places(dataset: &DatasetReplica) -> Vec<Place<'_>> {
             status.targets.iter().find(|of| of.bucket == target.bucket_ref.name && of.prefix == target.prefix)
         }),
     });
-    std::iter::once(source).chain(targets).collect()
+    // What is transformed lies only at the targets.
+    let source = spec.transform.is_none().then_some(source);
+    source.into_iter().chain(targets).collect()
 }
 
 #[cfg(test)]
@@ -113,6 +115,20 @@ mod tests {
         assert_eq!(data(&failed, "x", "west"), Data::Failed("access denied".to_owned()));
         let behind = json!({"targets": [{"bucket": "b", "error": "access denied", "manifestDigest": "sha256:1"}]});
         assert_eq!(data(&behind, "x", "west"), Data::Near);
+    }
+
+    #[test]
+    fn what_is_made_of_a_source_does_not_lie_there() {
+        let (mut fleet, key, model) = fleet(&json!({}));
+        let cluster = |name: &str, region: &str| {
+            let spec = json!({"provider": "aws", "region": region, "connection": {}});
+            serde_json::from_value(json!({"metadata": {"name": name}, "spec": spec})).expect("a Cluster")
+        };
+        let transform = serde_json::from_value(json!({"output": {"format": "Parquet"}})).expect("a transform");
+        let dataset = fleet.datasets.values_mut().next().expect("a DatasetReplica");
+        dataset.spec.transform = Some(transform);
+        assert_eq!(fleet.data(&key, &model, &cluster("aws-1", "east")), Data::NoBucketNear);
+        assert_eq!(fleet.data(&key, &model, &cluster("gcp-1", "west")), Data::Near);
     }
 
     #[test]

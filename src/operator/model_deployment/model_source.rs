@@ -113,7 +113,7 @@ struct Place<'a> {
     status: Option<&'a ReplicaStatus>,
 }
 
-/// Source and targets of a dataset with what is known of each.
+/// Source and targets of a dataset with what is known of each. What is transformed lies only at the targets.
 fn places(replica: &DatasetReplica) -> Vec<Place<'_>> {
     let status = replica.status.as_ref();
     let spec = &replica.spec;
@@ -129,7 +129,8 @@ fn places(replica: &DatasetReplica) -> Vec<Place<'_>> {
             status.targets.iter().find(|of| of.bucket == target.bucket_ref.name && of.prefix == target.prefix)
         }),
     });
-    std::iter::once(source).chain(targets).collect()
+    let source = spec.transform.is_none().then_some(source);
+    source.into_iter().chain(targets).collect()
 }
 
 fn waiting(place: Place<'_>) -> String {

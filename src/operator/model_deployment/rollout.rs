@@ -113,7 +113,14 @@ pub(super) async fn roll_out(
 fn digest(model: &ModelDeployment, snapshot: &Snapshot) -> Option<String> {
     let pinned = model.spec.model.dataset_replica.as_ref().and_then(|dataset| dataset.digest.clone());
     let replica = snapshot.dataset.as_ref().and_then(|dataset| dataset.replica.as_ref());
-    let newest = || replica?.status.as_ref()?.source.as_ref()?.manifest_digest.clone();
+    let newest = || {
+        let status = replica?.status.as_ref()?;
+        // What is transformed lies only at the targets.
+        let is_made = replica?.spec.transform.is_some();
+        let place =
+            if is_made { status.targets.iter().find(|target| target.error.is_none()) } else { status.source.as_ref() };
+        place?.manifest_digest.clone()
+    };
     pinned.or_else(newest)
 }
 

@@ -170,7 +170,9 @@ impl Lister {
         objects.retain_mut(|object| {
             let ours = is_reserved(&object.key);
             object.key.drain(..prefix.len());
-            !ours && !object.key.is_empty()
+            // What consoles make of a folder holds nothing that could be transformed.
+            let is_folder = self.transform.is_some() && object.size == 0 && object.key.ends_with('/');
+            !ours && !is_folder && !object.key.is_empty()
         });
         Ok((objects.into_iter().map(|object| self.named(object)).collect(), page.continuation))
     }

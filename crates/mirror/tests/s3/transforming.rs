@@ -226,7 +226,7 @@ async fn too_many_bad_records_publish_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn objects_that_say_nothing_of_their_format_fail_alone() {
-    let objects = [("README.md", "# Data\n".to_owned()), ("a.jsonl", lines(0..12))];
+    let objects = [("README.md", "# Data\n".to_owned()), ("a.jsonl", lines(0..12)), ("folder/", String::new())];
     let server = server(&objects, &["one"]).await;
     let report = pass(&server, &["one"], &by(spec(), 0)).await.unwrap();
     let failure = &report.failures[0];
