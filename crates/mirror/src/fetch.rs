@@ -2,6 +2,7 @@
 
 mod download;
 mod path;
+mod provenance;
 mod shards;
 
 use std::io;
@@ -13,12 +14,13 @@ use tokio_util::sync::CancellationToken;
 use crate::dataset::document::read_document;
 use crate::transfer::room::Room;
 use crate::{
-    DatasetName, InvalidManifest, InvalidShardIndex, Manifest, ManifestDigest, Replica, RetryClass, Sha256, StoreError,
-    StoreErrorKind, manifest_key,
+    DatasetName, InvalidManifest, InvalidProvenance, InvalidShardIndex, Manifest, ManifestDigest, Replica, RetryClass,
+    Sha256, StoreError, StoreErrorKind, manifest_key,
 };
 
 use download::Download;
 pub use path::UnsafeKey;
+pub use provenance::read_provenance;
 pub use shards::read_shard_index;
 
 /// What is fetched.
@@ -113,6 +115,22 @@ pub enum FetchError {
     /// The manifest has the right digest and is none.
     #[error(transparent)]
     InvalidManifest(#[from] InvalidManifest),
+    /// The bucket does not say where the version came from.
+    #[error(
+        "bucket {bucket:?} does not tell where {digest} of the dataset {dataset} came from: the version is not one of the last five, \
+         or a Skyfleet published it that did not write that yet; the next pass of the mirror writes it beside the newest version"
+    )]
+    MissingProvenance {
+        /// The dataset.
+        dataset: DatasetName,
+        /// The version.
+        digest: ManifestDigest,
+        /// The bucket.
+        bucket: String,
+    },
+    /// What tells where the version came from cannot be read.
+    #[error(transparent)]
+    InvalidProvenance(#[from] InvalidProvenance),
     /// Nothing in the dataset starts with the path.
     #[error("no object of the dataset has a key that starts with {0:?}")]
     NothingThere(String),

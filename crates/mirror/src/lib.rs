@@ -26,11 +26,17 @@ pub use content::{
 };
 pub use dataset::{
     filter::{Filter, InvalidFilter},
-    layout::{DatasetName, InvalidDatasetName, RESERVED_PREFIX, manifest_key, shard_index_key},
+    layout::{DatasetName, InvalidDatasetName, RESERVED_PREFIX, manifest_key, provenance_key, shard_index_key},
     manifest::{InvalidManifest, Manifest, ManifestEntry},
+    provenance::{
+        HowMade, InvalidProvenance, Provenance, ProvenanceDocument, ProvenanceEntry, ProvenanceFormat,
+        ProvenanceObject, ProvenanceRows, ProvenanceSource, ProvenanceStep, ProvenanceTransform,
+    },
     shard_index::{InvalidShardIndex, ShardEntry, ShardIndex},
 };
-pub use fetch::{FetchError, FetchEvent, FetchOutcome, FetchRequest, UnsafeKey, fetch, read_shard_index};
+pub use fetch::{
+    FetchError, FetchEvent, FetchOutcome, FetchRequest, UnsafeKey, fetch, read_provenance, read_shard_index,
+};
 pub use mirror::{
     Bounds, Dataset, Deletion, MirrorError, MirrorEvent, MirrorOptions, MirrorProgress, MirrorReport, ObjectFailure,
     SourcePublication, TagsUnread, TargetError, TargetReport, Transforming, mirror, surplus::MostDeleted,

@@ -3,12 +3,15 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 use crate::ManifestDigest;
 
 /// Keys below it, at any depth, belong to Skyfleet: never mirrored, never part of a manifest.
 pub const RESERVED_PREFIX: &str = ".skyfleet/";
 
-/// How many manifests and shard indexes of a dataset stay in a bucket: pods may still load by an older one.
+/// How many manifests and shard indexes of a dataset stay in a bucket: pods may still load by an older one. What is told of where a
+/// version came from stays as long as its manifest.
 pub(crate) const KEPT_MANIFESTS: usize = 5;
 
 /// The name of a dataset: `<namespace>.<name>` of its `DatasetReplica`. A namespace has no dot, so the first one parts them.
@@ -43,6 +46,10 @@ impl DatasetName {
         format!("{RESERVED_PREFIX}manifests/{self}/")
     }
 
+    pub(crate) fn provenance_folder(&self) -> String {
+        format!("{RESERVED_PREFIX}provenance/{self}/")
+    }
+
     pub(crate) fn shards_folder(&self) -> String {
         format!("{RESERVED_PREFIX}shards/{self}/")
     }
@@ -63,10 +70,28 @@ impl FromStr for DatasetName {
     }
 }
 
+impl Serialize for DatasetName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for DatasetName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 /// The key of a manifest, relative to the Bucket's prefix.
 #[must_use]
 pub fn manifest_key(dataset: &DatasetName, digest: ManifestDigest) -> String {
     format!("{}{}.jsonl", dataset.folder(), digest.0)
+}
+
+/// The key of what is told of where a version of a dataset came from, relative to the Bucket's prefix.
+#[must_use]
+pub fn provenance_key(dataset: &DatasetName, digest: ManifestDigest) -> String {
+    format!("{}{}.jsonl", dataset.provenance_folder(), digest.0)
 }
 
 /// The key of a shard index, relative to the Bucket's prefix.
@@ -83,7 +108,16 @@ pub(crate) fn dead_letters_key(dataset: Option<&DatasetName>, key: &str) -> Stri
 
 /// The digest that the key of a manifest names.
 pub(crate) fn manifest_of_key(dataset: &DatasetName, key: &str) -> Option<ManifestDigest> {
-    key.strip_prefix(&dataset.folder())?.strip_suffix(".jsonl")?.parse().ok().map(ManifestDigest)
+    digest_of_key(&dataset.folder(), key)
+}
+
+/// The digest of the manifest beside which a document with this key lies that tells where it came from.
+pub(crate) fn provenance_of_key(dataset: &DatasetName, key: &str) -> Option<ManifestDigest> {
+    digest_of_key(&dataset.provenance_folder(), key)
+}
+
+fn digest_of_key(folder: &str, key: &str) -> Option<ManifestDigest> {
+    key.strip_prefix(folder)?.strip_suffix(".jsonl")?.parse().ok().map(ManifestDigest)
 }
 
 /// Whether a key belongs to Skyfleet. At any depth: a Bucket with a prefix may lie inside a Bucket without one.
@@ -93,7 +127,7 @@ pub(crate) fn is_reserved(key: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{DatasetName, is_reserved, manifest_key, manifest_of_key};
+    use super::{DatasetName, is_reserved, manifest_key, manifest_of_key, provenance_key, provenance_of_key};
     use crate::{ManifestDigest, Sha256};
 
     #[test]
@@ -112,6 +146,9 @@ mod tests {
         assert_eq!(key, format!(".skyfleet/manifests/ml.weights/{}.jsonl", digest.0));
         assert_eq!(manifest_of_key(&dataset, &key), Some(digest));
         assert_eq!(manifest_of_key(&dataset, &format!("{}other.jsonl", dataset.folder())), None);
+        let beside = provenance_key(&dataset, digest);
+        assert_eq!(beside, format!(".skyfleet/provenance/ml.weights/{}.jsonl", digest.0));
+        assert_eq!((provenance_of_key(&dataset, &beside), provenance_of_key(&dataset, &key)), (Some(digest), None));
     }
 
     #[test]

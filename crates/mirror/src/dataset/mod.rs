@@ -4,4 +4,5 @@ pub(crate) mod document;
 pub(crate) mod filter;
 pub(crate) mod layout;
 pub(crate) mod manifest;
+pub(crate) mod provenance;
 pub(crate) mod shard_index;

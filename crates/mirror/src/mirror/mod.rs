@@ -2,12 +2,14 @@
 
 mod assign;
 mod compare;
+mod content;
 mod failure;
 mod judge;
 mod listing;
 mod manifests;
 mod outcome;
 mod overlap;
+mod provenance;
 mod publish;
 mod remove;
 mod round;
@@ -42,7 +44,7 @@ pub use types::{
 /// provider, is remembered below `.skyfleet/` of the target; a pass that finds nothing to do writes nothing.
 ///
 /// A [`Dataset`] is remembered whole, with the SHA-256 of each object: a target that holds all of it gets a manifest, which one
-/// digest names.
+/// digest names, and beside it a [`crate::Provenance`], which tells where it came from.
 ///
 /// With a transform, each object is read through it instead, and a target holds what came out. Whether that is so still is always
 /// remembered: no listing tells it.

@@ -1,6 +1,8 @@
 //! Names the datasets that are whole now.
 
-use super::manifests::{ManifestSource, publish, publish_index};
+use super::content::HeldContent;
+use super::manifests::{publish, publish_index};
+use super::provenance::Origin;
 use super::round::Round;
 use super::target::Target;
 use super::types::{Dataset, SourcePublication, TargetReport};
@@ -81,8 +83,10 @@ async fn publish_at(round: &mut Round<'_>, index: usize) -> Result<Option<Manife
     let objects = target.report.settled + target.report.copied;
     let Some(state) = &mut target.state else { return Ok(None) };
     let (book, pages) = state.written();
-    let source = ManifestSource { book, pages, objects, transfer: &round.shared.transfer };
-    let digest = publish(&target.replica, &dataset.name, state.manifest(), &source).await?;
+    let content = HeldContent { book, pages, objects, transfer: &round.shared.transfer };
+    let (source, transform) = (&round.shared.source, round.options.transform().map(|transform| &**transform));
+    let origin = Origin { dataset: &dataset.name, source, transform };
+    let digest = publish(&target.replica, &origin, state.manifest(), &content).await?;
     state.name(digest).await?;
     Ok(Some(digest))
 }
@@ -95,8 +99,9 @@ async fn publish_to_source(round: &Round<'_>, index: usize, digest: ManifestDige
     };
     let (book, pages) = state.written();
     let objects = target.report.settled + target.report.copied;
-    let source = ManifestSource { book, pages, objects, transfer: &round.shared.transfer };
-    match publish(&round.shared.source, &dataset.name, Some(digest), &source).await {
+    let content = HeldContent { book, pages, objects, transfer: &round.shared.transfer };
+    let origin = Origin { dataset: &dataset.name, source: &round.shared.source, transform: None };
+    match publish(&round.shared.source, &origin, Some(digest), &content).await {
         Ok(_) => SourcePublication::Published,
         Err(error) => SourcePublication::Failed(error),
     }

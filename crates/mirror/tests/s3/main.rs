@@ -13,6 +13,7 @@ mod limits;
 mod live;
 mod mirroring;
 mod parallel;
+mod provenance;
 mod remembering;
 mod server_copies;
 mod sharding;

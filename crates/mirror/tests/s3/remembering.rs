@@ -89,8 +89,9 @@ async fn a_dataset_is_remembered_in_pages() {
     let report = pass(&server, &dataset_options()).await;
     assert_eq!((report.targets[0].copied, report.manifest), (1, Some(manifest(&server).digest())));
     assert_eq!((pages(&server).len(), pages(&server).intersection(&there).count()), (4, 3), "one is another");
-    // The object, its page, the index, the old page that goes, the manifest, and the index with its digest.
-    assert_eq!(writes.load(Ordering::SeqCst), 6);
+    // The object, its page, the index, the old page that goes, where the version came from, the manifest, and the index with its
+    // digest.
+    assert_eq!(writes.load(Ordering::SeqCst), 7);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use http::Method;
 use skyfleet_e2e::object_store::{Contents, Fault, SimulatedBucket, SimulatedS3};
 use skyfleet_mirror::{
-    Deletion, Filter, Manifest, MirrorError, MirrorEvent, MirrorOptions, MirrorReport, MostDeleted, SourcePublication,
-    StoreErrorKind, TransferLimits, Transforming, manifest_key, mirror,
+    Deletion, Filter, Manifest, MirrorError, MirrorEvent, MirrorOptions, MirrorReport, MostDeleted, Sha256,
+    SourcePublication, StoreErrorKind, TransferLimits, Transforming, manifest_key, mirror,
 };
 use skyfleet_transform::{
     Condition, Format, Operator, Output, RangeSource, RowLimits, Source, Spec, Step, StepCount, Transform,
@@ -25,13 +25,13 @@ use crate::support::{dataset, dataset_options};
 const LETTERS: &str = ".skyfleet/dead-letters/ml.weights/";
 
 /// Rows above the tenth, as Parquet.
-fn spec() -> Spec {
+pub(crate) fn spec() -> Spec {
     let above = Condition { column: "id".to_owned(), operator: Operator::Ge, values: vec!["10".to_owned()] };
     let output = Output { format: Some(Format::Parquet), compression: None };
     Spec { steps: vec![Step::Filter(vec![above])], output, ..Spec::default() }
 }
 
-fn by(spec: Spec, percent: u8) -> MirrorOptions {
+pub(crate) fn by(spec: Spec, percent: u8) -> MirrorOptions {
     let transforming = Transforming {
         transform: Arc::new(Transform::new(spec).unwrap()),
         limits: RowLimits { most_rejected_percent: percent },
@@ -41,28 +41,28 @@ fn by(spec: Spec, percent: u8) -> MirrorOptions {
     MirrorOptions { transforming: Some(transforming), deletion, limits, ..dataset_options() }
 }
 
-fn lines(ids: Range<u32>) -> String {
+pub(crate) fn lines(ids: Range<u32>) -> String {
     ids.fold(String::new(), |mut lines, id| {
         writeln!(lines, "{{\"id\":{id},\"name\":\"name {id}\"}}").unwrap();
         lines
     })
 }
 
-fn table(ids: Range<u32>) -> String {
+pub(crate) fn table(ids: Range<u32>) -> String {
     ids.fold("id,name\n".to_owned(), |mut lines, id| {
         writeln!(lines, "{id},name {id}").unwrap();
         lines
     })
 }
 
-fn bucket(objects: &[(&str, String)]) -> SimulatedBucket {
+pub(crate) fn bucket(objects: &[(&str, String)]) -> SimulatedBucket {
     let with = |bucket: SimulatedBucket, (key, text): &(&str, String)| {
         bucket.with([(*key).to_owned()], &Contents::of(text.clone().into()))
     };
     objects.iter().fold(SimulatedBucket::default(), with)
 }
 
-async fn server(objects: &[(&str, String)], targets: &[&str]) -> SimulatedS3 {
+pub(crate) async fn server(objects: &[(&str, String)], targets: &[&str]) -> SimulatedS3 {
     let server = SimulatedS3::start().await.unwrap();
     server.set_bucket("source", bucket(objects));
     for target in targets {
@@ -84,7 +84,7 @@ impl RangeSource for InMemory {
 }
 
 /// The rows of a Parquet object, as JSON Lines.
-fn rows_of(bytes: Bytes) -> String {
+pub(crate) fn rows_of(bytes: Bytes) -> String {
     let output = Output { format: Some(Format::JsonLines), compression: None };
     let transform = Transform::new(Spec { output, ..Spec::default() }).unwrap();
     let (mut rows, mut none, source) = (Vec::new(), Vec::new(), Source::Ranges(Arc::new(InMemory(bytes))));
@@ -104,7 +104,7 @@ fn expected(objects: &[(&str, Range<u32>)]) -> BTreeMap<String, String> {
     objects.iter().map(|(key, ids)| ((*key).to_owned(), lines(ids.clone()))).collect()
 }
 
-fn refuse_writes(server: &SimulatedS3) {
+pub(crate) fn refuse_writes(server: &SimulatedS3) {
     server.script(|asked| if asked.method == "GET" || asked.method == "HEAD" { Fault::None } else { Fault::Broken });
 }
 
@@ -130,12 +130,13 @@ async fn a_dataset_is_made_of_another_and_kept_so() {
         let manifest = bucket.body(&manifest_key(&dataset(), report.manifest.unwrap())).unwrap();
         for entry in Manifest::parse(&manifest).unwrap().entries() {
             let body = bucket.body(&entry.key).unwrap();
-            assert_eq!((body.len() as u64, skyfleet_mirror::Sha256::of(&body)), (entry.size, entry.sha256));
+            assert_eq!((body.len() as u64, Sha256::of(&body)), (entry.size, entry.sha256));
         }
     }
     assert_eq!(report.source_publication, SourcePublication::Skipped, "the source does not hold it");
     assert_eq!((report.rows.rows_read, report.rows.rows_written, report.rows.rejected), (33, 15, 0));
     assert_eq!(report.rows.steps, [StepCount { rows_in: 33, rows_out: 15 }]);
+    assert!(!server.bucket("source").unwrap().keys().any(|key| key.starts_with(".skyfleet/")), "it is no source's");
 
     // A settled dataset is not written to, and its rows are known still.
     refuse_writes(&server);
