@@ -330,6 +330,34 @@ async fn a_target_that_fails_fails_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn where_every_target_fails_nothing_waits_for_another() {
+    let server = large(&["one"]).await;
+    server.script(|asked| {
+        let is_data = asked.target.starts_with("/one/large") || asked.target.starts_with("/one/small");
+        if is_data && asked.method != Method::GET { Fault::Refused(400, "InvalidRequest") } else { Fault::None }
+    });
+    let report = pass(&server, &["one"], &to_json()).await.unwrap();
+    assert_eq!((report.targets[0].failed, report.source_failures), (61, 0), "{report:?}");
+
+    // Dead letters of several parts that nobody takes.
+    let bad = "x".repeat(200) + "\n";
+    let server = self::server(&[("a.jsonl", lines(0..100_000) + &bad.repeat(40_000))], &["one"]).await;
+    server.script(|asked| {
+        let is_letter = asked.target.contains("dead-letters") && asked.method != Method::GET;
+        if is_letter { Fault::Refused(400, "InvalidRequest") } else { Fault::None }
+    });
+    let report = pass(&server, &["one"], &by(spec(), 50)).await.unwrap();
+    assert_eq!((report.targets[0].failed, report.source_failures), (1, 0), "{report:?}");
+    assert!(report.targets[0].failures[0].to_string().contains("dead-letters"), "{report:?}");
+    assert_eq!(server.bucket("one").unwrap().unfinished().count(), 0);
+    server.script(|_| Fault::None);
+    let report = pass(&server, &["one"], &by(spec(), 50)).await.unwrap();
+    assert!(report.is_complete() && report.rows.rejected == 40_000, "{report:?}");
+    let letters = server.bucket("one").unwrap().body(&format!("{LETTERS}a.parquet.jsonl")).unwrap();
+    assert_eq!(letters.iter().filter(|byte| **byte == b'\n').count(), 40_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_pass_that_is_stopped_leaves_nothing_half_done() {
     let server = large(&["one"]).await;
     let (cancel, sent) = (CancellationToken::new(), AtomicU64::new(0));

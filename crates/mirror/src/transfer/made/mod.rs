@@ -99,12 +99,24 @@ async fn make_once(
     let running = run(making, &unmade.key, input.source(), out, letters_out);
     let mut reader = MadeReader::new(made, running, |error| failed(source, &unmade.key, error));
     let content = Content::new(Size::Open { source: head.size }, &attributes);
-    let making_it = fan_out(&mut reader, &content, destinations, Start::afresh(destinations.len()), transfer, sent);
+    let start = Start::afresh(destinations.len());
+    let making_it = async {
+        let copies = fan_out(&mut reader, &content, destinations, start, transfer, sent).await;
+        // Where every target has failed, the transform must not wait for who takes more.
+        reader.close();
+        copies
+    };
     let lettered = write_dead_letters(letters, destinations, making, transfer);
     let (read, copies, lettered) = join3(input.feed(), making_it, lettered).await;
     // What the transform says of a source that failed, says nothing.
     let source_sha256 = read?;
-    let copies = copies?;
+    let copies = match copies {
+        // Nor does it say anything of itself when nobody took what it had rejected.
+        Err(_) if lettered.iter().all(|lettered| lettered.as_ref().is_err_and(is_of_target)) => {
+            return Ok(SourceRead::Whole(lettered.into_iter().filter_map(Result::err).map(Err).collect()));
+        }
+        copies => copies?,
+    };
     let (size, rows) = reader.made();
     let lettered = match rows.rejected {
         0 => remove_dead_letters(destinations, &unmade.had_dead_letters, making, transfer).await,
@@ -126,6 +138,11 @@ async fn make_once(
         lettered.map(|()| copy(proven))
     });
     Ok(SourceRead::Whole(outcomes.collect()))
+}
+
+/// Whether a target failed, and not what it was to take.
+fn is_of_target(error: &StoreError) -> bool {
+    error.kind != StoreErrorKind::Cancelled
 }
 
 /// Runs the transform in a thread of its own: it computes, and waits for bytes like any program.

@@ -77,6 +77,11 @@ impl<F: Fn(&TransformError) -> StoreError + Send> MadeReader<F> {
         Self { chunks, running: Some(running), failed, size: 0, rows: Outcome::default() }
     }
 
+    /// Takes no more: who writes learns that.
+    pub(super) fn close(&mut self) {
+        self.chunks.close();
+    }
+
     /// Bytes that were made, and of which rows.
     pub(super) fn made(self) -> (u64, Outcome) {
         (self.size, self.rows)
