@@ -7,6 +7,7 @@ mod identities;
 mod mirror;
 mod plugin;
 mod simulate;
+mod transform;
 
 use std::path::Path;
 use std::process::{Command, Output};
