@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 use skyfleet_e2e::artifacts;
 
 use crate::hub::Hub;
-use crate::operator_process::NAMESPACE;
 use crate::stores::Stores;
 
 const FILES: usize = 3;
@@ -46,7 +45,7 @@ pub(crate) async fn records_become_tables(hub: &Hub, stores: &Stores, folder: &P
     hub.create("DatasetReplica", "tables", spec).await;
     let status = hub.wait("DatasetReplica", "tables", ["Ready", "False", "ReferenceNotFound"]).await;
     assert!(status.to_string().contains("there is no Secret \\\"mask\\\""), "{status}");
-    hub.set_secret(NAMESPACE, "mask", json!({"maskKey": "a key that nobody guesses"})).await;
+    hub.set_secret("default", "mask", json!({"maskKey": "a key that nobody guesses"})).await;
 
     let status = hub.wait("DatasetReplica", "tables", ["Ready", "True", "AsSpecified"]).await;
     let (all, half) = (FILES * ROWS, FILES * ROWS / 2);
@@ -76,8 +75,8 @@ pub(crate) async fn records_become_tables(hub: &Hub, stores: &Stores, folder: &P
     let status = hub.wait("DatasetReplica", "tables", ["Ready", "True", "AsSpecified"]).await;
     assert_eq!((&status["rows"]["rejected"], &status["rows"]["read"]), (&1.into(), &(all + 1).into()));
     let letters = stores.open("azure").await;
-    let key = format!(".skyfleet/dead-letters/{NAMESPACE}.tables/tables/0.parquet.jsonl");
-    assert!(letters.head(&key).await.is_ok(), "{key}");
+    let key = ".skyfleet/dead-letters/default.tables/tables/0.parquet.jsonl";
+    assert!(letters.head(key).await.is_ok(), "{key}");
 }
 
 /// The tables in each store, which lie in folders then.
