@@ -1,7 +1,7 @@
 //! Which bucket a person means.
 
 use k8s_openapi::api::core::v1::Secret;
-use kube::Api;
+use kube::{Api, Client};
 use skyfleet_api::Bucket;
 use skyfleet_mirror::StoreAccess;
 
@@ -40,19 +40,25 @@ impl BucketName {
 
 /// Reads a Bucket and its Secret on the hub, with the kubeconfig's current context. Without a namespace it is the context's.
 pub(super) async fn resolve_bucket(namespace: Option<&str>, name: &str) -> Result<StoreAccess, Failure> {
-    let what = format!("the Bucket {name:?}");
-    let client = hub::infer(&what).await?;
+    let client = hub::infer(&format!("the Bucket {name:?}")).await?;
     let namespace = namespace.unwrap_or(client.default_namespace()).to_owned();
-    let bucket = Api::<Bucket>::namespaced(client.clone(), &namespace).get_opt(name).await;
+    bucket_access(client, &namespace, name).await
+}
+
+/// Reads a Bucket and its Secret on the hub.
+pub(super) async fn bucket_access(client: Client, namespace: &str, name: &str) -> Result<StoreAccess, Failure> {
+    let what = format!("the Bucket {name:?}");
+    let bucket = Api::<Bucket>::namespaced(client.clone(), namespace).get_opt(name).await;
     let bucket = bucket.map_err(hub::failure(&what))?;
-    let spec =
-        bucket.ok_or_else(|| Failure::NoBucketResource { name: name.to_owned(), namespace: namespace.clone() })?.spec;
+    let spec = bucket
+        .ok_or_else(|| Failure::NoBucketResource { name: name.to_owned(), namespace: namespace.to_owned() })?
+        .spec;
     let unusable = |source| Failure::Bucket { name: name.to_owned(), source };
     let Some(reference) = &spec.credentials_secret_ref else {
         let identity = if spec.anonymous { Identity::Anonymous } else { Identity::Own };
         return buckets::access(&spec, identity).map_err(unusable);
     };
-    let secret = Api::<Secret>::namespaced(client, &namespace).get_opt(&reference.name).await;
+    let secret = Api::<Secret>::namespaced(client, namespace).get_opt(&reference.name).await;
     let secret = secret.map_err(hub::failure(&what))?;
     let missing = || Failure::NoSecret { secret: reference.name.clone(), bucket: name.to_owned() };
     let data = secret.ok_or_else(missing)?.data.unwrap_or_default();

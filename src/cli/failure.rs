@@ -81,6 +81,9 @@ pub(super) enum Failure {
     /// A rollout that failed, or cannot be asked for.
     #[error("{0}")]
     Rollout(String),
+    /// Nothing is known of where a dataset came from.
+    #[error("{0}")]
+    Lineage(String),
     /// A manifest cannot be read, or is none.
     #[error("{place}: {reason}")]
     Manifest {
@@ -120,7 +123,8 @@ impl Failure {
             | Self::Bucket { .. }
             | Self::Hub { .. }
             | Self::Refused(_)
-            | Self::Rollout(_) => 1,
+            | Self::Rollout(_)
+            | Self::Lineage(_) => 1,
         }
     }
 }

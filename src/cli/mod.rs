@@ -7,6 +7,7 @@ mod failure;
 mod fetch;
 mod fleet;
 mod hub;
+mod lineage;
 mod mirror;
 mod name;
 mod progress;
@@ -28,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use assemble::AssembleArgs;
 pub(crate) use explain::ExplainArgs;
 pub(crate) use fetch::FetchArgs;
+pub(crate) use lineage::LineageArgs;
 pub(crate) use mirror::MirrorArgs;
 pub(crate) use name::name;
 pub(crate) use rollout::RolloutArgs;
@@ -70,6 +72,8 @@ pub(crate) enum Verb {
     /// Make what is in a bucket the same in others, and prove each copy
     // By far the largest.
     Mirror(Box<MirrorArgs>),
+    /// What a dataset was made of, when, and by which steps, as far upstream as it is known
+    Lineage(LineageArgs),
     /// Why each replica of a model is where it is, why not elsewhere, and what would change it
     Explain(ExplainArgs),
     /// Decide with no cluster at all: where replicas would go, and what a failure or another number would change
@@ -86,6 +90,7 @@ impl Verb {
             Self::Fetch(arguments) => arguments.run(&until_interrupted()).await,
             Self::Assemble(arguments) => arguments.run(&until_interrupted()).await,
             Self::Mirror(arguments) => arguments.run(&until_interrupted()).await,
+            Self::Lineage(arguments) => arguments.run(&until_interrupted()).await,
             Self::Explain(arguments) => arguments.run().await,
             Self::Simulate(arguments) => arguments.run(),
             Self::Rollout(arguments) => arguments.run().await,

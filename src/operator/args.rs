@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use clap::{Args, ValueEnum};
 
+use super::lineage::CollectorUrl;
+
 /// Run the operator: watches the hub and makes the fleet as the custom resources say.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct OperatorArgs {
@@ -42,6 +44,10 @@ pub(crate) struct OperatorArgs {
     /// write Buckets, in any namespace, then reads and writes what this operator may.
     #[arg(long, env = "SKYFLEET_OWN_IDENTITY")]
     pub(crate) own_identity: bool,
+    /// Who collects lineage: where events of OpenLineage are sent, without /api/v1/lineage. A key that the collector asks for is in
+    /// OPENLINEAGE_API_KEY.
+    #[arg(long, env = "OPENLINEAGE_URL")]
+    pub(crate) openlineage_url: Option<CollectorUrl>,
 }
 
 /// Form of the log.

@@ -10,6 +10,7 @@ use super::books::Books;
 use super::bucket::Identities;
 use super::events::Events;
 use super::fleet::Fleet;
+use super::lineage::Lineage;
 use super::metrics::Metrics;
 use super::own_writes::OwnWrites;
 
@@ -42,6 +43,8 @@ pub(crate) struct Context {
     pub(crate) loader: Loader,
     /// Takes events.
     pub(crate) events: Events,
+    /// Takes what is told to those who collect lineage.
+    pub(crate) lineage: Lineage,
     /// What is measured.
     pub(crate) metrics: Metrics,
 }

@@ -73,6 +73,33 @@ impl LoadReport {
     }
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LineageOutcome {
+    outcome: &'static str,
+}
+
+/// What became of an event for those who collect lineage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LineageReport {
+    /// It was taken.
+    Sent,
+    /// It was refused, or could not be sent in time.
+    Refused,
+    /// Too many others waited.
+    LeftOut,
+}
+
+impl LineageReport {
+    fn of(self) -> LineageOutcome {
+        let outcome = match self {
+            Self::Sent => "sent",
+            Self::Refused => "refused",
+            Self::LeftOut => "left_out",
+        };
+        LineageOutcome { outcome }
+    }
+}
+
 /// The operator's metrics.
 #[derive(Clone)]
 pub(crate) struct Metrics {
@@ -84,6 +111,7 @@ pub(crate) struct Metrics {
     load_reports: Family<LoadOutcome, Counter>,
     mirrored_objects: Counter,
     mirrored_bytes: Counter,
+    lineage_events: Family<LineageOutcome, Counter>,
     leader: Gauge,
 }
 
@@ -124,6 +152,8 @@ impl Metrics {
             Unit::Bytes,
             mirrored_bytes.clone(),
         );
+        let lineage_events = Family::<LineageOutcome, Counter>::default();
+        registry.register("lineage_events", "Events of OpenLineage, by outcome", lineage_events.clone());
         let leader = Gauge::default();
         registry.register("leader", "Whether this operator is the active one (1) or stands by (0)", leader.clone());
         Self {
@@ -135,6 +165,7 @@ impl Metrics {
             load_reports,
             mirrored_objects,
             mirrored_bytes,
+            lineage_events,
             leader,
         }
     }
@@ -175,6 +206,10 @@ impl Metrics {
     pub(crate) fn mirrored(&self, objects: u64, bytes: u64) {
         self.mirrored_objects.inc_by(objects);
         self.mirrored_bytes.inc_by(bytes);
+    }
+
+    pub(crate) fn lineage(&self, report: LineageReport) {
+        self.lineage_events.get_or_create(&report.of()).inc();
     }
 
     pub(crate) fn leads(&self, leads: bool) {

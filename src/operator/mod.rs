@@ -12,6 +12,7 @@ mod error;
 mod events;
 mod fleet;
 mod http;
+mod lineage;
 mod member_objects;
 mod metrics;
 mod model_deployment;
@@ -66,6 +67,8 @@ pub(crate) enum OperatorError {
     Election(#[from] kube_lease_manager::LeaseManagerError),
     #[error("another operator took the lease over; this one ends, to be started anew as a stand-by")]
     LeadershipLost,
+    #[error("cannot tell of lineage: {0}")]
+    Lineage(String),
     #[error("cannot listen for signals: {0}")]
     Signals(std::io::Error),
     #[error("cannot read what was decided before: {0}")]
@@ -153,6 +156,9 @@ async fn work(
     let members = Triggers { clusters: cluster_triggers, models: model_triggers };
     let (model_controller, clusters) = model_deployment::controller(&hub, triggers(models));
     let (events, event_writer) = events::events(Recorder::new(hub.clone(), reporter));
+    let api_key = std::env::var("OPENLINEAGE_API_KEY").ok().filter(|key| !key.is_empty());
+    let (lineage, sending) = lineage::start(args.openlineage_url.clone(), api_key.as_deref(), metrics.clone())
+        .map_err(OperatorError::Lineage)?;
     let context = Arc::new(Context {
         fleet: Fleet::new(hub_id.clone(), members, metrics.clone()),
         hub_id,
@@ -166,6 +172,7 @@ async fn work(
         loader: Loader { image: args.image.clone(), image_pull_policy: args.image_pull_policy.clone() },
         events,
         hub: hub.clone(),
+        lineage,
         metrics,
     });
     // Nobody else can have set it: one process leads once.
@@ -195,6 +202,7 @@ async fn work(
     );
     event_writer.write_during(Box::pin(controllers.map(drop))).await;
     passes.stop().await;
+    sending.end().await;
     Ok(())
 }
 

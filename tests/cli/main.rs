@@ -4,6 +4,7 @@
 
 mod hub;
 mod identities;
+mod lineage;
 mod mirror;
 mod plugin;
 mod simulate;

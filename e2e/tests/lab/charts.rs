@@ -159,6 +159,24 @@ fn tokens_of_service_accounts_and_the_operator_s_own_identity_are_off_until_aske
 }
 
 #[test]
+fn lineage_is_sent_only_where_somebody_collects_it() {
+    let variables = |values: Value| -> BTreeMap<String, Value> {
+        let objects = render(OPERATOR, &json!({ "openLineage": values }));
+        let all = operator_container(&objects)["env"].as_array().unwrap().clone();
+        let named = all.into_iter().map(|variable| (variable["name"].as_str().unwrap().to_owned(), variable));
+        named.filter(|(name, _)| name.starts_with("OPENLINEAGE_")).collect()
+    };
+    let key = json!({ "name": "collector", "key": "token" });
+    assert!(variables(json!({})).is_empty() && variables(json!({ "apiKeySecretRef": key })).is_empty());
+    let open = variables(json!({ "url": "http://marquez:5000" }));
+    assert_eq!((open.len(), &open["OPENLINEAGE_URL"]["value"]), (1, &json!("http://marquez:5000")));
+    let keyed = variables(json!({ "url": "https://collector", "apiKeySecretRef": key }));
+    assert_eq!(keyed["OPENLINEAGE_API_KEY"]["valueFrom"], json!({ "secretKeyRef": key }));
+    let by_default = variables(json!({ "url": "https://collector", "apiKeySecretRef": { "name": "collector" } }));
+    assert_eq!(by_default["OPENLINEAGE_API_KEY"]["valueFrom"]["secretKeyRef"]["key"], "apiKey");
+}
+
+#[test]
 fn optional_objects_are_there_only_when_asked_for() {
     let kinds = |values: Value| -> Vec<String> {
         render(OPERATOR, &values).iter().map(|object| object["kind"].as_str().unwrap().to_owned()).collect()
@@ -187,6 +205,7 @@ fn bad_values_are_refused_with_their_place() {
         (json!({ "image": { "tag": "a b" } }), "at '/image/tag': 'a b' does not match pattern"),
         (json!({ "image": { "digest": "sha256:abc" } }), "at '/image/digest': 'sha256:abc' does not match pattern"),
         (json!({ "log": { "format": "yaml" } }), "at '/log/format': value must be one of 'json', 'text'"),
+        (json!({ "openLineage": { "url": "marquez:5000" } }), "at '/openLineage/url': 'marquez:5000' does not match"),
         (json!({ "env": [{ "value": "x" }] }), "at '/env/0': missing property 'name'"),
         (json!({ "rbac": { "secretNamespaces": ["Team_A"] } }), "at '/rbac/secretNamespaces/0': 'Team_A' does not"),
         (json!({ "resources": { "limits": { "memory": "much" } } }), "at '/resources/limits/memory'"),

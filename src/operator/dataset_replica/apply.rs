@@ -12,6 +12,7 @@ use skyfleet_mirror::{
 };
 use tokio_util::sync::CancellationToken;
 
+use super::lineage;
 use super::passes::Counters;
 use super::validate::{Job, Place};
 use crate::operator::context::Context;
@@ -72,16 +73,28 @@ pub(super) fn pass(
     context: &Context,
     (counters, cancel): (Arc<Counters>, CancellationToken),
 ) -> impl Future<Output = PassReport> + Send + use<> {
-    let (metrics, events) = (context.metrics.clone(), context.events.clone());
-    let progress: MirrorProgress = Arc::new(move |event| {
-        if let MirrorEvent::Copied { bytes, .. } = event {
-            counters.objects.fetch_add(1, Ordering::Relaxed);
-            counters.bytes.fetch_add(bytes, Ordering::Relaxed);
-            metrics.mirrored(1, bytes);
-        }
-    });
+    let (metrics, events, lineage) = (context.metrics.clone(), context.events.clone(), context.lineage.clone());
     async move {
-        let report = run(job, cancel, progress).await;
+        let told = lineage.run(|| lineage::run(&replica, &job, Timestamp::now()));
+        let telling = told.clone();
+        let progress: MirrorProgress = Arc::new(move |event| {
+            if let Some(told) = telling.as_ref().filter(|_| lineage::is_work(&event)) {
+                told.begin();
+            }
+            if let MirrorEvent::Copied { bytes, .. } = event {
+                counters.objects.fetch_add(1, Ordering::Relaxed);
+                counters.bytes.fetch_add(bytes, Ordering::Relaxed);
+                metrics.mirrored(1, bytes);
+            }
+        });
+        let report = run(job.clone(), cancel.clone(), progress).await;
+        if let Some(told) = told {
+            if lineage::is_new(&report, &replica) {
+                told.begin();
+            }
+            let end = lineage::end(&report, cancel.is_cancelled());
+            told.end(&end, Timestamp::now(), &lineage::held(&report, &job));
+        }
         for note in losses(&report, &replica.spec) {
             events.tell(&*replica, "TagsLost", &note, true);
         }

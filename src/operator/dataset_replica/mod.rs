@@ -3,6 +3,7 @@
 
 mod apply;
 mod dereference;
+mod lineage;
 mod passes;
 mod status;
 mod validate;

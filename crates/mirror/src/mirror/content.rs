@@ -36,7 +36,7 @@ pub(super) struct Measured {
 
 impl HeldContent<'_> {
     pub(super) fn read(&self) -> Objects<'_> {
-        Objects { content: self, pages: self.pages.iter(), objects: 0, totals: Totals::default() }
+        Objects { content: self, pages: self.pages.iter(), given: 0, totals: Totals::default() }
     }
 
     /// Reads all of it once.
@@ -55,7 +55,7 @@ impl HeldContent<'_> {
 pub(super) struct Objects<'a> {
     content: &'a HeldContent<'a>,
     pages: std::slice::Iter<'a, PageRef>,
-    objects: u64,
+    given: u64,
     /// Of what was given by now.
     totals: Totals,
 }
@@ -65,10 +65,10 @@ impl Objects<'_> {
     pub(super) async fn next(&mut self) -> Result<Option<Vec<(ManifestEntry, StateEntry)>>, StoreError> {
         let HeldContent { book, objects, transfer, .. } = *self.content;
         let Some(page) = self.pages.next() else {
-            return if self.objects == objects { Ok(None) } else { Err(book.incomplete(self.objects, objects)) };
+            return if self.given == objects { Ok(None) } else { Err(book.incomplete(self.given, objects)) };
         };
         let records = book.page(page, &transfer.cancel).await?.ok_or_else(|| book.lost(page))?;
-        self.objects += records.len() as u64;
+        self.given += records.len() as u64;
         let named = |(key, remembered): (String, StateEntry)| {
             let sha256 = remembered.sha256.ok_or_else(|| book.lost(page))?;
             self.totals.add(&remembered);

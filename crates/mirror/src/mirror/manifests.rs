@@ -114,7 +114,9 @@ impl ChunkReader for ManifestReader<'_> {
     async fn next_chunk(&mut self) -> Result<Option<Bytes>, StoreError> {
         let Some(objects) = self.0.next().await? else { return Ok(None) };
         let mut lines = Vec::new();
-        objects.iter().for_each(|(entry, _)| entry.write_to(&mut lines));
+        for (entry, _) in &objects {
+            entry.write_to(&mut lines);
+        }
         Ok(Some(lines.into()))
     }
 }
