@@ -68,9 +68,8 @@ fn mistakes_are_said_before_anything_is_read() {
     let says = |spec: &str, more: &[&str], why: &str| {
         let desk = Desk::new(spec);
         desk.write("a.jsonl", "{\"id\":2,\"mail\":\"a\"}\n");
-        let more: Vec<_> =
-            more.iter().map(|name| if name.starts_with("--") { (*name).to_owned() } else { desk.path(name) });
-        let more: Vec<_> = more.collect();
+        let more = more.iter().map(|name| if name.starts_with("--") { (*name).to_owned() } else { desk.path(name) });
+        let more: Vec<String> = more.collect();
         assert_fails(desk.mirror(&more.iter().map(String::as_str).collect::<Vec<_>>()), 2, why);
         assert_eq!(std::fs::read_dir(desk.path("made")).unwrap().count(), 0);
     };

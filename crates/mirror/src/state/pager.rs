@@ -89,20 +89,22 @@ impl Pager {
 
     /// The page of the last pass has ended.
     pub(super) fn boundary(&mut self) {
-        if let Some(page) = self.repeats.take()
-            && page.records == self.open.len()
-        {
-            self.open.clear();
-            self.pages.push(Some(page));
-        } else if self.open.len() >= self.most / 8 {
-            self.close(self.open.len());
+        // A short one goes together with what follows: else keys that come one by one at the end would have a page each.
+        if self.open.len() >= self.most / 8 {
+            self.end();
         }
     }
 
     /// No key follows.
     pub(super) fn end(&mut self) {
-        self.boundary();
-        self.close(self.open.len());
+        if let Some(page) = self.repeats.take()
+            && page.records == self.open.len()
+        {
+            self.open.clear();
+            self.pages.push(Some(page));
+        } else {
+            self.close(self.open.len());
+        }
     }
 
     /// A closed page that waits for nothing but to be written: its place and records.
@@ -286,6 +288,17 @@ mod tests {
         (17..24).for_each(|number| _ = keys.remove(&format!("{number:03}")));
         let (fourth, written) = pass(&third, &keys, 0);
         assert_eq!((fourth.all(), fourth.sizes()[2], written), (wanted(&keys), 9, 1));
+    }
+
+    #[test]
+    fn keys_that_come_one_by_one_at_the_end_share_pages() {
+        let (mut shelf, mut keys) = (Shelf::default(), BTreeMap::new());
+        for number in 0..64 {
+            keys.insert(format!("{number:03}"), 1);
+            shelf = pass(&shelf, &keys, 0).0;
+        }
+        assert_eq!(shelf.all(), wanted(&keys));
+        assert!(shelf.sizes().len() <= 64 / (MOST / 8), "{:?}", shelf.sizes());
     }
 
     #[test]
