@@ -78,6 +78,12 @@ bench-mirror: ## Measure skyfleet mirror, in turns with its peers, which it inst
 	cargo build --package skyfleet --package skyfleet-bench --bins --locked --profile bench-fleet
 	$(CARGO_TARGET_DIR)/bench-fleet/mirror-bench $(BENCH_ARGS)
 
+.PHONY: bench-flows
+bench-flows: ## Measure transforms, in turns with pyarrow and DuckDB, which it installs; BENCH_ARGS=--help tells what it takes
+	$(announce)
+	cargo build --package skyfleet-flows-bench --locked --profile bench-fleet
+	$(CARGO_TARGET_DIR)/bench-fleet/flows-bench $(BENCH_ARGS)
+
 .PHONY: packages
 packages: programs ## Install the Debian packages that the lab needs, asking first
 	$(announce)
