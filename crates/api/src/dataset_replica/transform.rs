@@ -243,6 +243,7 @@ pub struct TransformOutput {
 }
 
 impl TransformOutput {
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
     fn is_default(&self) -> bool {
         *self == Self::default()
     }
@@ -271,6 +272,7 @@ pub struct DeadLetters {
 }
 
 impl DeadLetters {
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
     fn is_default(&self) -> bool {
         *self == Self::default()
     }

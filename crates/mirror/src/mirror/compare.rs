@@ -75,7 +75,7 @@ impl Round<'_> {
             }
         }
         if !needed_by.is_empty() {
-            self.copy(listed, needed_by);
+            self.copy(listed, &needed_by);
         } else if let Some(rows) = rows {
             self.report.rows.add(&rows);
         }

@@ -185,7 +185,7 @@ impl<'a> Round<'a> {
     }
 
     /// Begins to copy an object to the targets that need it.
-    pub(super) fn copy(&mut self, listed: Listed, needed_by: Vec<Needed>) {
+    pub(super) fn copy(&mut self, listed: Listed, needed_by: &[Needed]) {
         let Listed { object, source_key } = listed;
         let indices: Vec<_> = needed_by.iter().map(|needed| needed.target).collect();
         if let Err(cost) = self.spending.reserve(object.size) {

@@ -357,7 +357,7 @@ async fn where_every_target_fails_nothing_waits_for_another() {
     let report = pass(&server, &["one"], &by(spec(), 50)).await.unwrap();
     assert!(report.is_complete() && report.rows.rejected == 40_000, "{report:?}");
     let letters = server.bucket("one").unwrap().body(&format!("{LETTERS}a.parquet.jsonl")).unwrap();
-    assert_eq!(letters.iter().filter(|byte| **byte == b'\n').count(), 40_000);
+    assert_eq!(std::str::from_utf8(&letters).unwrap().lines().count(), 40_000);
 }
 
 #[tokio::test(flavor = "multi_thread")]

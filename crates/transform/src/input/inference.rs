@@ -103,9 +103,9 @@ impl<'de> Visitor<'de> for &mut Inferred {
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
         if i64::try_from(value).is_ok() {
-            self.integer(value)
+            self.integer(value);
         } else {
-            self.huge += 1
+            self.huge += 1;
         }
         Ok(())
     }
@@ -142,7 +142,9 @@ mod tests {
 
     fn types(lines: &[&str]) -> String {
         let mut inferred = Inferred::default();
-        lines.iter().for_each(|line| inferred.see(line.as_bytes()).unwrap());
+        for line in lines {
+            inferred.see(line.as_bytes()).unwrap();
+        }
         let fields: Vec<_> =
             inferred.fields().iter().map(|field| format!("{} {}", field.name(), field.data_type())).collect();
         fields.join(", ")

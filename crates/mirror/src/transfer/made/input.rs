@@ -63,7 +63,7 @@ impl Input {
             Self::Stream { to, .. } => {
                 let (sender, chunks) = mpsc::channel(CHUNKS);
                 *to = Some(sender);
-                Source::Stream(Box::new(Chunks { chunks, chunk: Bytes::new(), has_ended: false }))
+                Source::Stream(Box::new(Chunks { coming: chunks, chunk: Bytes::new(), has_ended: false }))
             }
             Self::Ranges { ranges, .. } => Source::Ranges(ranges.clone()),
         }
@@ -76,7 +76,7 @@ impl Input {
     pub(super) async fn feed(self) -> Result<Option<Sha256>, StoreError> {
         match self {
             Self::Stream { mut reader, to } => match to {
-                Some(to) => feed(&mut *reader, &to).await,
+                Some(to) => feed(&mut reader, &to).await,
                 None => Ok(None),
             },
             Self::Ranges { ranges, mut errors, .. } => {
@@ -106,7 +106,7 @@ async fn feed(reader: &mut ParallelReader, to: &mpsc::Sender<Chunk>) -> Result<O
 
 /// Read from by the thread.
 struct Chunks {
-    chunks: mpsc::Receiver<Chunk>,
+    coming: mpsc::Receiver<Chunk>,
     chunk: Bytes,
     has_ended: bool,
 }
@@ -114,7 +114,7 @@ struct Chunks {
 impl Read for Chunks {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.chunk.is_empty() && !self.has_ended {
-            let chunk = self.chunks.blocking_recv();
+            let chunk = self.coming.blocking_recv();
             self.chunk = chunk.ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "the source failed"))?;
             self.has_ended = self.chunk.is_empty();
         }
