@@ -180,7 +180,7 @@ async fn work(
     let passes = Arc::new(Passes::new(args.mirror_passes, pass_ends));
     let dataset_controller = dataset_replica::controller(&hub, triggers(ended_passes));
     let forget = forget_passes(dataset_controller.store(), passes.clone(), stop.clone());
-    let for_datasets = passes.clone();
+    let for_datasets = dataset_replica::Shared { passes: passes.clone(), replicas: dataset_controller.store() };
     let controllers = join5(
         run(
             cluster::controller(&hub, &args.namespace, triggers(changed_members)),

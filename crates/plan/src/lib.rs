@@ -2,6 +2,7 @@
 //!
 //! * [`autoscaling`]: how many replicas the load asks for.
 //! * [`capacity`]: how much room there is, node by node, less what was decided.
+//! * [`chain`]: which flows of data stand on others.
 //! * [`failover`]: when contact counts as lost, and when the hub had better doubt itself.
 //! * [`load`]: what replicas report of their work.
 //! * [`placement`]: which member cluster gets how many replicas, and why the others get none.
@@ -13,6 +14,7 @@
 
 pub mod autoscaling;
 pub mod capacity;
+pub mod chain;
 pub mod failover;
 pub mod load;
 pub mod placement;

@@ -21,6 +21,14 @@ pub enum InvalidTransform {
         /// What it is.
         name: &'static str,
     },
+    /// A column that would be there twice.
+    #[error("step {step} (Select) names column {column:?} twice")]
+    Twice {
+        /// From 1.
+        step: usize,
+        /// The column.
+        column: String,
+    },
     /// A condition with the wrong number of values.
     #[error("step {step}: {operator} on column {column:?} takes {expected}, not {given}")]
     Values {

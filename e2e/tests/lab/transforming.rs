@@ -9,6 +9,7 @@ use skyfleet_e2e::artifacts;
 
 use crate::hub::Hub;
 use crate::stores::Stores;
+use crate::support::eventually;
 
 const FILES: usize = 3;
 const ROWS: usize = 5000;
@@ -43,6 +44,14 @@ pub(crate) async fn records_become_tables(hub: &Hub, stores: &Stores, folder: &P
         },
     });
     hub.create("DatasetReplica", "tables", spec).await;
+    let on = |from: &str, prefix: &str, to: &str, target: &str| {
+        json!({
+            "source": {"bucketRef": {"name": from}, "prefix": prefix}, "schedule": {"interval": "1h"},
+            "targets": [{"bucketRef": {"name": to}, "prefix": target}],
+        })
+    };
+    hub.create("DatasetReplica", "copied-tables", on("gcs", "tables/", "azure", "copied/")).await;
+    hub.wait("DatasetReplica", "copied-tables", ["Ready", "False", "WaitingForData"]).await;
     let status = hub.wait("DatasetReplica", "tables", ["Ready", "False", "ReferenceNotFound"]).await;
     assert!(status.to_string().contains("there is no Secret \\\"mask\\\""), "{status}");
     hub.set_secret("default", "mask", json!({"maskKey": "a key that nobody guesses"})).await;
@@ -64,6 +73,12 @@ pub(crate) async fn records_become_tables(hub: &Hub, stores: &Stores, folder: &P
     let read = read(folder, "first-gcs");
     assert_eq!((&read["rows"], &read["mails"], &read["least"]), (&half.into(), &50.into(), &5.into()));
 
+    let copied = hub.wait("DatasetReplica", "copied-tables", ["Ready", "True", "AsSpecified"]).await;
+    assert_eq!(&copied["targets"][0]["manifestDigest"], digests[0], "{copied}");
+    hub.create("DatasetReplica", "circle", on("azure", "copied/", "s3", "raw/again/")).await;
+    let circle = hub.wait("DatasetReplica", "circle", ["Ready", "False", "InvalidSpec"]).await;
+    assert!(circle.to_string().contains("(circle -> tables -> copied-tables -> circle)"), "{circle}");
+
     // A record that is none: nothing new is named, and the reason is told.
     std::fs::write(raw.join("0.jsonl"), format!("{}not a record\n", lines(0))).unwrap();
     stores.mirror(raw.to_str().unwrap(), &origin).await;
@@ -74,9 +89,25 @@ pub(crate) async fn records_become_tables(hub: &Hub, stores: &Stores, folder: &P
     hub.api("DatasetReplica").patch("tables", &PatchParams::default(), &Patch::Merge(allowed)).await.unwrap();
     let status = hub.wait("DatasetReplica", "tables", ["Ready", "True", "AsSpecified"]).await;
     assert_eq!((&status["rows"]["rejected"], &status["rows"]["read"]), (&1.into(), &(all + 1).into()));
+    // Its own time is an hour: it follows the other.
+    std::fs::write(raw.join("0.jsonl"), lines(FILES)).unwrap();
+    stores.mirror(raw.to_str().unwrap(), &origin).await;
+    let changed = eventually_another(hub, "tables", &status).await;
+    let followed = eventually_another(hub, "copied-tables", &copied).await;
+    assert_eq!(changed, followed);
     let letters = stores.open("azure").await;
     let key = ".skyfleet/dead-letters/default.tables/tables/0.parquet.jsonl";
     assert!(letters.head(key).await.is_ok(), "{key}");
+}
+
+/// The digest that a DatasetReplica's first target has, once it is another than before.
+async fn eventually_another(hub: &Hub, name: &str, before: &Value) -> Value {
+    let digest = |status: &Value| status["targets"][0]["manifestDigest"].clone();
+    eventually(&format!("another version of {name}"), || async {
+        let now = digest(&hub.status("DatasetReplica", name).await);
+        if now.is_string() && now != digest(before) { Ok(now) } else { Err(now.to_string()) }
+    })
+    .await
 }
 
 /// The tables in each store, which lie in folders then.

@@ -1,12 +1,14 @@
 //! Reads what a DatasetReplica refers to: its Buckets and who asks for each, and the keys of masks.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::Api;
 use skyfleet_api::dataset_replica::MaskKeyReference;
-use skyfleet_api::{Bucket, DatasetReplicaSpec};
+use skyfleet_api::{Bucket, DatasetReplica, DatasetReplicaSpec};
 
+use super::chain::Feeding;
 use crate::operator::bucket::{Asker, asker};
 use crate::operator::context::Context;
 use crate::operator::error::ReconcileError;
@@ -36,6 +38,23 @@ pub(crate) async fn mask_keys(
         }
     }
     Ok(keys)
+}
+
+/// How DatasetReplicas are now: what is known by a watch may be older than what woke the reconcile.
+pub(crate) async fn as_they_are_now(
+    context: &Context,
+    namespace: &str,
+    feeding: Vec<Feeding>,
+) -> Result<Vec<Feeding>, ReconcileError> {
+    let api = Api::<DatasetReplica>::namespaced(context.hub.clone(), namespace);
+    let mut now = Vec::with_capacity(feeding.len());
+    for (of, targets) in feeding {
+        let name = of.metadata.name.as_deref().unwrap_or_default();
+        if let Some(of) = api.get_opt(name).await.map_err(ReconcileError::hub("read a DatasetReplica"))? {
+            now.push((Arc::new(of), targets));
+        }
+    }
+    Ok(now)
 }
 
 /// Buckets by name; one that does not exist is not there.

@@ -2,6 +2,7 @@
 //! beside the reconcile, which starts it, looks at it and says how it went.
 
 mod apply;
+mod chain;
 mod dereference;
 mod lineage;
 mod passes;
@@ -18,7 +19,7 @@ use futures::Stream;
 use kube::api::Api;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
-use kube::runtime::reflector::ObjectRef;
+use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::{Controller, watcher};
 use kube::{Client, Resource, ResourceExt};
 use skyfleet_api::{Bucket, DatasetReplica, Reason};
@@ -27,23 +28,54 @@ use super::context::Context;
 use super::controller::Turn;
 use super::error::ReconcileError;
 use super::report::write_status;
+use chain::Standing;
 use passes::Look;
 use validate::Verdict;
 
 /// How often a pass that runs is looked at.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How often is looked for what an object names and is not there.
-const MISSING_INTERVAL: Duration = Duration::from_secs(15);
+/// How often is looked for what an object needs and is not there.
+const WAITING_INTERVAL: Duration = Duration::from_secs(15);
 
-/// The controller: DatasetReplicas, the Buckets they name, and passes that ended.
+/// What the reconciles of all DatasetReplicas share.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) passes: Arc<Passes>,
+    /// All of them, as they are now.
+    pub(super) replicas: Store<DeserializeGuard<DatasetReplica>>,
+}
+
+impl Shared {
+    /// Those of a namespace that can be read.
+    fn in_namespace(&self, namespace: &str) -> Vec<Arc<DatasetReplica>> {
+        let readable = self.replicas.state().into_iter().filter_map(|replica| replica.0.as_ref().ok().cloned());
+        readable.filter(|replica| replica.metadata.namespace.as_deref() == Some(namespace)).map(Arc::new).collect()
+    }
+}
+
+/// The controller: DatasetReplicas, the Buckets they name, those they are made of, and passes that ended.
 pub(super) fn controller(
     hub: &Client,
     ended: impl Stream<Item = ObjectRef<DeserializeGuard<DatasetReplica>>> + Send + 'static,
 ) -> Controller<DeserializeGuard<DatasetReplica>> {
     let controller = Controller::new(Api::all(hub.clone()), watcher::Config::default());
     let replicas = controller.store();
+    let readers = replicas.clone();
     controller
+        .watches(Api::<DeserializeGuard<DatasetReplica>>::all(hub.clone()), watcher::Config::default(), move |of| {
+            let Ok(of) = &of.0 else { return Vec::new() };
+            let is_fed = |replica: &DeserializeGuard<DatasetReplica>| {
+                replica.meta().namespace == of.metadata.namespace
+                    && replica.0.as_ref().is_ok_and(|replica| chain::feeds(of, replica))
+            };
+            readers
+                .state()
+                .iter()
+                .filter(|replica| is_fed(replica))
+                .map(|replica| ObjectRef::from_obj(&**replica))
+                .collect()
+        })
         .watches(Api::<Bucket>::all(hub.clone()), watcher::Config::default(), move |bucket| {
             let name = bucket.name_any();
             let named = |replica: &DeserializeGuard<DatasetReplica>| {
@@ -71,8 +103,9 @@ pub(super) async fn reconcile(
     replica: Arc<DatasetReplica>,
     context: Arc<Context>,
     _turn: Turn,
-    passes: Arc<Passes>,
+    shared: Shared,
 ) -> Result<Action, ReconcileError> {
+    let passes = &shared.passes;
     let uid = replica.uid().unwrap_or_default();
     let namespace = replica.namespace().unwrap_or_default();
     if replica.metadata.deletion_timestamp.is_some() {
@@ -82,22 +115,35 @@ pub(super) async fn reconcile(
     let buckets = dereference::buckets(&context, &namespace, &replica.spec).await?;
     let mask_keys = dereference::mask_keys(&context, &namespace, &replica.spec).await?;
     let now = jiff::Timestamp::now();
-    let (status, action) = match validate::validate(&replica, (&buckets, &mask_keys), now) {
+    let standing = match chain::feeding(&replica, &shared.in_namespace(&namespace)) {
+        Ok(feeding) => chain::standing(&dereference::as_they_are_now(&context, &namespace, feeding).await?),
+        Err(findings) => Standing::Waits(findings),
+    };
+    let is_held = matches!(standing, Standing::Waits(_));
+    let validated = || validate::validate(&replica, (&buckets, &mask_keys), now);
+    let (verdict, follows) = match standing {
+        Standing::Ready { follows } => (validated(), follows),
+        // A pass that runs goes on: what it copies is proven object by object, and the next one follows in order.
+        Standing::Waits(_) if passes.is_running(&uid) => (validated(), String::new()),
+        Standing::Waits(findings) => (Verdict::Refused(findings), String::new()),
+    };
+    let (status, action) = match verdict {
         Verdict::Refused(findings) => {
             passes.cancel(&uid);
-            // A Secret that comes is not watched.
+            // A Secret that comes is not watched, nor is all on which it stands in some way.
             let is_missing = findings.iter().any(|finding| finding.reason == Reason::ReferenceNotFound);
-            let action = if is_missing { Action::requeue(MISSING_INTERVAL) } else { Action::await_change() };
+            let waits = is_missing || is_held;
+            let action = if waits { Action::requeue(WAITING_INTERVAL) } else { Action::await_change() };
             (status::without_pass(&replica, &findings, now), action)
         }
         Verdict::Copy(job) => {
-            let look = passes.look(&uid, (&job.fingerprint, &job.schedule), status::known_end(&replica), now);
+            let look = passes.look(&uid, (&job.fingerprint, &follows, &job.schedule), status::known_end(&replica), now);
             if let Look::Due(earlier) = &look {
                 let work = apply::pass(*job.clone(), replica.clone(), &context, passes.counters(&uid));
                 passes.start(
                     &uid,
                     ObjectRef::from_obj(&DeserializeGuard(Ok((*replica).clone()))),
-                    &job.fingerprint,
+                    (&job.fingerprint, &follows),
                     work,
                 );
                 (status::of_look(&replica, &job, earlier.as_deref(), now), Action::requeue(PROGRESS_INTERVAL))

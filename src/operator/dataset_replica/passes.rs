@@ -40,6 +40,8 @@ pub(crate) struct Passes {
 #[derive(Default)]
 struct Entry {
     fingerprint: String,
+    /// Of which versions of what others make the last pass was.
+    follows: String,
     cancel: CancellationToken,
     counters: Arc<Counters>,
     running: bool,
@@ -64,12 +66,13 @@ impl Passes {
         Self { slots: Arc::new(Semaphore::new(usize::from(at_once))), ended, entries: Mutex::default() }
     }
 
-    /// How it stands. A pass of another job (another spec, bucket or key) is stopped; until it has ended none is due. `known` is
-    /// the end of a pass that an earlier operator made.
+    /// How it stands. A pass of another job (another spec, bucket or key) is stopped; until it has ended none is due. One that `follows`
+    /// other versions of what it is made of is due at once, and none is stopped for them. `known` is the end of a pass that an
+    /// earlier operator made.
     pub(super) fn look(
         &self,
         uid: &str,
-        (fingerprint, schedule): (&str, &Schedule),
+        (fingerprint, follows, schedule): (&str, &str, &Schedule),
         known: Option<Timestamp>,
         now: Timestamp,
     ) -> Look {
@@ -86,10 +89,18 @@ impl Passes {
             return Look::Running { progress: entry.counters.read() };
         }
         let Some(report) = entry.last.clone().filter(|_| same) else { return Look::Due(None) };
+        if entry.follows != follows {
+            return Look::Due(Some(report));
+        }
         match schedule.wait(report.at, entry.failures, now) {
             Some(next) => Look::Ended { report, next },
             None => Look::Due(Some(report)),
         }
+    }
+
+    /// Whether a pass of it runs.
+    pub(super) fn is_running(&self, uid: &str) -> bool {
+        self.lock().get(uid).is_some_and(|entry| entry.running)
     }
 
     /// What the next pass counts into.
@@ -106,13 +117,14 @@ impl Passes {
         self: &Arc<Self>,
         uid: &str,
         reference: Reference,
-        fingerprint: &str,
+        (fingerprint, follows): (&str, &str),
         pass: impl Future<Output = PassReport> + Send + 'static,
     ) {
         {
             let mut entries = self.lock();
             let entry = entries.entry(uid.to_owned()).or_default();
             fingerprint.clone_into(&mut entry.fingerprint);
+            follows.clone_into(&mut entry.follows);
             entry.running = true;
         }
         let (passes, uid) = (self.clone(), uid.to_owned());
@@ -200,7 +212,7 @@ mod tests {
     async fn ended(report: PassReport) -> Arc<Passes> {
         let (ends, mut ended) = mpsc::channel(1);
         let passes = Arc::new(Passes::new(1, ends));
-        passes.start("uid", Reference::new("name"), "job", async { report });
+        passes.start("uid", Reference::new("name"), ("job", "version 1"), async { report });
         ended.recv().await.expect("an end");
         passes
     }
@@ -208,7 +220,7 @@ mod tests {
     fn after_a_minute(passes: &Passes, fingerprint: &str, cron: Option<&str>) -> Option<Duration> {
         let ended = passes.lock()["uid"].last.as_ref().expect("an end").at;
         let now = ended + Duration::from_mins(1);
-        match passes.look("uid", (fingerprint, &schedule(cron)), None, now) {
+        match passes.look("uid", (fingerprint, "version 1", &schedule(cron)), None, now) {
             Look::Ended { next, .. } => Some(next),
             Look::Due(_) => None,
             Look::Running { .. } | Look::Resting { .. } => panic!("it has ended here"),
@@ -227,6 +239,16 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_new_version_of_what_it_is_made_of_is_followed_at_once() {
+        let left = Left { objects: 1, bytes: 1, ..Left::default() };
+        let passes = ended(report(Some(left))).await;
+        let now = passes.lock()["uid"].last.as_ref().expect("an end").at;
+        let look = |follows: &str| passes.look("uid", ("job", follows, &schedule(None)), None, now);
+        assert!(matches!(look("version 1"), Look::Ended { .. }));
+        assert!(matches!(look("version 2"), Look::Due(Some(_))), "with what the last pass found");
+    }
+
+    #[tokio::test]
     async fn an_operator_that_was_restarted_keeps_to_the_schedule() {
         let passes = Passes::new(1, mpsc::channel(1).0);
         let time = |text: &str| text.parse::<Timestamp>().expect("a time");
@@ -240,7 +262,7 @@ mod tests {
             (None, last, "2026-11-25T12:10:01Z", Some(299)),
             (None, None, "2026-11-25T12:10:01Z", None),
         ] {
-            let found = match passes.look("uid", ("job", &schedule(cron)), known, time(now)) {
+            let found = match passes.look("uid", ("job", "", &schedule(cron)), known, time(now)) {
                 Look::Resting { next } => Some(next.as_secs()),
                 Look::Due(None) => None,
                 _ => panic!("nothing was made here"),

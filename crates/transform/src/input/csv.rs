@@ -26,8 +26,10 @@ impl Csv {
         let Some(header) = places.first() else { return Ok(Self { schema: None }) };
         let names = names(&sample[header.clone()])?;
         let inference = Inference::default().with_header(true).with_truncated_rows(true);
+        // A record that is no text becomes a dead letter when it is read.
+        let text = String::from_utf8_lossy(sample);
         let (inferred, _) = inference
-            .infer_schema(sample, None)
+            .infer_schema(text.as_bytes(), None)
             .map_err(|error| TransformError::malformed(Format::Csv, error.to_string()))?;
         let as_they_stand = as_they_stand(&sample[header.end..], names.len());
         let fields = names.iter().zip(as_they_stand).enumerate().map(|(index, (name, as_it_stands))| {

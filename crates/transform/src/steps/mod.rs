@@ -49,7 +49,14 @@ pub(crate) fn check(steps: &[Step]) -> Result<(), InvalidTransform> {
         match step {
             Step::Filter(conditions) => conditions.iter().try_for_each(|condition| filter::check(number, condition))?,
             Step::Mask(mask) => mask::check(number, &mask.method)?,
-            Step::Select(_) | Step::Drop(_) | Step::Deduplicate(_) => {}
+            Step::Select(columns) => {
+                if let Some(column) = (1..columns.len())
+                    .find_map(|index| columns[..index].iter().find(|column| **column == columns[index]))
+                {
+                    return Err(InvalidTransform::Twice { step: number, column: column.clone() });
+                }
+            }
+            Step::Drop(_) | Step::Deduplicate(_) => {}
         }
     }
     Ok(())

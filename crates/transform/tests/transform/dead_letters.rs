@@ -41,6 +41,8 @@ fn records_of_csv_that_do_not_fit_become_dead_letters() {
 fn bytes_that_are_no_text_are_kept_too() {
     let made = run_within(to(Format::Csv), "a.jsonl", b"{\"id\":\"a\"}\n{\"id\":\"\xff\"}\n", 50).unwrap();
     assert_eq!(made.dead_letters[0]["data_hex"], "7b226964223a22ff227d0a");
+    let made = run_within(to(Format::JsonLines), "a.csv", b"id,name\n1,a\n2,\xff\n", 50).unwrap();
+    assert_eq!((made.text(), made.outcome.rejected), ("{\"id\":1,\"name\":\"a\"}\n", 1));
 }
 
 #[test]

@@ -59,6 +59,8 @@ fn conditions_that_cannot_be_are_refused() {
     assert!(matches!(error, InvalidTransform::Pattern { step: 1, .. }), "{error}");
     let error = refused(vec![Step::Deduplicate(vec![]), Step::Drop(vec![])]);
     assert!(matches!(error, InvalidTransform::NoColumns { step: 2, name: "Drop" }), "{error}");
+    let error = refused(vec![Step::Select(names(&["a", "b", "a"]))]);
+    assert_eq!(error.to_string(), "step 1 (Select) names column \"a\" twice");
     assert_eq!(Transform::new(Spec::default()).map(drop), Err(InvalidTransform::Nothing));
 }
 

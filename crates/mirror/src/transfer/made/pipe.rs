@@ -103,10 +103,10 @@ impl<F: Fn(&TransformError) -> StoreError + Send> ChunkReader for MadeReader<F> 
                 Ok(None)
             }
             Ok(Err(error)) => Err((self.failed)(&error)),
-            Err(failure) => match failure.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(cancelled) => Err((self.failed)(&TransformError::Internal(cancelled.to_string()))),
-            },
+            // Even of what breaks the reader of a format, only this object fails.
+            Err(failure) => {
+                Err((self.failed)(&TransformError::Internal(format!("the transform broke down: {failure}"))))
+            }
         }
     }
 }
