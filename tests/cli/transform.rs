@@ -91,7 +91,7 @@ fn what_cannot_be_transformed_says_why_and_what_to_do() {
     desk.write("a.jsonl", "{\"id\":2}\n");
     desk.write("notes.txt", "notes");
     let (code, _, stderr) = run(desk.mirror(&[]));
-    assert_eq!(code, 1, "{stderr}");
+    assert_eq!(code, 9, "{stderr}");
     assert!(stderr.contains("\"notes.txt\"") && stderr.contains("leave the object out by a filter"), "{stderr}");
     let (code, stdout, stderr) = run(desk.mirror(&["--exclude", "*.txt"]));
     assert!(code == 0 && stdout.contains("rows: 1 read, 1 held"), "{stdout}{stderr}");

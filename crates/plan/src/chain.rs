@@ -107,7 +107,7 @@ fn circle<'a>(flow: &'a Flow, all: &[&'a Flow]) -> Option<Vec<&'a Flow>> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Circle, Flow, Place, Upstream, upstream};
+    use super::{Flow, Place, Upstream, upstream};
 
     fn place(text: &str) -> Place {
         let (bucket, prefix) = text.split_once('/').unwrap_or((text, ""));

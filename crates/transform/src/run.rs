@@ -39,7 +39,8 @@ impl Transform {
     /// # Errors
     /// It says nothing, or a step cannot be.
     pub fn new(spec: Spec) -> Result<Self, InvalidTransform> {
-        if !spec.has_rows() && spec.output.compression.is_none() {
+        let Spec { steps: wanted, output, .. } = &spec;
+        if wanted.is_empty() && output.format.is_none() && output.compression.is_none() {
             return Err(InvalidTransform::Nothing);
         }
         steps::check(&spec.steps)?;

@@ -121,11 +121,12 @@ mod tests {
     #[test]
     fn one_that_reads_what_another_writes_waits_for_it() {
         let clean = replica("clean", "b/raw/2026/", "b/clean/", &json!(null));
-        let raw = |status: &Value| vec![replica("raw", "a/in/", "b/raw/", status), clean.clone()];
-        assert!(
-            message(standing(&clean, &raw(&json!(null))))
-                .contains("\"raw\", whose data is not verified in the Bucket \"b\"")
-        );
+        let beside = |status: &Value| {
+            let all = [replica("raw", "a/in/", "b/raw/", status), clean.clone()];
+            standing(&feeding(&clean, &all).expect("no circle"))
+        };
+        let said = message(beside(&json!(null)));
+        assert!(said.contains("\"raw\", whose data is not verified in the Bucket \"b\""), "{said}");
         let verified = |digest: &str| json!({"targets": [{"bucket": "b", "prefix": "raw/", "manifestDigest": digest}]});
         let follows = |digest: &str| beside(&verified(digest));
         assert_eq!(follows("sha256:1"), Standing::Ready { follows: "sha256:1 ".to_owned() });
