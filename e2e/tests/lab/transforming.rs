@@ -89,15 +89,16 @@ pub(crate) async fn records_become_tables(hub: &Hub, stores: &Stores, folder: &P
     hub.api("DatasetReplica").patch("tables", &PatchParams::default(), &Patch::Merge(allowed)).await.unwrap();
     let status = hub.wait("DatasetReplica", "tables", ["Ready", "True", "AsSpecified"]).await;
     assert_eq!((&status["rows"]["rejected"], &status["rows"]["read"]), (&1.into(), &(all + 1).into()));
+    let letters = stores.open("azure").await;
+    let key = ".skyfleet/dead-letters/default.tables/tables/0.parquet.jsonl";
+    assert!(letters.head(key).await.is_ok(), "{key}");
     // Its own time is an hour: it follows the other.
     std::fs::write(raw.join("0.jsonl"), lines(FILES)).unwrap();
     stores.mirror(raw.to_str().unwrap(), &origin).await;
     let changed = eventually_another(hub, "tables", &status).await;
     let followed = eventually_another(hub, "copied-tables", &copied).await;
     assert_eq!(changed, followed);
-    let letters = stores.open("azure").await;
-    let key = ".skyfleet/dead-letters/default.tables/tables/0.parquet.jsonl";
-    assert!(letters.head(key).await.is_ok(), "{key}");
+    assert!(letters.head(key).await.is_err(), "the record was mended");
 }
 
 /// The digest that a DatasetReplica's first target has, once it is another than before.
