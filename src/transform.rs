@@ -130,7 +130,7 @@ mod tests {
         let all = json!([
             {"select": columns}, {"drop": columns}, {"deduplicate": {}},
             {"filter": {"matchExpressions": [{"column": "a", "operator": "Gt", "values": ["1"]}]}},
-            {"mask": {"columns": ["a"], "method": "Hash", "keySecretRef": {"name": "mask"}}},
+            {"mask": {"columns": ["a"], "method": "Hash", "keySecretRef": {"name": "mask", "key": "k"}}},
             {"mask": {"columns": ["a"], "method": "KeepLast", "characters": 4}},
         ]);
         let steps = steps(&all).expect("steps");
@@ -149,7 +149,7 @@ mod tests {
             (json!([{"select": {"columns": ["a"]}, "drop": {"columns": ["b"]}}]), "step 1: a step does one thing"),
             (json!([{"deduplicate": {}}, {"mask": {"columns": ["a"], "method": "Hash"}}]), "step 2: method Hash needs"),
             (
-                json!([{"mask": {"columns": ["a"], "method": "Hash", "keySecretRef": {"name": "gone"}}}]),
+                json!([{"mask": {"columns": ["a"], "method": "Hash", "keySecretRef": {"name": "gone", "key": "k"}}}]),
                 "step 1: there is no Secret \"gone\"",
             ),
             (json!([]), "the transform changes nothing"),

@@ -10,7 +10,7 @@ steps:
   - filter:
       matchExpressions:
         - {column: id, operator: Gt, values: ['1']}
-  - mask: {columns: [mail], method: Hash, keySecretRef: {name: any}}
+  - mask: {columns: [mail], method: Hash, keySecretRef: {name: any, key: any}}
 output: {format: Csv, compression: Gzip}
 deadLetters: {maxPercent: 50}
 ";

@@ -13,7 +13,7 @@ use skyfleet_e2e::ClusterSpec;
 use crate::support::{eventually, kubectl, lab};
 
 /// Defaults that the API server fills into the least that can be said of each kind.
-const DEFAULTS: [(&str, &str, &str); 33] = [
+const DEFAULTS: [(&str, &str, &str); 32] = [
     ("bucket", "/prefix", r#""""#),
     ("cluster", "/connection/kubeconfigSecretRef/key", r#""kubeconfig""#),
     ("cluster", "/capacityPolicy", r#""Measured""#),
@@ -26,7 +26,6 @@ const DEFAULTS: [(&str, &str, &str); 33] = [
     ("datasetreplica", "/maxDeletionPercent", "10"),
     ("datasetreplica", "/verification", r#""Checksum""#),
     ("datasetreplica", "/execution", r#""Auto""#),
-    ("datasetreplica", "/transform/steps/0/mask/keySecretRef/key", r#""maskKey""#),
     ("datasetreplica", "/transform/deadLetters/maxPercent", "0"),
     ("modeldeployment", "/model/mountPath", r#""/models""#),
     ("modeldeployment", "/runtime/preset", r#""custom""#),
@@ -104,7 +103,7 @@ async fn examples_are_accepted_and_show_no_difference(kubeconfig: &Path) {
 async fn defaults_are_filled_in_and_nothing_else(client: &Client) {
     let bucket = json!({"provider": "s3", "name": "models-aws", "credentialsSecretRef": {"name": "key"}});
     let cluster = json!({"provider": "aws", "region": "r", "connection": {"kubeconfigSecretRef": {"name": "k"}}});
-    let mask = json!({"columns": ["mail"], "method": "Hash", "keySecretRef": {"name": "key"}});
+    let mask = json!({"columns": ["mail"], "method": "Hash", "keySecretRef": {"name": "key", "key": "mask"}});
     let dataset = json!({
         "source": {"bucketRef": {"name": "a"}}, "targets": [{"bucketRef": {"name": "b"}}],
         "transform": {"steps": [{"mask": mask}], "deadLetters": {}},

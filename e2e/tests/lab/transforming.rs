@@ -35,7 +35,7 @@ pub(crate) async fn records_become_tables(hub: &Hub, stores: &Stores, folder: &P
 
     let target = |bucket: &str| json!({"bucketRef": {"name": bucket}, "prefix": "tables/"});
     let above = json!({"column": "price", "operator": "Gt", "values": ["4"]});
-    let mask = json!({"columns": ["mail"], "method": "Hash", "keySecretRef": {"name": "mask"}});
+    let mask = json!({"columns": ["mail"], "method": "Hash", "keySecretRef": {"name": "mask", "key": "maskKey"}});
     let spec = json!({
         "source": {"bucketRef": {"name": "s3"}, "prefix": "raw/"}, "targets": [target("azure"), target("gcs")],
         "schedule": {"interval": "5s"},

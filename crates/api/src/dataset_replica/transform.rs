@@ -212,6 +212,7 @@ pub enum MaskMethod {
     KeepLast,
 }
 
+// No field of it has a default: one within a list would differ from what GitOps tools apply.
 /// Names one key of a Secret.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
@@ -221,13 +222,8 @@ pub struct MaskKeyReference {
     #[x_kube(validation = object_name())]
     pub name: String,
     /// The key within the Secret's data.
-    #[serde(default = "mask_key")]
     #[schemars(length(min = 1, max = 253))]
     pub key: String,
-}
-
-fn mask_key() -> String {
-    "maskKey".to_owned()
 }
 
 /// What is written.
