@@ -1,11 +1,48 @@
-//! Which ModelDeployment a person means.
+//! Which object a person means.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// The words by which kubectl knows the kind.
-const KINDS: [&str; 5] =
-    ["modeldeployment", "modeldeployments", "skm", "modeldeployment.skyfleet.dev", "modeldeployments.skyfleet.dev"];
+/// A kind, and the words by which kubectl knows it.
+struct Kind {
+    name: &'static str,
+    words: [&'static str; 5],
+}
+
+const MODEL_DEPLOYMENT: Kind = Kind {
+    name: "ModelDeployment",
+    words: [
+        "modeldeployment",
+        "modeldeployments",
+        "skm",
+        "modeldeployment.skyfleet.dev",
+        "modeldeployments.skyfleet.dev",
+    ],
+};
+const DATASET_REPLICA: Kind = Kind {
+    name: "DatasetReplica",
+    words: ["datasetreplica", "datasetreplicas", "skd", "datasetreplica.skyfleet.dev", "datasetreplicas.skyfleet.dev"],
+};
+
+impl Kind {
+    /// The name in `KIND/NAME`, in one of kubectl's spellings, or in just the name.
+    fn name_in(&self, text: &str) -> Result<String, String> {
+        let Self { name: kind, words } = self;
+        let (given, name) = text.split_once('/').unwrap_or((words[0], text));
+        if !words.iter().any(|known| known.eq_ignore_ascii_case(given)) {
+            return Err(format!("{given:?} is another kind: give {}/NAME", words[0]));
+        }
+        let is_name = !name.is_empty()
+            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.');
+        let wrong = || format!("{name:?} is no name of a {kind}: give {}/NAME", words[0]);
+        is_name.then(|| name.to_owned()).ok_or_else(wrong)
+    }
+}
+
+/// The name of a DatasetReplica, from `datasetreplica/NAME` or just the name.
+pub(super) fn dataset_replica(text: &str) -> Result<String, String> {
+    DATASET_REPLICA.name_in(text)
+}
 
 /// `modeldeployment/NAME` in one of kubectl's spellings, or just the name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,17 +54,7 @@ impl FromStr for Target {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (kind, name) = text.split_once('/').unwrap_or((KINDS[0], text));
-        if !KINDS.iter().any(|known| known.eq_ignore_ascii_case(kind)) {
-            return Err(format!("{kind:?} is another kind: give modeldeployment/NAME"));
-        }
-        let is_name = !name.is_empty()
-            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.');
-        if is_name {
-            Ok(Self { name: name.to_owned() })
-        } else {
-            Err(format!("{name:?} is no name of a ModelDeployment: give modeldeployment/NAME"))
-        }
+        MODEL_DEPLOYMENT.name_in(text).map(|name| Self { name })
     }
 }
 
@@ -43,7 +70,7 @@ impl fmt::Display for Target {
 
 #[cfg(test)]
 mod tests {
-    use super::Target;
+    use super::{Target, dataset_replica};
 
     #[test]
     fn kubectl_s_spellings_are_known_and_others_are_refused() {
@@ -53,5 +80,8 @@ mod tests {
         for text in ["", "cluster/aws-1", "skm/", "skm/a/b", "Minilm", "skm/a b"] {
             assert!(text.parse::<Target>().is_err(), "{text}");
         }
+        assert_eq!(dataset_replica("skd/clean"), Ok("clean".to_owned()));
+        let said = dataset_replica("skm/clean").expect_err("another kind");
+        assert_eq!(said, "\"skm\" is another kind: give datasetreplica/NAME");
     }
 }

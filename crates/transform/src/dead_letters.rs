@@ -6,8 +6,6 @@ use serde::Serialize;
 
 use crate::{RowLimits, TransformError};
 
-/// Rows before the share of those that were rejected says something of all.
-const SAID_BY: u64 = 100_000;
 /// Of a record that is larger, only the beginning is kept.
 const MOST_KEPT: usize = 64 * 1024;
 
@@ -63,7 +61,7 @@ impl<'a> DeadLetters<'a> {
         line.push(b'\n');
         self.out.write_all(&line).map_err(TransformError::Write)?;
         let read = self.count + self.accepted;
-        if read >= SAID_BY && self.limits.exceeds(self.count, read) {
+        if self.limits.exceeds_already(self.count, read) {
             let reason = format!("record {record}: {reason}");
             return Err(TransformError::TooManyRejected { rejected: self.count, read, reason });
         }

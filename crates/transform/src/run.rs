@@ -19,6 +19,15 @@ pub struct RowLimits {
 }
 
 impl RowLimits {
+    /// Rows before the share of those that were rejected says something of all.
+    const SAID_BY: u64 = 100_000;
+
+    /// Whether so many of the rows that were read by now are too many, whatever follows.
+    #[must_use]
+    pub fn exceeds_already(self, rejected: u64, read: u64) -> bool {
+        read >= Self::SAID_BY && self.exceeds(rejected, read)
+    }
+
     /// Whether so many of the rows that were read are too many.
     #[must_use]
     pub fn exceeds(self, rejected: u64, read: u64) -> bool {

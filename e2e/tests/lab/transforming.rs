@@ -6,6 +6,7 @@ use std::path::Path;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use skyfleet_e2e::artifacts;
+use skyfleet_mirror::StoreErrorKind;
 
 use crate::hub::Hub;
 use crate::stores::Stores;
@@ -98,7 +99,8 @@ pub(crate) async fn records_become_tables(hub: &Hub, stores: &Stores, folder: &P
     let changed = eventually_another(hub, "tables", &status).await;
     let followed = eventually_another(hub, "copied-tables", &copied).await;
     assert_eq!(changed, followed);
-    assert!(letters.head(key).await.is_err(), "the record was mended");
+    let is_gone = letters.head(key).await.is_err_and(|error| error.kind == StoreErrorKind::NotFound);
+    assert!(is_gone, "the record was mended");
 }
 
 /// The digest that a DatasetReplica's first target has, once it is another than before.

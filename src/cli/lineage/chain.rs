@@ -67,16 +67,15 @@ impl Wanted {
         }
     }
 
-    /// The same objects, as they are called where these were read from.
-    pub(super) fn upstream(self, document: &ProvenanceDocument) -> Self {
-        match (self, &document.version.made) {
-            (Self::All, _) => Self::All,
-            (Self::One(key), HowMade::Copied) => Self::Of(BTreeSet::from([key])),
-            (Self::Of(keys), HowMade::Copied) => Self::Of(keys),
-            (_, HowMade::Transformed(_)) => {
-                Self::Of(document.objects.iter().map(|object| object.source.key.clone()).collect())
-            }
-        }
+    /// The same objects, as they are called where these were read from: `below` is what lies between the prefixes.
+    pub(super) fn upstream(self, document: &ProvenanceDocument, below: &str) -> Self {
+        let keys = match (self, &document.version.made) {
+            (Self::All, _) => return Self::All,
+            (Self::One(key), HowMade::Copied) => BTreeSet::from([key]),
+            (Self::Of(keys), HowMade::Copied) => keys,
+            (_, HowMade::Transformed(_)) => document.objects.iter().map(|object| object.source.key.clone()).collect(),
+        };
+        Self::Of(keys.into_iter().map(|key| format!("{below}{key}")).collect())
     }
 }
 
@@ -88,13 +87,16 @@ pub(super) fn verified(replica: &DatasetReplica) -> Option<(Place, &str)> {
     })
 }
 
-/// The DatasetReplica that writes what another reads.
-pub(super) fn upstream_of<'a>(spec: &DatasetReplicaSpec, all: &'a [DatasetReplica]) -> Option<&'a DatasetReplica> {
+/// The DatasetReplica with a target in which the source of another lies, the nearest around it; and what lies between their prefixes.
+pub(super) fn upstream_of<'a, 'b>(
+    spec: &'b DatasetReplicaSpec,
+    all: &'a [DatasetReplica],
+) -> Option<(&'a DatasetReplica, &'b str)> {
     let source = &spec.source;
-    all.iter().find(|replica| {
-        let mut targets = replica.spec.targets.iter();
-        targets.any(|target| target.bucket_ref == source.bucket_ref && target.prefix == source.prefix)
-    })
+    let around = all.iter().flat_map(|replica| replica.spec.targets.iter().map(move |target| (replica, target)));
+    let around = around.filter(|(_, target)| target.bucket_ref == source.bucket_ref);
+    let below = around.filter_map(|(replica, target)| Some((replica, source.prefix.strip_prefix(&target.prefix)?)));
+    below.min_by_key(|(_, below)| below.len())
 }
 
 #[cfg(test)]
@@ -113,13 +115,17 @@ mod tests {
     }
 
     #[test]
-    fn upstream_is_who_writes_to_the_same_bucket_and_prefix() {
+    fn upstream_is_who_writes_where_the_source_lies() {
         let all = [replica("raw", ("a", ""), "b"), replica("clean", ("b", "w/"), "c")];
-        let upstream =
-            |source| upstream_of(&replica("x", source, "d").spec, &all).and_then(|r| r.metadata.name.as_deref());
-        assert_eq!(upstream(("b", "w/")), Some("raw"));
-        assert_eq!(upstream(("c", "w/")), Some("clean"));
-        for source in [("b", ""), ("b", "w/x/"), ("a", "w/")] {
+        let upstream = |source| {
+            let spec = replica("x", source, "d").spec;
+            upstream_of(&spec, &all).map(|(of, below)| (of.metadata.name.clone().unwrap(), below.to_owned()))
+        };
+        let found = |name: &str, below: &str| Some((name.to_owned(), below.to_owned()));
+        assert_eq!(upstream(("b", "w/")), found("raw", ""));
+        assert_eq!(upstream(("b", "w/x/")), found("raw", "x/"), "it lies within");
+        assert_eq!(upstream(("c", "w/")), found("clean", ""));
+        for source in [("b", ""), ("a", "w/")] {
             assert_eq!(upstream(source), None, "{source:?}");
         }
     }

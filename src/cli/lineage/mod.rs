@@ -2,7 +2,6 @@
 
 mod chain;
 mod render;
-mod target;
 
 use std::collections::BTreeSet;
 
@@ -16,7 +15,6 @@ use super::bucket::bucket_access;
 use super::failure::Failure;
 use super::hub::{self, HubArgs};
 use chain::{End, Lineage, Link, Place, Wanted, upstream_of, verified};
-use target::Target;
 
 /// How long a bucket that cannot be reached is asked again, in seconds of waiting: a person waits.
 const RETRY_SECONDS: u64 = 20;
@@ -26,8 +24,8 @@ const RETRY_SECONDS: u64 = 20;
 #[command(after_help = super::EXIT_STATUSES)]
 pub(crate) struct LineageArgs {
     /// datasetreplica/NAME, or just NAME; its Buckets are asked with the keys in their Secrets
-    #[arg(value_name = "DATASETREPLICA")]
-    target: Target,
+    #[arg(value_name = "DATASETREPLICA", value_parser = super::target::dataset_replica)]
+    target: String,
     /// Only the object with this key, or made of the source's object with this key; both relative to their prefixes
     #[arg(long, value_name = "KEY")]
     object: Option<String>,
@@ -49,9 +47,9 @@ enum Output {
 
 impl LineageArgs {
     pub(super) async fn run(self, cancel: &CancellationToken) -> Result<String, Failure> {
-        let (client, namespace) = self.hub.connect(&what(&self.target.0)).await?;
+        let (client, namespace) = self.hub.connect(&what(&self.target)).await?;
         let lookup = Lookup { client, namespace, cancel };
-        let lineage = lookup.lineage(&self.target.0, self.object.as_deref()).await?;
+        let lineage = lookup.lineage(&self.target, self.object.as_deref()).await?;
         match self.output {
             Output::Text => Ok(render::text(&lineage, self.object.is_some())),
             Output::Json => super::json(&lineage),
@@ -82,13 +80,13 @@ impl Lookup<'_> {
         let mut seen = BTreeSet::from([name.to_owned()]);
         let all = self.replicas().await?;
         let end = loop {
-            let Some(next) = upstream_of(&replica.spec, &all) else { break End::Source };
+            let Some((next, below)) = upstream_of(&replica.spec, &all) else { break End::Source };
             let name = next.name_any();
             let dataset_replica = self.full_name(&name);
             if !seen.insert(name.clone()) {
                 break End::Cycle(dataset_replica);
             }
-            wanted = wanted.upstream(&document);
+            wanted = wanted.upstream(&document, below);
             let (target, found) = match self.document(next, &wanted).await {
                 Ok(found) => found,
                 Err(failure) => break End::Unknown { dataset_replica, reason: failure.to_string() },

@@ -157,12 +157,14 @@ impl<'a> Round<'a> {
 
     /// Why the dataset must not be named: too many of its records could not be transformed.
     fn too_many_rejected(&self, share: Share) -> Option<MirrorError> {
-        const SAID_BY: u64 = 100_000;
         let limits = self.options.transforming.as_ref()?.limits;
         let Outcome { rejected, rows_read: read, .. } = self.report.rows;
         let percent = limits.most_rejected_percent;
-        let is_said = share == Share::OfAll || read >= SAID_BY || percent == 0;
-        (is_said && limits.exceeds(rejected, read)).then_some(MirrorError::TooManyRejected { rejected, read, percent })
+        let exceeds = match share {
+            Share::SoFar if percent > 0 => limits.exceeds_already(rejected, read),
+            Share::SoFar | Share::OfAll => limits.exceeds(rejected, read),
+        };
+        exceeds.then_some(MirrorError::TooManyRejected { rejected, read, percent })
     }
 
     /// Writes what is ready of what is remembered.
