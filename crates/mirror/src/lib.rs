@@ -38,8 +38,9 @@ pub use fetch::{
     FetchError, FetchEvent, FetchOutcome, FetchRequest, UnsafeKey, fetch, read_provenance, read_shard_index,
 };
 pub use mirror::{
-    Bounds, Dataset, Deletion, MirrorError, MirrorEvent, MirrorOptions, MirrorProgress, MirrorReport, ObjectFailure,
-    SourcePublication, TagsUnread, TargetError, TargetReport, Transforming, mirror, surplus::MostDeleted,
+    Bounds, Changed, Dataset, Deletion, MirrorError, MirrorEvent, MirrorOptions, MirrorProgress, MirrorReport,
+    ObjectFailure, SourcePublication, TagsUnread, TargetError, TargetReport, Transforming, mirror, mirror_changed,
+    surplus::MostDeleted,
 };
 pub use shard::{InvalidSharding, Shard, ShardBy, Sharding};
 pub use store::{

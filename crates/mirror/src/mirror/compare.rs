@@ -7,8 +7,8 @@ use super::round::{Needed, REPORT_EVERY, Round};
 use super::rows::{Held, Row};
 use super::target::Target;
 use super::types::MirrorEvent;
-use crate::ObjectSummary;
 use crate::state::StateEntry;
+use crate::{ObjectFailure, ObjectSummary};
 
 impl Round<'_> {
     pub(super) async fn look_at(&mut self, row: Row) {
@@ -20,6 +20,15 @@ impl Round<'_> {
                 self.leave(&row.key, row.targets, is_wanted).await;
             }
         }
+    }
+
+    /// What is known of an object stays so: it is looked at again.
+    pub(super) async fn not_looked_at(&mut self, failure: ObjectFailure) {
+        for target in &mut self.targets {
+            let remembered = target.recall(&failure.key).await;
+            target.carry(&failure.key, remembered);
+        }
+        self.source_failed(failure);
     }
 
     async fn compare(&mut self, listed: Listed, targets: Vec<Option<Held>>) {

@@ -188,10 +188,8 @@ impl Lister {
     fn become_one(&self, one: &Listed, other: &Listed) -> Option<StoreError> {
         let (first, second, key) = (one.source_key(), other.source_key(), &one.object.key);
         // A listing may tell one twice.
-        let clash = *key == other.object.key && first != second;
-        let detail =
-            format!("{first:?} and {second:?} would both become {key:?}: leave one out by a filter, or rename it");
-        clash.then(|| self.replica.store.place().error(StoreErrorKind::Rejected, "name the objects", detail))
+        let is_clash = *key == other.object.key && first != second;
+        is_clash.then(|| clash(&self.replica, (first, second), key))
     }
 
     fn in_order(&mut self, objects: Vec<Listed>) -> Page {
@@ -205,4 +203,10 @@ impl Lister {
         }
         Ok(objects)
     }
+}
+
+/// What to say of two objects of the source that would have the same key at the targets.
+pub(super) fn clash(source: &Replica, (one, other): (&str, &str), key: &str) -> StoreError {
+    let detail = format!("{one:?} and {other:?} would both become {key:?}: leave one out by a filter, or rename it");
+    source.store.place().error(StoreErrorKind::Rejected, "name the objects", detail)
 }

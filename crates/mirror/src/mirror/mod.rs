@@ -1,6 +1,7 @@
 //! Makes what lies below a prefix of a bucket the same in others, with no list of it in memory.
 
 mod assign;
+mod changed;
 mod compare;
 mod content;
 mod failure;
@@ -21,15 +22,17 @@ mod types;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::state::Book;
+use crate::state::{Book, TargetState};
 use crate::transfer::egress::Spending;
 use crate::{DatasetName, Replica, ShardBy};
 use assign::Assignment;
 use overlap::overlapping;
 
+pub use changed::Changed;
 pub use failure::{MirrorError, ObjectFailure};
 use round::{Ended, Round};
 use rows::Stopped;
+use surplus::Surplus;
 use survey::{Surveyed, survey};
 use target::{Manner, Target};
 pub use types::{
@@ -109,7 +112,7 @@ pub async fn mirror(
         let mut looked_at = Vec::with_capacity(targets.len());
         for replica in targets {
             let book = Book::of(replica, dataset, source.identity());
-            looked_at.push(Target::look(replica.clone(), book, manner, cancel).await);
+            looked_at.push(Target::look(replica.clone(), (book, None), manner, cancel).await);
         }
         // Its part of what nobody holds yet stays undone: the pass is not whole, even if the target can be listed by now.
         if let Some((target, error)) = unknown {
@@ -134,4 +137,46 @@ pub async fn mirror(
             }
         }
     }
+}
+
+/// Brings every target up to date with some objects of the source, once: with those that somebody said to have changed.
+///
+/// What was said is not trusted: source and targets are asked how each object is now. It is then treated as [`mirror`] would, and what
+/// that remembers of all others stays; so it does not matter how often, how late or in which order one is told of. Objects that left the
+/// source are removed where [`MirrorOptions::deletion`] asks for that, by the same share of all that a target holds.
+///
+/// No manifest is published and none is moved: the next [`mirror`] over everything does that. It also finds what nobody told of.
+///
+/// The guarantees, assumptions and errors are those of [`mirror`]; the requests are those for the objects themselves and few more:
+/// pages of what is remembered are read and written where these objects are on them. A target that cannot be asked for one of them is
+/// given up.
+pub async fn mirror_changed(
+    source: &Replica,
+    targets: &[Replica],
+    (options, changed): (&MirrorOptions, &Changed),
+    cancel: &CancellationToken,
+    progress: MirrorProgress,
+) -> Result<MirrorReport, MirrorError> {
+    if let Some((one, other)) = overlapping(source, targets) {
+        return Err(MirrorError::Overlap(one, other));
+    }
+    let origins = changed::origins(&changed.keys, options);
+    let asked: Vec<_> = origins.keys().cloned().collect();
+    let dataset: Option<&DatasetName> = options.dataset.as_ref().map(|dataset| &dataset.name);
+    let remembers_all = dataset.is_some() || options.transforming.is_some();
+    let manner = Manner { remembers_all, is_dry: options.dry_run };
+    let mut looked_at = Vec::with_capacity(targets.len());
+    for (index, replica) in targets.iter().enumerate() {
+        let book = Book::of(replica, dataset, source.identity());
+        let mut target = Target::look(replica.clone(), (book, Some(&asked)), manner, cancel).await;
+        let remembered = target.state.as_ref().map_or(0, TargetState::remembered);
+        let removed = changed.removed.get(index).copied().unwrap_or_default();
+        target.surplus = Surplus::among(remembered.saturating_sub(asked.len() as u64), removed);
+        looked_at.push(target);
+    }
+    let mut spending = Spending::new(options.source_limits.egress);
+    let assignment = Assignment::new(None, None);
+    Round::new(source.clone(), looked_at, (options, assignment), &mut spending, cancel.clone(), progress)
+        .run_for(origins)
+        .await
 }

@@ -65,7 +65,7 @@ impl Round<'_> {
         }
     }
 
-    fn source_failed(&mut self, failure: ObjectFailure) {
+    pub(super) fn source_failed(&mut self, failure: ObjectFailure) {
         self.report.source_failures += 1;
         if failure.error.concerns_whole_bucket() {
             self.source_is_lost.get_or_insert(failure.error.clone());

@@ -19,12 +19,14 @@ pub(super) async fn remove_surplus(round: &mut Round<'_>) {
     let replicas: Vec<_> = round.targets.iter().map(|target| target.replica.clone()).collect();
     // Of a dataset that moved, the last copy goes when the manifest that names the new one is there.
     let is_named = |target: &Target| is_dry || round.options.dataset.is_none() || target.report.manifest.is_some();
+    // One that changes all the time is named when all of it is looked at again.
+    let is_whole_dataset = options.dataset.is_some() && !is_dry && !round.is_partial;
     let is_whole: Vec<_> = round.targets.iter().map(|target| target.holds_all() && is_named(target)).collect();
     for (index, target) in round.targets.iter_mut().enumerate() {
         (target.report.surplus, target.report.moved) = (target.surplus.count(), target.surplus.moved());
         let Deletion::Surplus(most) = round.options.deletion else { continue };
         // A dataset loses what it had once its manifest without that is there.
-        let is_early = round.options.dataset.is_some() && !is_dry && target.report.manifest.is_none();
+        let is_early = is_whole_dataset && target.report.manifest.is_none();
         if incomplete || is_early || target.is_given_up() || !target.report.left.is_nothing() {
             continue;
         }

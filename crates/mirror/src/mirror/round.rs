@@ -7,10 +7,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::assign::Assignment;
+use super::changed::{Looks, Origins};
 use super::listing::Listed;
 use super::publish::publish_everywhere;
 use super::remove::remove_surplus;
-use super::rows::{Rows, Stopped};
+use super::rows::{Found, Listings, Rows, Stopped};
 use super::target::Target;
 use super::types::{Deletion, MirrorEvent, MirrorOptions, MirrorProgress, MirrorReport, TargetError};
 use crate::transfer::egress::Spending;
@@ -36,6 +37,8 @@ pub(super) struct Round<'a> {
     pub(super) targets: Vec<Target>,
     pub(super) report: MirrorReport,
     pub(super) assignment: Assignment,
+    /// Only some objects are looked at.
+    pub(super) is_partial: bool,
     spending: &'a mut Spending,
     running: JoinSet<Attempted>,
     /// Every further read would meet the same error.
@@ -89,16 +92,34 @@ impl<'a> Round<'a> {
             targets,
             report: MirrorReport::default(),
             assignment,
+            is_partial: false,
             spending,
             running: JoinSet::new(),
             source_is_lost: None,
         }
     }
 
-    pub(super) async fn run(mut self, sorted: &[bool]) -> Result<Ended, MirrorError> {
+    /// Looks at everything.
+    pub(super) async fn run(self, sorted: &[bool]) -> Result<Ended, MirrorError> {
         let replicas: Vec<_> = self.targets.iter().map(|target| target.replica.clone()).collect();
         let (Shared { source, transfer, .. }, transform) = (&*self.shared, self.options.transform());
-        let mut rows = Rows::start(source, &replicas, transform, sorted, &transfer.cancel);
+        let listings = Listings::start(source, &replicas, transform, sorted, &transfer.cancel);
+        self.run_over(Rows::Listings(listings)).await
+    }
+
+    /// Looks at these objects only. What else the targets hold stays, and no manifest is published.
+    pub(super) async fn run_for(self, origins: Origins) -> Result<MirrorReport, MirrorError> {
+        let replicas: Vec<_> = self.targets.iter().map(|target| target.replica.clone()).collect();
+        let (Shared { source, transfer, .. }, transformed) = (&*self.shared, self.options.transforming.is_some());
+        let looks = Looks::start(source, &replicas, origins, transformed, &transfer.cancel);
+        match (Self { is_partial: true, ..self }).run_over(Rows::Looks(looks)).await? {
+            Ended::Whole(report) => Ok(*report),
+            // What is asked for by its key comes in the order of keys.
+            Ended::Unordered(_) => Ok(MirrorReport::default()),
+        }
+    }
+
+    async fn run_over(mut self, mut rows: Rows) -> Result<Ended, MirrorError> {
         let stopped = self.walk(&mut rows).await.err();
         while let Some(attempted) = self.running.join_next().await {
             self.take(attempted);
@@ -116,8 +137,10 @@ impl<'a> Round<'a> {
             target.keep(is_whole).await;
         }
         if is_whole {
-            self.sweep().await;
-            publish_everywhere(&mut self).await;
+            if !self.is_partial {
+                self.sweep().await;
+                publish_everywhere(&mut self).await;
+            }
             remove_surplus(&mut self).await;
         }
         let report = self.end();
@@ -149,8 +172,11 @@ impl<'a> Round<'a> {
                 self.take(attempted);
             }
             self.write().await;
-            let Some(row) = rows.next().await? else { break };
-            self.look_at(row).await;
+            match rows.next().await? {
+                Some(Found::Row(row)) => self.look_at(row).await,
+                Some(Found::Unread(failure)) => self.not_looked_at(failure).await,
+                None => break,
+            }
         }
         Ok(())
     }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use skyfleet_transform::Transform;
 use tokio_util::sync::CancellationToken;
 
+use super::changed::Looks;
 use super::listing::{Broken, Listed, Listing};
-use crate::{Condition, ObjectSummary, Replica, StoreError};
+use crate::{Condition, ObjectFailure, ObjectSummary, Replica, StoreError};
 
 /// What each side has under one key.
 pub(super) struct Row {
@@ -40,13 +41,46 @@ pub(super) enum Stopped {
     Unordered(usize),
 }
 
+/// What comes next.
+pub(super) enum Found {
+    Row(Row),
+    /// An object of the source that could not be looked at.
+    Unread(ObjectFailure),
+}
+
+/// All that is to be looked at, in the order of keys.
+pub(super) enum Rows {
+    /// Everything.
+    Listings(Listings),
+    /// Some objects.
+    Looks(Looks),
+}
+
+impl Rows {
+    /// `None` at the end: of what a target that failed holds, nothing is known.
+    pub(super) async fn next(&mut self) -> Result<Option<Found>, Stopped> {
+        match self {
+            Self::Listings(listings) => Ok(listings.next().await?.map(Found::Row)),
+            Self::Looks(looks) => looks.next().await.map_err(Stopped::Source),
+        }
+    }
+
+    /// Why targets could not be looked at, in their order.
+    pub(super) fn failures(&mut self) -> Vec<Option<StoreError>> {
+        match self {
+            Self::Listings(listings) => listings.failures(),
+            Self::Looks(looks) => looks.failures(),
+        }
+    }
+}
+
 /// Listings that are read side by side.
-pub(super) struct Rows {
+pub(super) struct Listings {
     source: Listing,
     targets: Vec<Result<Listing, StoreError>>,
 }
 
-impl Rows {
+impl Listings {
     /// Starts all listings. `sorted` says which sides are sorted first.
     pub(super) fn start(
         source: &Replica,

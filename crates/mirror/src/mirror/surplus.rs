@@ -33,6 +33,8 @@ pub(crate) struct Surplus {
     held: u64,
     count: u64,
     moved: u64,
+    /// Objects that were removed since all of them were last looked at.
+    removed: u64,
     objects: Vec<SurplusObject>,
 }
 
@@ -56,6 +58,12 @@ pub(crate) enum Removal {
 }
 
 impl Surplus {
+    /// Of a target of which only some objects are looked at: so many others it holds, and so many were removed before, in turns like
+    /// this one: many small losses are no smaller than a large one.
+    pub(crate) fn among(others: u64, removed: u64) -> Self {
+        Self { held: others + removed, removed, ..Self::default() }
+    }
+
     /// The target holds an object, which the source has too.
     pub(crate) fn shared(&mut self) {
         self.held += 1;
@@ -91,7 +99,7 @@ impl Surplus {
 
     /// To be asked only when both listings have ended whole. What moved is no loss, and does not count for the share.
     pub(crate) fn removal(self, most: MostDeleted) -> Removal {
-        if !most.allows(self.count, self.held) {
+        if !most.allows(self.count + self.removed, self.held) && self.count > 0 {
             return Removal::TooMany { surplus: self.count, held: self.held };
         }
         let left = self.count + self.moved - self.objects.len() as u64;
@@ -118,6 +126,19 @@ mod tests {
         assert_eq!(surplus(0, 1).removal(most), Removal::TooMany { surplus: 1, held: 1 }, "an empty source");
         assert!(matches!(surplus(0, 1).removal(MostDeleted::percent(200)), Removal::Remove { .. }));
         assert_eq!(surplus(5, 0).removal(most), Removal::Remove { objects: vec![], left: 0 });
+    }
+
+    #[test]
+    fn what_goes_little_by_little_is_counted_together() {
+        let removal = |removed: u64| {
+            let mut surplus = Surplus::among(99 - removed, removed);
+            surplus.add("one".to_owned(), String::new());
+            surplus.removal(MostDeleted::default())
+        };
+        assert!(matches!(removal(9), Removal::Remove { objects, left: 0 } if objects.len() == 1));
+        assert_eq!(removal(10), Removal::TooMany { surplus: 1, held: 100 });
+        let none = Surplus::among(0, 10).removal(MostDeleted::default());
+        assert!(matches!(none, Removal::Remove { .. }), "nothing is to go");
     }
 
     #[test]

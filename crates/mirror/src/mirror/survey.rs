@@ -2,7 +2,7 @@
 
 use tokio_util::sync::CancellationToken;
 
-use super::rows::{Held, Row, Rows, Stopped};
+use super::rows::{Held, Listings, Row, Stopped};
 use super::types::MirrorOptions;
 use crate::shard::Survey;
 use crate::state::{Book, TargetState};
@@ -29,12 +29,12 @@ pub(super) async fn survey(
     let dataset = options.dataset.as_ref().map(|dataset| &dataset.name);
     let mut states = Vec::with_capacity(targets.len());
     for (target, replica) in targets.iter().enumerate() {
-        match TargetState::open(Book::of(replica, dataset, source.identity()), cancel).await {
+        match TargetState::open(Book::of(replica, dataset, source.identity()), None, cancel).await {
             Ok(state) => states.push(state),
             Err(error) => return Ok(Surveyed::Unknown { target, error }),
         }
     }
-    let mut rows = Rows::start(source, targets, options.transform(), sorted, cancel);
+    let mut rows = Listings::start(source, targets, options.transform(), sorted, cancel);
     let mut survey = Survey::of(targets.len());
     while let Some(Row { key, source, targets: held }) = rows.next().await? {
         let mut holders = Vec::new();

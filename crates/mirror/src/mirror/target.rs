@@ -41,10 +41,15 @@ pub(super) struct Manner {
 }
 
 impl Target {
-    /// Looks at what earlier passes have left there.
-    pub(super) async fn look(replica: Replica, book: Book, manner: Manner, cancel: &CancellationToken) -> Self {
+    /// Looks at what earlier passes have left there; with `asked`, only to ask for these keys.
+    pub(super) async fn look(
+        replica: Replica,
+        (book, asked): (Book, Option<&[String]>),
+        manner: Manner,
+        cancel: &CancellationToken,
+    ) -> Self {
         let gave_up = Arc::new(OnceLock::new());
-        let state = TargetState::open(book, cancel).await.map_err(|error| gave_up.set(error)).ok();
+        let state = TargetState::open(book, asked, cancel).await.map_err(|error| gave_up.set(error)).ok();
         let journals = if state.is_some() { Journals::load(&replica, cancel).await } else { None };
         let Manner { remembers_all, is_dry } = manner;
         Self {

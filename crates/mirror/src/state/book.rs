@@ -99,7 +99,8 @@ impl Book {
             write_document(&self.replica, &self.page_key(&name), bytes).await?;
             there.insert(name.clone());
         }
-        Ok(PageRef { name, records: records.len(), from: None })
+        let first = records.first().map(|(key, _)| (*key).to_owned());
+        Ok(PageRef { name, records: records.len(), first, from: None })
     }
 
     /// Removes the pages that do not count any more, also those of passes that were killed.

@@ -20,9 +20,36 @@ pub(crate) struct PageRef {
     pub(crate) name: String,
     /// Its records.
     pub(crate) records: usize,
+    /// The key of the first of them; `None` of pages that were written before indexes told it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) first: Option<String>,
     /// Only those from this key on count: a pass that was stopped has come so far, and written the others anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) from: Option<String>,
+}
+
+impl PageRef {
+    /// No key before it is on this page.
+    pub(super) fn begins_at(&self) -> Option<&str> {
+        self.from.as_deref().or(self.first.as_deref())
+    }
+}
+
+/// Which of these pages may have records of these keys, or have to take them in; both are in the order of keys. The first page also
+/// takes what comes before it.
+pub(super) fn touched(pages: &[PageRef], keys: &[String]) -> Vec<bool> {
+    let touches = |(index, page): (usize, &PageRef)| {
+        let next = pages.get(index + 1).map(PageRef::begins_at);
+        let (from, to) = match (page.begins_at(), next) {
+            _ if keys.is_empty() => return false,
+            // Where it begins or ends is not known.
+            (None, _) | (_, Some(None)) => return true,
+            (Some(from), to) => (if index == 0 { "" } else { from }, to.flatten()),
+        };
+        let after = keys.partition_point(|key| key.as_str() < from);
+        keys.get(after).is_some_and(|key| to.is_none_or(|to| key.as_str() < to))
+    };
+    pages.iter().enumerate().map(touches).collect()
 }
 
 #[derive(Serialize, Deserialize)]
@@ -51,17 +78,40 @@ impl Index {
 
 #[cfg(test)]
 mod tests {
-    use super::{Index, PageRef};
+    use super::{Index, PageRef, touched};
     use crate::Manifest;
 
     #[test]
     fn reads_back_only_what_it_wrote_for_this_source() {
-        let page = PageRef { name: "0f".into(), records: 3, from: Some("a\u{1}b".into()) };
+        let page = PageRef { name: "0f".into(), records: 3, first: Some("a".into()), from: Some("a\u{1}b".into()) };
         let index = Index { pages: vec![page], manifest: Some(Manifest::default().digest()) };
         let bytes = index.to_bytes("here").unwrap();
         assert_eq!(Index::parse(&bytes, "here"), Some(index));
         assert_eq!(Index::parse(&bytes, "there"), None);
         assert_eq!(Index::parse(&bytes[..bytes.len() - 3], "here"), None);
         assert_eq!(Index::parse(b"", "here"), None);
+    }
+
+    #[test]
+    fn pages_of_which_no_key_is_asked_are_told_apart() {
+        let page = |first: Option<&str>, from: Option<&str>| PageRef {
+            name: String::new(),
+            records: 1,
+            first: first.map(str::to_owned),
+            from: from.map(str::to_owned),
+        };
+        let pages = [page(Some("c"), None), page(Some("f"), Some("h")), page(Some("m"), None)];
+        let touched = |pages: &[PageRef], keys: &[&str]| {
+            touched(pages, &keys.iter().map(|key| (*key).to_owned()).collect::<Vec<_>>())
+        };
+        assert_eq!(touched(&pages, &[]), [false; 3]);
+        assert_eq!(touched(&pages, &["a"]), [true, false, false], "before all of them");
+        assert_eq!(touched(&pages, &["g"]), [true, false, false], "what does not count of a page is before it");
+        assert_eq!(touched(&pages, &["h", "lz"]), [false, true, false]);
+        assert_eq!(touched(&pages, &["b", "m"]), [true, false, true]);
+        assert_eq!(touched(&pages, &["zz"]), [false, false, true]);
+        let old = [page(Some("c"), None), page(None, None), page(Some("m"), None)];
+        assert_eq!(touched(&old, &["z"]), [true, true, true], "where the old one begins is not known");
+        assert_eq!(touched(&[], &["z"]), [] as [bool; 0]);
     }
 }

@@ -95,6 +95,12 @@ impl Pager {
         }
     }
 
+    /// A page of the last pass still holds as it is, unread.
+    pub(super) fn keep(&mut self, page: PageRef) {
+        self.end();
+        self.pages.push(Some(page));
+    }
+
     /// No key follows.
     pub(super) fn end(&mut self) {
         if let Some(page) = self.repeats.take()
@@ -262,7 +268,8 @@ mod tests {
         while let Some((place, records)) = pager.ready() {
             let records: Vec<Record> =
                 records.into_iter().map(|(key, entry)| (key.to_owned(), entry.clone())).collect();
-            let page = PageRef { name: format!("{records:?}"), records: records.len(), from: None };
+            let first = records.first().map(|(key, _)| key.clone());
+            let page = PageRef { name: format!("{records:?}"), records: records.len(), first, from: None };
             pager.written(place, (!records.is_empty()).then(|| page.clone()));
             written.insert(page.name, records);
         }

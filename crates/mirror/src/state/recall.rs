@@ -14,8 +14,8 @@ use crate::{Place, StoreError, StoreErrorKind};
 
 pub(super) struct Recall {
     place: Place,
-    /// Those that are still to come, the next one last.
-    to_come: Vec<PageRef>,
+    /// Those that are still to come, the next one last, and whether they are read.
+    to_come: Vec<(PageRef, bool)>,
     current: Option<PageRef>,
     records: Peekable<vec::IntoIter<Record>>,
     pages: mpsc::Receiver<Result<Option<Vec<Record>>, StoreError>>,
@@ -25,15 +25,19 @@ pub(super) struct Recall {
 /// What comes next.
 pub(super) enum Turned<'a> {
     Page(&'a PageRef),
+    /// One that nobody asks of.
+    Untouched(PageRef),
     /// One of which nothing can be read.
     Lost(&'a PageRef),
     Ended,
 }
 
 impl Recall {
-    pub(super) fn start(book: Book, pages: Vec<PageRef>, cancel: &CancellationToken) -> Self {
+    /// Begins to read these pages; those with `false` are left unread.
+    pub(super) fn start(book: Book, pages: Vec<(PageRef, bool)>, cancel: &CancellationToken) -> Self {
         let (sender, receiver) = mpsc::channel(1);
-        let (place, wanted, cancel) = (book.place().clone(), pages.clone(), cancel.clone());
+        let (place, cancel) = (book.place().clone(), cancel.clone());
+        let wanted: Vec<_> = pages.iter().filter(|(_, read)| *read).map(|(page, _)| page.clone()).collect();
         let task = tokio::spawn(async move {
             for page in wanted {
                 let records = book.page(&page, &cancel).await;
@@ -65,10 +69,19 @@ impl Recall {
         self.current.is_some()
     }
 
+    /// Whether the next page is one that nobody asks of, and begins only after this key.
+    pub(super) fn is_before_untouched(&self, key: &str) -> bool {
+        let next = self.to_come.last().filter(|(_, read)| !read);
+        next.is_some_and(|(page, _)| page.begins_at().is_some_and(|begins| key < begins))
+    }
+
     /// Turns to the next page.
     pub(super) async fn turn(&mut self) -> Result<Turned<'_>, StoreError> {
         self.current = None;
-        let Some(page) = self.to_come.pop() else { return Ok(Turned::Ended) };
+        let Some((page, read)) = self.to_come.pop() else { return Ok(Turned::Ended) };
+        if !read {
+            return Ok(Turned::Untouched(page));
+        }
         let Some(records) = self.pages.recv().await else { return Err(self.cut_short()) };
         let records = records?;
         let is_lost = records.is_none();
@@ -81,7 +94,7 @@ impl Recall {
     pub(super) fn rest(&mut self) -> Vec<PageRef> {
         let from = self.records.peek().map(|(key, _)| key.clone());
         let current = self.current.clone().filter(|_| from.is_some()).map(|page| PageRef { from, ..page });
-        current.into_iter().chain(self.to_come.iter().rev().cloned()).collect()
+        current.into_iter().chain(self.to_come.iter().rev().map(|(page, _)| page.clone())).collect()
     }
 
     fn cut_short(&self) -> StoreError {

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use tokio_util::sync::CancellationToken;
 
 use super::book::Book;
-use super::index::{Index, PageRef};
+use super::index::{Index, PageRef, touched};
 use super::page::StateEntry;
 use super::pager::{Page, Pager};
 use super::recall::{Recall, Turned};
@@ -26,15 +26,24 @@ pub(crate) struct TargetState {
     recall: Recall,
     pager: Pager,
     unsaved: Unsaved,
+    /// Whether what is not asked for holds still.
+    keeps_others: bool,
 }
 
 impl TargetState {
-    /// Begins to read what earlier passes have left.
-    pub(crate) async fn open(book: Book, cancel: &CancellationToken) -> Result<Self, StoreError> {
+    /// Begins to read what earlier passes have left. With `asked`, in the order of keys, only these will be asked for, and what is
+    /// remembered of others stays.
+    pub(crate) async fn open(
+        book: Book,
+        asked: Option<&[String]>,
+        cancel: &CancellationToken,
+    ) -> Result<Self, StoreError> {
         let index = book.index(cancel).await?;
         let there = index.pages.iter().map(|page| page.name.clone()).collect();
-        let recall = Recall::start(book.clone(), index.pages.clone(), cancel);
-        Ok(Self { book, index, there, recall, pager: Pager::new(MOST_RECORDS), unsaved: Unsaved::default() })
+        let read = asked.map_or_else(|| vec![true; index.pages.len()], |keys| touched(&index.pages, keys));
+        let recall = Recall::start(book.clone(), index.pages.iter().cloned().zip(read).collect(), cancel);
+        let (pager, unsaved) = (Pager::new(MOST_RECORDS), Unsaved::default());
+        Ok(Self { book, index, there, recall, pager, unsaved, keeps_others: asked.is_some() })
     }
 
     /// What is remembered of an object. Keys are to be asked for in their order; what is not said of one before the next is
@@ -45,22 +54,36 @@ impl TargetState {
                 if next.as_str() > key {
                     return Ok(None);
                 }
-                if let Some((next, entry)) = self.recall.next()
-                    && next == key
-                {
-                    return Ok(Some(entry));
+                match self.recall.next() {
+                    Some((next, entry)) if next == key => return Ok(Some(entry)),
+                    Some((other, entry)) if self.keeps_others => self.pager.carry(other, entry),
+                    _ => {}
                 }
             }
-            if self.recall.has_page() {
-                self.pager.boundary();
-            }
-            match self.recall.turn().await? {
-                Turned::Page(page) => self.pager.begin(page),
-                // The same content may have to be written again.
-                Turned::Lost(page) => _ = self.there.remove(&page.name),
-                Turned::Ended => return Ok(None),
+            if self.recall.is_before_untouched(key) || !self.turn().await? {
+                return Ok(None);
             }
         }
+    }
+
+    /// Turns to the next page, if there is one.
+    async fn turn(&mut self) -> Result<bool, StoreError> {
+        if self.recall.has_page() {
+            self.pager.boundary();
+        }
+        match self.recall.turn().await? {
+            Turned::Page(page) => self.pager.begin(page),
+            Turned::Untouched(page) => self.pager.keep(page),
+            // The same content may have to be written again.
+            Turned::Lost(page) => _ = self.there.remove(&page.name),
+            Turned::Ended => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// How many objects are remembered, about: of a page that was written anew in part the whole counts.
+    pub(crate) fn remembered(&self) -> u64 {
+        self.index.pages.iter().map(|page| page.records as u64).sum()
     }
 
     /// What was recalled still holds.
@@ -108,16 +131,31 @@ impl TargetState {
         self.replace_index(pages, None).await
     }
 
-    /// Keeps all of it, at the end of a pass that has seen every object.
+    /// Keeps all of it, at the end of a pass that has seen every object it was to look at.
     pub(crate) async fn finish(&mut self) -> Result<(), StoreError> {
+        if self.keeps_others {
+            self.keep_others().await?;
+        }
         self.pager.end();
         let pages = self.pages().await?;
         if pages == self.index.pages {
             return Ok(());
         }
         self.replace_index(pages, None).await?;
-        // Those of passes that were killed.
-        self.book.sweep(&self.index).await
+        // Those of passes that were killed. A pass over some keys is too small to look for them.
+        if self.keeps_others { Ok(()) } else { self.book.sweep(&self.index).await }
+    }
+
+    /// What comes after the last key that was asked for.
+    async fn keep_others(&mut self) -> Result<(), StoreError> {
+        loop {
+            while let Some((other, entry)) = self.recall.next() {
+                self.pager.carry(other, entry);
+            }
+            if !self.turn().await? {
+                return Ok(());
+            }
+        }
     }
 
     /// The digest of all that is remembered, where that was told before.

@@ -1,6 +1,7 @@
 //! The engine against a real S3 server.
 #![allow(clippy::unwrap_used)]
 
+mod changed;
 mod conditions;
 mod connection;
 mod datasets;

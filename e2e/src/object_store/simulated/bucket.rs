@@ -95,6 +95,13 @@ impl SimulatedBucket {
         self
     }
 
+    /// Takes objects out.
+    #[must_use]
+    pub fn without(mut self, keys: &[impl AsRef<str>]) -> Self {
+        self.objects.retain(|key, _| !keys.iter().any(|gone| gone.as_ref() == key));
+        self
+    }
+
     /// The keys, in order.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.objects.keys().map(String::as_str)
