@@ -3,15 +3,19 @@
 //! Garage keeps keys as they are (`a//b`, `..`, control characters), which stores on top of a file system do not.
 
 mod azurite;
+mod azurite_queue;
 mod emulator;
 mod fake_gcs;
 mod garage;
+mod moto;
 mod simulated;
 mod versity;
 
 pub use azurite::{AZURITE_ACCOUNT, AZURITE_KEY, AZURITE_VERSION, Azurite, azurite_script, azurite_signature};
+pub use azurite_queue::AzuriteQueue;
 pub use fake_gcs::{FAKE_GCS_VERSION, FakeGcs, fake_gcs_binary};
 pub use garage::{GARAGE_VERSION, garage_binary};
+pub use moto::{MOTO_KEY, MOTO_REGION, Moto};
 pub use simulated::{Asked, Contents, Fault, SIMULATED_KEY, SimulatedBucket, SimulatedS3};
 pub use versity::{VERSITY_KEY, VERSITY_VERSION, Versity, versity_binary};
 

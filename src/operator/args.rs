@@ -12,6 +12,10 @@ pub(crate) struct OperatorArgs {
     /// Address of /healthz, /readyz and /metrics.
     #[arg(long, env = "SKYFLEET_LISTEN", default_value = "0.0.0.0:8080")]
     pub(crate) listen: SocketAddr,
+    /// Address of /notifications/NAMESPACE/BUCKET, to which clouds and programs send what changes in a Bucket with
+    /// spec.notifications.webhook. Put TLS before it. Without an address nothing is taken.
+    #[arg(long, env = "SKYFLEET_NOTIFICATIONS_LISTEN")]
+    pub(crate) notifications_listen: Option<SocketAddr>,
     /// Form of the log. Its detail is set by RUST_LOG.
     #[arg(long, env = "SKYFLEET_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub(crate) log_format: LogFormat,

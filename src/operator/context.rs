@@ -1,5 +1,7 @@
 //! What every controller shares.
 
+use std::sync::Arc;
+
 use kube::Client;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::Store;
@@ -13,6 +15,7 @@ use super::fleet::Fleet;
 use super::lineage::Lineage;
 use super::metrics::Metrics;
 use super::own_writes::OwnWrites;
+use super::streams::Streams;
 
 /// The field manager of what the operator writes to objects of members and, by its status, of the hub.
 pub(crate) const FIELD_MANAGER: &str = "skyfleet-operator";
@@ -45,6 +48,8 @@ pub(crate) struct Context {
     pub(crate) events: Events,
     /// Takes what is told to those who collect lineage.
     pub(crate) lineage: Lineage,
+    /// What DatasetReplicas in mode Stream are told of.
+    pub(crate) streams: Arc<Streams>,
     /// What is measured.
     pub(crate) metrics: Metrics,
 }

@@ -16,25 +16,45 @@ use tokio_util::sync::CancellationToken;
 use super::context::Context;
 use super::metrics::Metrics;
 use super::model_deployment::{NotExplained, explain};
+use super::streams;
 
-/// Serves until `stop`. Standing by is ready too: a rollout must not wait for leadership.
+/// Serves until `stop`: what the operator says of itself, and, where that is asked for, to those who tell of changes in buckets. Standing by is ready too: a rollout must not wait for leadership.
 ///
 /// # Errors
 /// The address cannot be bound.
 pub(crate) async fn serve(
     listen: SocketAddr,
-    metrics: Metrics,
-    leader: Leader,
+    notifications: Option<SocketAddr>,
+    (metrics, leader): (Metrics, Leader),
     stop: CancellationToken,
-) -> std::io::Result<()> {
-    let ready = stop.clone();
-    let routes = Router::new()
+) -> Result<(), NotServed> {
+    let of_changes = async {
+        match notifications {
+            Some(address) => serve_at(address, streams::routes(leader.clone()), stop.clone()).await,
+            None => Ok(()),
+        }
+    };
+    let of_itself = serve_at(listen, of_itself(metrics, leader.clone(), stop.clone()), stop.clone());
+    futures::try_join!(of_itself, of_changes).map(drop)
+}
+
+/// An address that cannot be served.
+#[derive(Debug)]
+pub(crate) struct NotServed(pub(crate) SocketAddr, pub(crate) std::io::Error);
+
+async fn serve_at(listen: SocketAddr, routes: Router, stop: CancellationToken) -> Result<(), NotServed> {
+    let not_served = |error| NotServed(listen, error);
+    let listener = TcpListener::bind(listen).await.map_err(not_served)?;
+    axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned()).await.map_err(not_served)
+}
+
+fn of_itself(metrics: Metrics, leader: Leader, ready: CancellationToken) -> Router {
+    let leading = leader.clone();
+    Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(async move || readiness(&ready)))
         .route("/explain/{namespace}/{name}", get(explanation).with_state(leader))
-        .route("/metrics", get(async move || metrics_response(&metrics)));
-    let listener = TcpListener::bind(listen).await?;
-    axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned()).await
+        .route("/metrics", get(async move || metrics_response(&metrics, &leading)))
 }
 
 /// What the leader works with; empty while another leads.
@@ -71,7 +91,11 @@ fn readiness(stop: &CancellationToken) -> Response {
     }
 }
 
-fn metrics_response(metrics: &Metrics) -> Response {
+fn metrics_response(metrics: &Metrics, leader: &Leader) -> Response {
+    if let Some(context) = leader.get() {
+        let (pending, lag) = context.streams.measure(jiff::Timestamp::now());
+        metrics.streams(pending, lag.and_then(|lag| lag.try_into().ok()).unwrap_or_default());
+    }
     match metrics.encode() {
         Ok(body) => {
             ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], body).into_response()

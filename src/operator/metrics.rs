@@ -100,6 +100,36 @@ impl LineageReport {
     }
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct NoticeLabel {
+    outcome: &'static str,
+}
+
+/// What became of a change that somebody told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoticeOutcome {
+    /// It is looked at, where it is one of a DatasetReplica's objects.
+    Taken,
+    /// It is one of another bucket than who told it is for.
+    OtherBucket,
+    /// Who told it may not.
+    Refused,
+    /// It is in no known form.
+    Unreadable,
+}
+
+impl NoticeOutcome {
+    fn of(self) -> NoticeLabel {
+        let outcome = match self {
+            Self::Taken => "taken",
+            Self::OtherBucket => "other_bucket",
+            Self::Refused => "refused",
+            Self::Unreadable => "unreadable",
+        };
+        NoticeLabel { outcome }
+    }
+}
+
 /// The operator's metrics.
 #[derive(Clone)]
 pub(crate) struct Metrics {
@@ -112,6 +142,9 @@ pub(crate) struct Metrics {
     mirrored_objects: Counter,
     mirrored_bytes: Counter,
     lineage_events: Family<LineageOutcome, Counter>,
+    notices: Family<NoticeLabel, Counter>,
+    stream_pending: Gauge,
+    stream_lag: Gauge<f64, AtomicU64>,
     leader: Gauge,
 }
 
@@ -154,6 +187,21 @@ impl Metrics {
         );
         let lineage_events = Family::<LineageOutcome, Counter>::default();
         registry.register("lineage_events", "Events of OpenLineage, by outcome", lineage_events.clone());
+        let notices = Family::<NoticeLabel, Counter>::default();
+        registry.register("notices", "Changes that notifications of buckets told of, by outcome", notices.clone());
+        let stream_pending = Gauge::default();
+        registry.register(
+            "stream_pending_objects",
+            "Objects of all streams that are known to have changed and are not mirrored everywhere",
+            stream_pending.clone(),
+        );
+        let stream_lag = Gauge::<f64, AtomicU64>::default();
+        registry.register_with_unit(
+            "stream_lag",
+            "The age of the oldest change in any stream that is known and not mirrored everywhere",
+            Unit::Seconds,
+            stream_lag.clone(),
+        );
         let leader = Gauge::default();
         registry.register("leader", "Whether this operator is the active one (1) or stands by (0)", leader.clone());
         Self {
@@ -166,6 +214,9 @@ impl Metrics {
             mirrored_objects,
             mirrored_bytes,
             lineage_events,
+            notices,
+            stream_pending,
+            stream_lag,
             leader,
         }
     }
@@ -210,6 +261,18 @@ impl Metrics {
 
     pub(crate) fn lineage(&self, report: LineageReport) {
         self.lineage_events.get_or_create(&report.of()).inc();
+    }
+
+    pub(crate) fn notices(&self, outcome: NoticeOutcome, count: usize) {
+        if count > 0 {
+            self.notices.get_or_create(&outcome.of()).inc_by(count as u64);
+        }
+    }
+
+    /// How far all streams are: objects that are pending, and the longest lag.
+    pub(crate) fn streams(&self, pending: usize, lag: Duration) {
+        self.stream_pending.set(i64::try_from(pending).unwrap_or(i64::MAX));
+        self.stream_lag.set(lag.as_secs_f64());
     }
 
     pub(crate) fn leads(&self, leads: bool) {

@@ -19,6 +19,7 @@ mod model_deployment;
 mod own_writes;
 mod release;
 mod report;
+mod streams;
 
 pub(crate) use args::{LogFormat, OperatorArgs};
 
@@ -46,6 +47,7 @@ use election::Election;
 use fleet::{Fleet, Triggers};
 use metrics::Metrics;
 use own_writes::OwnWrites;
+use streams::Streams;
 
 /// Changes in members that wait to be looked at; a member that changes faster waits.
 const TRIGGERS: usize = 1024;
@@ -85,7 +87,8 @@ pub(crate) async fn operate(args: OperatorArgs) -> Result<(), OperatorError> {
     let stop = CancellationToken::new();
     let metrics = Metrics::new();
     let leader = http::Leader::default();
-    let mut server = tokio::spawn(http::serve(args.listen, metrics.clone(), leader.clone(), stop.clone()));
+    let served = (metrics.clone(), leader.clone());
+    let mut server = tokio::spawn(http::serve(args.listen, args.notifications_listen, served, stop.clone()));
     let hub = connect().await?;
     let mut election = Election::stand(hub.clone(), &args).await?;
     tracing::info!(identity = args.identity, "standing by");
@@ -120,14 +123,14 @@ pub(crate) async fn operate(args: OperatorArgs) -> Result<(), OperatorError> {
 
 fn not_served(
     listen: std::net::SocketAddr,
-    served: Result<std::io::Result<()>, tokio::task::JoinError>,
+    served: Result<Result<(), http::NotServed>, tokio::task::JoinError>,
 ) -> OperatorError {
-    let error = match served {
-        Ok(Err(error)) => error,
-        Ok(Ok(())) => std::io::Error::other("the server ended"),
-        Err(error) => std::io::Error::other(error),
+    let http::NotServed(address, error) = match served {
+        Ok(Err(not_served)) => not_served,
+        Ok(Ok(())) => http::NotServed(listen, std::io::Error::other("the server ended")),
+        Err(error) => http::NotServed(listen, std::io::Error::other(error)),
     };
-    OperatorError::Listen(listen, error)
+    OperatorError::Listen(address, error)
 }
 
 async fn connect() -> Result<Client, OperatorError> {
@@ -152,6 +155,7 @@ async fn work(
     let (cluster_triggers, changed_members) = mpsc::channel(TRIGGERS);
     let (model_triggers, models) = mpsc::channel(TRIGGERS);
     let (pass_ends, ended_passes) = mpsc::channel(TRIGGERS);
+    let streams = Arc::new(Streams::new(pass_ends.clone(), args.notifications_listen.is_some(), metrics.clone()));
     let reporter = Reporter { controller: "skyfleet-operator".to_owned(), instance: args.identity.clone() };
     let members = Triggers { clusters: cluster_triggers, models: model_triggers };
     let (model_controller, clusters) = model_deployment::controller(&hub, triggers(models));
@@ -173,13 +177,14 @@ async fn work(
         events,
         hub: hub.clone(),
         lineage,
+        streams: streams.clone(),
         metrics,
     });
     // Nobody else can have set it: one process leads once.
     let _ = leader.set(context.clone());
     let passes = Arc::new(Passes::new(args.mirror_passes, pass_ends));
     let dataset_controller = dataset_replica::controller(&hub, triggers(ended_passes));
-    let forget = forget_passes(dataset_controller.store(), passes.clone(), stop.clone());
+    let forget = forget_deleted(dataset_controller.store(), (passes.clone(), streams.clone()), stop.clone());
     let for_datasets = dataset_replica::Shared { passes: passes.clone(), replicas: dataset_controller.store() };
     let controllers = join5(
         run(
@@ -201,6 +206,7 @@ async fn work(
         forget,
     );
     event_writer.write_during(Box::pin(controllers.map(drop))).await;
+    streams.stop();
     passes.stop().await;
     sending.end().await;
     Ok(())
@@ -213,17 +219,19 @@ async fn check_definitions(hub: &Client) -> Result<(), OperatorError> {
     Ok(())
 }
 
-/// Stops the passes of DatasetReplicas that were deleted: a deleted object comes to no reconcile.
-async fn forget_passes(
+/// Stops the passes and streams of DatasetReplicas that were deleted: a deleted object comes to no reconcile.
+async fn forget_deleted(
     replicas: kube::runtime::reflector::Store<kube::core::DeserializeGuard<skyfleet_api::DatasetReplica>>,
-    passes: Arc<Passes>,
+    (passes, streams): (Arc<Passes>, Arc<Streams>),
     stop: CancellationToken,
 ) {
     if replicas.wait_until_ready().await.is_err() {
         return;
     }
     while stop.run_until_cancelled(sleep(Duration::from_secs(5))).await.is_some() {
-        passes.retain(&replicas.state().iter().filter_map(|replica| replica.uid()).collect());
+        let alive = replicas.state().iter().filter_map(|replica| replica.uid()).collect();
+        passes.retain(&alive);
+        streams.retain(&alive);
     }
 }
 

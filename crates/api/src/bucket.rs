@@ -48,6 +48,8 @@ use crate::rules::{label_value, not_reserved, object_name};
     .field_path(".endpoint"),
     validation = Rule::new("has(self.account) == (self.provider == 'azureBlob')")
         .message("account is the storage account's name: give it with provider azureBlob, and with no other"),
+    validation = Rule::new("self.provider != 'gcs' || !has(self.notifications) || !has(self.notifications.queue)")
+        .message("subscriptions of Pub/Sub are not read: let one push to notifications.webhook"),
 )]
 pub struct BucketSpec {
     /// The store's interface: `s3` is also what every S3-compatible store speaks.
@@ -90,6 +92,9 @@ pub struct BucketSpec {
     /// Ask as nobody: for a public bucket, which then can be a source only.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub anonymous: bool,
+    /// By what Skyfleet is told of objects that change, for DatasetReplicas in mode Stream that read this bucket.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notifications: Option<Notifications>,
     /// What a GB (10^9 bytes) that leaves the bucket's cloud costs, as a decimal number, in the currency of `egressCost`.
     #[serde(rename = "egressPricePerGB", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
@@ -132,6 +137,42 @@ pub struct WorkloadIdentity {
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = object_name())]
     pub service_account_name: Option<String>,
+}
+
+/// By what Skyfleet is told of objects that change. What is told only says where to look: it may come late, twice, in any order, or
+/// not at all.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.queue) || has(self.webhook)").message("give queue, webhook or both"))]
+pub struct Notifications {
+    /// A queue that the bucket's cloud fills and Skyfleet reads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue: Option<Queue>,
+    /// A path of Skyfleet's that the bucket's cloud, or a program that writes to the bucket, sends to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<Webhook>,
+}
+
+/// A queue with notifications of one bucket, for Skyfleet alone.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Queue {
+    /// For `s3` a queue of Amazon SQS that the bucket notifies, by SNS or not, such as
+    /// `https://sqs.eu-west-1.amazonaws.com/123456789012/changes`; for `azureBlob` a queue of Azure Storage that Event Grid delivers
+    /// to, such as `https://ACCOUNT.queue.core.windows.net/changes`. It is read by who asks the bucket.
+    #[schemars(length(max = 2048))]
+    #[x_kube(validation = Rule::new(r"self.matches(r'^https?://[^\s/?#@]+(/[^\s?#@/]+)+$')")
+        .message("must be https://HOST[:PORT]/QUEUE, without user, query or slash at its end"))]
+    pub url: String,
+}
+
+/// `POST /notifications/NAMESPACE/BUCKET` at the operator, with the names of this object: notifications of S3 (by EventBridge, MinIO or
+/// Ceph), of Azure Event Grid, of Google Cloud Storage by Pub/Sub or Eventarc, or `{"keys": ["a/b", ...]}`.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Webhook {
+    /// A Secret in the same namespace. Who sends shows its `token`, as `Authorization: Bearer TOKEN` or as `?token=TOKEN`.
+    pub token_secret_ref: LocalReference,
 }
 
 /// What a bucket lies close to.

@@ -26,7 +26,9 @@ pub use content::{
 };
 pub use dataset::{
     filter::{Filter, InvalidFilter},
-    layout::{DatasetName, InvalidDatasetName, RESERVED_PREFIX, manifest_key, provenance_key, shard_index_key},
+    layout::{
+        DatasetName, InvalidDatasetName, RESERVED_PREFIX, is_reserved, manifest_key, provenance_key, shard_index_key,
+    },
     manifest::{InvalidManifest, Manifest, ManifestEntry},
     provenance::{
         HowMade, InvalidProvenance, Provenance, ProvenanceDocument, ProvenanceEntry, ProvenanceFormat,
@@ -64,6 +66,7 @@ pub use store::{
     object::{CopySource, ListPage, Md5, ObjectHead, ObjectSummary, StoreCopy, UploadedPart, Written},
     payload::Payload,
     place::Place,
+    queue::{NotificationQueue, QueueMessage},
     replica::Replica,
     retry::{InFlight, RetryPolicy},
     s3::S3Store,

@@ -74,6 +74,18 @@ pub enum LookOutcome {
     Failed,
 }
 
+impl LookOutcome {
+    /// Whether everything arrived that was looked at.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        let arrived = |target: &TargetOutcome| target.failed.is_empty() && !target.gave_up;
+        match self {
+            Self::Ended { unread, targets } => unread.is_empty() && targets.values().all(arrived),
+            Self::Failed => false,
+        }
+    }
+}
+
 impl Backlog {
     /// Of a mirror with so many targets, of which nothing is known: a listing is due.
     #[must_use]

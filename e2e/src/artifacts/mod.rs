@@ -8,12 +8,14 @@ mod images;
 mod libraries;
 mod metrics_adapter;
 mod model;
+mod moto;
 mod pyarrow;
 
 pub use helm::{HELM_VERSION, helm};
 pub use images::{BuiltImage, inference_server_image, skyfleet_image, skyfleet_program};
 pub use metrics_adapter::{METRICS_ADAPTER_VERSION, metrics_adapter};
 pub use model::{MODEL_FILES, ModelFile, model};
+pub use moto::{MOTO_VERSION, moto, python_with_moto};
 pub use pyarrow::{PYARROW_VERSION, pyarrow, python_with_pyarrow};
 
 use std::path::Path;

@@ -32,6 +32,8 @@ enum Artifact {
     MetricsAdapter,
     /// The folder with the demo's model
     Model,
+    /// The folder with moto, which speaks as S3 and SQS
+    Moto,
     /// The folder with pyarrow, which reads and writes Parquet
     Pyarrow,
     /// The operator's image: its reference and its archive
@@ -67,6 +69,7 @@ fn make(artifact: Artifact) -> Result<String, LabError> {
         Artifact::Helm => artifacts::helm()?.display().to_string(),
         Artifact::MetricsAdapter => artifacts::metrics_adapter()?.display().to_string(),
         Artifact::Model => artifacts::model()?.display().to_string(),
+        Artifact::Moto => artifacts::moto()?.display().to_string(),
         Artifact::Pyarrow => artifacts::pyarrow()?.display().to_string(),
         Artifact::SkyfleetImage => image(artifacts::skyfleet_image()?),
         Artifact::InferenceServerImage => image(artifacts::inference_server_image()?),

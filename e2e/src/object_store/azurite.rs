@@ -31,11 +31,20 @@ pub const AZURITE_KEY: &str =
 /// # Errors
 /// When npm is missing or the installation fails.
 pub fn azurite_script() -> Result<PathBuf, LabError> {
+    service("blob")
+}
+
+/// The script that runs the server of queues.
+pub(super) fn azurite_queue_script() -> Result<PathBuf, LabError> {
+    service("queue")
+}
+
+fn service(name: &str) -> Result<PathBuf, LabError> {
     let folder = built("azurite", &[AZURITE_VERSION.as_bytes()], |folder| {
         eprintln!("installing Azurite {AZURITE_VERSION} (once on this machine, about a minute)");
         install_from_npm(folder, "azurite", AZURITE_VERSION)
     })?;
-    Ok(folder.join("node_modules/azurite/dist/src/blob/main.js"))
+    Ok(folder.join("node_modules/azurite/dist/src").join(name).join("main.js"))
 }
 
 /// A shared access signature for the whole account until 2099, with permissions such as `rwdlac`: what a person makes in the

@@ -48,7 +48,7 @@ impl Voice {
                 }
             }
             MirrorEvent::Sent { bytes, .. } => _ = self.sent.fetch_add(*bytes, Ordering::Relaxed),
-            MirrorEvent::Differs { target, key, bytes } if self.dry_run => {
+            MirrorEvent::Differs { target, key, bytes, .. } if self.dry_run => {
                 self.say(
                     &format!("would copy {key:?} ({}) to {}", readable(*bytes), self.targets[*target]),
                     || json!({"event": "wouldCopy", "target": self.targets[*target], "key": key, "bytes": bytes}),

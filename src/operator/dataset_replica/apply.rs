@@ -1,21 +1,24 @@
 //! Runs one pass of the mirror.
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use skyfleet_api::conditions::Reason;
 use skyfleet_api::{DatasetReplica, DatasetReplicaSpec};
 use skyfleet_mirror::{
-    ConnectOptions, Dataset, MirrorError, MirrorEvent, MirrorOptions, MirrorProgress, MirrorReport, Replica,
-    RetryClass, Sharding, StoreError, TagsUnread, TargetReport, mirror,
+    Changed, ConnectOptions, MirrorError, MirrorEvent, MirrorProgress, MirrorReport, Replica, RetryClass, Sharding,
+    StoreError, TagsUnread, TargetError, TargetReport, mirror, mirror_changed,
 };
+use skyfleet_stream::{LookOutcome, TargetOutcome};
 use tokio_util::sync::CancellationToken;
 
 use super::lineage;
 use super::passes::Counters;
 use super::validate::{Job, Place};
 use crate::operator::context::Context;
+use crate::operator::streams::Stream;
 
 /// How a pass ended.
 #[derive(Debug)]
@@ -33,6 +36,19 @@ pub(super) struct Ended {
     pub(super) at: Timestamp,
 }
 
+/// A pass that ended.
+pub(super) enum Done {
+    Everything(PassReport),
+    Changes(LookReport),
+}
+
+/// How a pass over what a stream was told of ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LookReport {
+    /// Whether every target that is not behind anyway got all of it.
+    pub(super) is_complete: bool,
+}
+
 /// Why nothing could be done, and whether that passes by itself.
 #[derive(Clone, Debug)]
 pub(super) struct PassError {
@@ -48,6 +64,17 @@ impl PassReport {
         let is_named = source.manifest.is_some() || source.shard_index.is_some();
         let is_complete = |target: &TargetReport| holds_its_own(source, target) && target.is_complete();
         is_named && self.targets.iter().all(|target| target.as_ref().is_ok_and(is_complete))
+    }
+
+    /// For each target, whether it has all that the source has now.
+    fn up_to_date(&self) -> Vec<bool> {
+        let source = self.source.as_ref().ok().filter(|source| source.source_failures == 0);
+        let has_all = |target: &Result<TargetReport, String>| {
+            source.zip(target.as_ref().ok()).is_some_and(|(source, target)| {
+                holds_its_own(source, target) && target.failed == 0 && !has_failed(target) && target.left.is_nothing()
+            })
+        };
+        self.targets.iter().map(has_all).collect()
     }
 
     /// Whether to try again soon is of no use: all is done, or the rest is for a later pass to pay.
@@ -71,6 +98,7 @@ pub(super) fn pass(
     job: Job,
     replica: Arc<DatasetReplica>,
     context: &Context,
+    stream: Option<Arc<Stream>>,
     (counters, cancel): (Arc<Counters>, CancellationToken),
 ) -> impl Future<Output = PassReport> + Send + use<> {
     let (metrics, events, lineage) = (context.metrics.clone(), context.events.clone(), context.lineage.clone());
@@ -87,7 +115,15 @@ pub(super) fn pass(
                 metrics.mirrored(1, bytes);
             }
         });
-        let report = run(job.clone(), cancel.clone(), progress).await;
+        let first = replica.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0);
+        let heard = stream.clone().map(|stream| Heard { stream, first });
+        if let Some(Heard { stream, .. }) = &heard {
+            stream.begin_listing(Timestamp::now());
+        }
+        let report = run(job.clone(), heard, cancel.clone(), progress).await;
+        if let Some(stream) = stream {
+            stream.end_listing(&report.up_to_date());
+        }
         if let Some(told) = told {
             if lineage::is_new(&report, &replica) {
                 told.begin();
@@ -117,7 +153,117 @@ fn losses(report: &PassReport, spec: &DatasetReplicaSpec) -> Vec<String> {
     lost.chain(unread).collect()
 }
 
-async fn run(job: Job, cancel: CancellationToken, progress: MirrorProgress) -> PassReport {
+/// Whether a target's store did. What is only not to be deleted is there.
+fn has_failed(target: &TargetReport) -> bool {
+    matches!(target.error, Some(TargetError::Store(_)))
+}
+
+/// The work of one pass over what a stream was told of, to be run beside the reconcile.
+pub(super) fn look(
+    job: Job,
+    stream: Arc<Stream>,
+    context: &Context,
+    (counters, cancel): (Arc<Counters>, CancellationToken),
+) -> impl Future<Output = LookReport> + Send + use<> {
+    let metrics = context.metrics.clone();
+    async move {
+        let (keys, in_step, removed) = stream.take();
+        let outcome = look_at(job, keys, (&in_step, &removed), &cancel, move |bytes| {
+            counters.objects.fetch_add(1, Ordering::Relaxed);
+            counters.bytes.fetch_add(bytes, Ordering::Relaxed);
+            metrics.mirrored(1, bytes);
+        })
+        .await;
+        stream.end_look(&outcome);
+        LookReport { is_complete: outcome.is_complete() }
+    }
+}
+
+async fn look_at(
+    job: Job,
+    keys: Vec<String>,
+    (in_step, removed): (&[bool], &[u64]),
+    cancel: &CancellationToken,
+    copied: impl Fn(u64) + Send + Sync + 'static,
+) -> LookOutcome {
+    let connect_options = ConnectOptions { requests_per_second: job.requests_per_second, ..ConnectOptions::default() };
+    let mut outcomes = BTreeMap::new();
+    let (mut places, mut connected) = (Vec::new(), Vec::new());
+    for (place, target) in job.targets.into_iter().enumerate().filter(|(place, _)| in_step.get(*place) == Some(&true)) {
+        match connect(target, connect_options).await {
+            Ok(replica) => {
+                places.push(place);
+                connected.push(replica);
+            }
+            Err(why) => {
+                tracing::warn!(error = why, "changes are left to the next pass over everything");
+                outcomes.insert(place, TargetOutcome { gave_up: true, ..TargetOutcome::default() });
+            }
+        }
+    }
+    let Ok(source) = open(job.source, connect_options).await else { return LookOutcome::Failed };
+    let failed = Arc::new(Mutex::new(Failed { unread: BTreeSet::new(), targets: vec![BTreeSet::new(); places.len()] }));
+    let told = failed.clone();
+    let progress: MirrorProgress = Arc::new(move |event| match event {
+        MirrorEvent::Copied { bytes, .. } => copied(bytes),
+        MirrorEvent::Failed { target, failure } => {
+            let mut failed = told.lock().unwrap_or_else(PoisonError::into_inner);
+            match target.map(|target| failed.targets.get_mut(target)) {
+                Some(Some(of_target)) => _ = of_target.insert(failure.key),
+                Some(None) => {}
+                None => _ = failed.unread.insert(failure.key),
+            }
+        }
+        _ => {}
+    });
+    let removed = places.iter().map(|place| removed.get(*place).copied().unwrap_or_default()).collect();
+    let changed = Changed { keys, removed };
+    let report = match mirror_changed(&source, &connected, (&job.options, &changed), cancel, progress).await {
+        Ok(report) => report,
+        Err(error) => {
+            tracing::warn!(%error, "changes are left to the next pass over everything");
+            return LookOutcome::Failed;
+        }
+    };
+    let Failed { unread, targets } = std::mem::take(&mut *failed.lock().unwrap_or_else(PoisonError::into_inner));
+    for ((place, report), failed) in places.into_iter().zip(&report.targets).zip(targets) {
+        // Of an object that is made of another, what failed has another key than what was told.
+        let is_unclear = job.options.transforming.is_some() && !(failed.is_empty() && unread.is_empty());
+        let gave_up = has_failed(report) || is_unclear;
+        outcomes.insert(place, TargetOutcome { failed, gave_up, removed: report.removed });
+    }
+    LookOutcome::Ended { unread, targets: outcomes }
+}
+
+/// Keys that failed in a pass over some.
+#[derive(Default)]
+struct Failed {
+    unread: BTreeSet<String>,
+    /// For each target that was reached.
+    targets: Vec<BTreeSet<String>>,
+}
+
+/// A stream that hears what a pass over everything finds, of what was changed since then.
+struct Heard {
+    stream: Arc<Stream>,
+    first: Timestamp,
+}
+
+impl Heard {
+    /// Tells the stream too; the pass counts the targets that it `reached`, in the order of the spec.
+    fn beside(self, reached: Vec<usize>, progress: MirrorProgress) -> MirrorProgress {
+        Arc::new(move |event| {
+            if let MirrorEvent::Differs { target, .. } | MirrorEvent::Copied { target, .. } = &event
+                && let Some(target) = reached.get(*target)
+            {
+                self.stream.note(&event, *target, self.first);
+            }
+            progress(event);
+        })
+    }
+}
+
+async fn run(job: Job, heard: Option<Heard>, cancel: CancellationToken, progress: MirrorProgress) -> PassReport {
     let connect_options = ConnectOptions { requests_per_second: job.requests_per_second, ..ConnectOptions::default() };
     let mut targets = Vec::with_capacity(job.targets.len());
     let mut connected = Vec::new();
@@ -137,16 +283,11 @@ async fn run(job: Job, cancel: CancellationToken, progress: MirrorProgress) -> P
             return failed(PassError { reason: Reason::CopyFailed, message: error.to_string(), passing }, targets);
         }
     };
-    let dataset = Dataset { name: job.dataset, publish_to_source: job.publish_to_source };
-    let options = MirrorOptions {
-        filter: job.filter,
-        source_limits: job.source_limits,
-        verification: job.verification,
-        deletion: job.deletion,
-        sharding: job.sharding.map(|sharding| reached(sharding, &targets)),
-        transforming: job.transforming,
-        dataset: Some(dataset),
-        ..MirrorOptions::default()
+    let mut options = job.options;
+    options.sharding = options.sharding.map(|sharding| reached(sharding, &targets));
+    let progress = match heard {
+        Some(heard) => heard.beside(places(&targets), progress),
+        None => progress,
     };
     match mirror(&source, &connected, &options, &cancel, progress).await {
         Ok(report) => {
@@ -161,6 +302,11 @@ async fn run(job: Job, cancel: CancellationToken, progress: MirrorProgress) -> P
             failed(PassError { reason, message: error.to_string(), passing }, targets)
         }
     }
+}
+
+/// The places of the targets that are left in.
+fn places<T>(left_out: &[Option<T>]) -> Vec<usize> {
+    (0..left_out.len()).filter(|place| left_out[*place].is_none()).collect()
 }
 
 /// The shards of the targets that are left in, by the order of those; the others keep what they have.
@@ -198,7 +344,7 @@ mod tests {
     #[test]
     fn a_target_that_is_left_out_keeps_its_part() {
         let replica = replica(&json!({"mode": "Shard", "sharding": {"by": "Size"}}));
-        let sharding = copied(&replica, &buckets(true, &["SHA256"])).sharding.expect("it is split");
+        let sharding = copied(&replica, &buckets(true, &["SHA256"])).options.sharding.expect("it is split");
         let names: Vec<_> = sharding.shards.iter().map(|shard| shard.name.as_str()).collect();
         assert_eq!((sharding.by, names), (ShardBy::Size, vec!["b/w/", "c/w/"]));
         let targets = |left_out: &[Option<()>]| {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::Api;
-use skyfleet_api::dataset_replica::MaskKeyReference;
+use skyfleet_api::dataset_replica::{MaskKeyReference, Mode};
 use skyfleet_api::{Bucket, DatasetReplica, DatasetReplicaSpec};
 
 use super::chain::Feeding;
@@ -23,12 +23,37 @@ pub(crate) struct BucketWithAsker {
 /// The Secrets with the keys by which masks hash, by name; one that does not exist is not there.
 pub(crate) type MaskKeys = BTreeMap<String, Secret>;
 
-/// The Secrets that a DatasetReplica names.
-pub(crate) async fn mask_keys(
+/// What a DatasetReplica refers to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) buckets: Buckets,
+    pub(crate) mask_keys: MaskKeys,
+    /// What those show who tell of changes of the source.
+    pub(crate) token: Option<Secret>,
+}
+
+/// All that a DatasetReplica refers to.
+pub(crate) async fn dereference(
     context: &Context,
     namespace: &str,
     spec: &DatasetReplicaSpec,
-) -> Result<MaskKeys, ReconcileError> {
+) -> Result<Found, ReconcileError> {
+    let buckets = buckets(context, namespace, spec).await?;
+    let mask_keys = mask_keys(context, namespace, spec).await?;
+    let source = buckets.get(&spec.source.bucket_ref.name).filter(|_| spec.mode == Mode::Stream);
+    let webhook = source.and_then(|with| with.bucket.spec.notifications.as_ref()?.webhook.as_ref());
+    let token = match webhook {
+        Some(webhook) => {
+            let api = Api::<Secret>::namespaced(context.hub.clone(), namespace);
+            api.get_opt(&webhook.token_secret_ref.name).await.map_err(ReconcileError::hub("read a Secret"))?
+        }
+        None => None,
+    };
+    Ok(Found { buckets, mask_keys, token })
+}
+
+/// The Secrets that a DatasetReplica names.
+async fn mask_keys(context: &Context, namespace: &str, spec: &DatasetReplicaSpec) -> Result<MaskKeys, ReconcileError> {
     let api = Api::<Secret>::namespaced(context.hub.clone(), namespace);
     let mut keys = MaskKeys::new();
     let masks = spec.transform.iter().flat_map(|transform| &transform.steps).filter_map(|step| step.mask.as_ref());

@@ -73,7 +73,7 @@ fn failure_of(target: &TargetReport) -> Option<String> {
 pub(super) fn held(report: &PassReport, job: &Job) -> Vec<Option<Held>> {
     let Ok(source) = &report.source else { return Vec::new() };
     // Of one that is split, rows are counted for all parts together.
-    let is_counted = source.rows.rows_read > 0 && job.transforming.is_some() && job.sharding.is_none();
+    let is_counted = source.rows.rows_read > 0 && job.options.transforming.is_some() && job.options.sharding.is_none();
     let rows = is_counted.then_some(source.rows.rows_written);
     let usable = job.targets.iter().zip(&report.targets).filter(|(place, _)| place.is_ok());
     usable.map(|(_, target)| held_at(source, target.as_ref().ok()?, rows)).collect()
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn work_is_what_is_written_or_a_version_that_is_not_told_yet() {
-        let differs = MirrorEvent::Differs { target: 0, key: "a".to_owned(), bytes: 1 };
+        let differs = MirrorEvent::Differs { target: 0, key: "a".to_owned(), bytes: 1, modified: 0 };
         assert!(is_work(&differs) && !is_work(&MirrorEvent::Compared(1)));
         let mut replica = replica(&json!({}));
         let whole = report(vec![Ok(target()), Err("its Bucket is not Ready".to_owned())]);

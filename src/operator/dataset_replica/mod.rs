@@ -7,6 +7,7 @@ mod dereference;
 mod lineage;
 mod passes;
 mod status;
+mod stream;
 mod validate;
 
 pub(crate) use dereference::{Buckets, buckets};
@@ -29,7 +30,7 @@ use super::controller::Turn;
 use super::error::ReconcileError;
 use super::report::write_status;
 use chain::Standing;
-use passes::Look;
+use passes::{Kind, Look};
 use validate::Verdict;
 
 /// How often a pass that runs is looked at.
@@ -110,17 +111,17 @@ pub(super) async fn reconcile(
     let namespace = replica.namespace().unwrap_or_default();
     if replica.metadata.deletion_timestamp.is_some() {
         passes.cancel(&uid);
+        context.streams.leave(&uid);
         return Ok(Action::await_change());
     }
-    let buckets = dereference::buckets(&context, &namespace, &replica.spec).await?;
-    let mask_keys = dereference::mask_keys(&context, &namespace, &replica.spec).await?;
+    let found = dereference::dereference(&context, &namespace, &replica.spec).await?;
     let now = jiff::Timestamp::now();
     let standing = match chain::feeding(&replica, &shared.in_namespace(&namespace)) {
         Ok(feeding) => chain::standing(&dereference::as_they_are_now(&context, &namespace, feeding).await?),
         Err(findings) => Standing::Waits(findings),
     };
     let is_held = matches!(standing, Standing::Waits(_));
-    let validated = || validate::validate(&replica, (&buckets, &mask_keys), now);
+    let validated = || validate::validate(&replica, &found, now);
     let (verdict, follows) = match standing {
         Standing::Ready { follows } => (validated(), follows),
         // A pass that runs goes on: what it copies is proven object by object, and the next one follows in order.
@@ -130,6 +131,7 @@ pub(super) async fn reconcile(
     let (status, action) = match verdict {
         Verdict::Refused(findings) => {
             passes.cancel(&uid);
+            context.streams.leave(&uid);
             // A Secret that comes is not watched, nor is all on which it stands in some way.
             let is_missing = findings.iter().any(|finding| finding.reason == Reason::ReferenceNotFound);
             let waits = is_missing || is_held;
@@ -137,18 +139,27 @@ pub(super) async fn reconcile(
             (status::without_pass(&replica, &findings, now), action)
         }
         Verdict::Copy(job) => {
-            let look = passes.look(&uid, (&job.fingerprint, &follows, &job.schedule), status::known_end(&replica), now);
-            if let Look::Due(earlier) = &look {
-                let work = apply::pass(*job.clone(), replica.clone(), &context, passes.counters(&uid));
-                passes.start(
-                    &uid,
-                    ObjectRef::from_obj(&DeserializeGuard(Ok((*replica).clone()))),
-                    (&job.fingerprint, &follows),
-                    work,
-                );
-                (status::of_look(&replica, &job, earlier.as_deref(), now), Action::requeue(PROGRESS_INTERVAL))
-            } else {
-                look_on(&replica, &job, look, now)
+            let reference = ObjectRef::from_obj(&DeserializeGuard(Ok((*replica).clone())));
+            let stream = stream::follow(&context, (&uid, reference.clone()), &replica, &job, now);
+            let (of_job, known) = ((&*job.fingerprint, &*follows, &job.schedule), status::known_end(&replica));
+            let look = passes.look(&uid, of_job, (known, stream.as_deref()), now);
+            let job_of_pass = (*job).clone();
+            match (&look, &stream) {
+                (Look::Due(_), stream) => {
+                    let counters = passes.counters(&uid);
+                    let work = apply::pass(job_of_pass, replica.clone(), &context, stream.clone(), counters);
+                    passes.start(&uid, reference, (&job.fingerprint, &follows), work);
+                }
+                (Look::Changed(_), Some(stream)) => {
+                    let work = apply::look(job_of_pass, stream.clone(), &context, passes.counters(&uid));
+                    passes.start_look(&uid, reference, work);
+                }
+                _ => {}
+            }
+            let said = look_on(&replica, &job, look, now);
+            match stream {
+                Some(stream) => stream::say(&context, said, &replica, &stream, now),
+                None => said,
             }
         }
     };
@@ -163,7 +174,16 @@ fn look_on(
     now: jiff::Timestamp,
 ) -> (skyfleet_api::DatasetReplicaStatus, Action) {
     match look {
-        Look::Running { progress } => (status::running(replica, progress, now), Action::requeue(PROGRESS_INTERVAL)),
+        Look::Running { kind: Kind::Everything, progress } => {
+            (status::running(replica, progress, now), Action::requeue(PROGRESS_INTERVAL))
+        }
+        // A stream that brings what changed is as it was: how far it is behind is told beside.
+        Look::Running { kind: Kind::Changes, .. } => {
+            (replica.status.clone().unwrap_or_default(), Action::requeue(PROGRESS_INTERVAL))
+        }
+        Look::Changed(report) => {
+            (status::of_look(replica, job, Some(&report), now), Action::requeue(PROGRESS_INTERVAL))
+        }
         Look::Resting { next } => (replica.status.clone().unwrap_or_default(), Action::requeue(next)),
         Look::Ended { report, next } => (status::of_look(replica, job, Some(&report), now), Action::requeue(next)),
         Look::Due(report) => {

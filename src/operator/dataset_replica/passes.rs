@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use jiff::Timestamp;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::ObjectRef;
@@ -13,7 +14,8 @@ use skyfleet_plan::schedule::Schedule;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::apply::{Ended, PassReport};
+use super::apply::{Done, Ended, LookReport, PassReport};
+use crate::operator::streams::Stream;
 
 type Reference = ObjectRef<DeserializeGuard<DatasetReplica>>;
 
@@ -44,21 +46,31 @@ struct Entry {
     follows: String,
     cancel: CancellationToken,
     counters: Arc<Counters>,
-    running: bool,
+    running: Option<Kind>,
     failures: u32,
     last: Option<Arc<Ended>>,
+}
+
+/// What a pass looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Everything,
+    /// What a stream was told of.
+    Changes,
 }
 
 /// How it stands with a DatasetReplica's pass.
 pub(super) enum Look {
     /// It runs and has copied so many objects and bytes.
-    Running { progress: (u64, u64) },
+    Running { kind: Kind, progress: (u64, u64) },
     /// It ended so, and the next is due in `next`.
     Ended { report: Arc<Ended>, next: Duration },
     /// It ended before this operator began, and the next is due in `next`.
     Resting { next: Duration },
     /// One is due; the last one, if it was of the same job, ended so.
     Due(Option<Arc<Ended>>),
+    /// One over what the stream was told of is due; the last one over everything ended so.
+    Changed(Arc<Ended>),
 }
 
 impl Passes {
@@ -73,26 +85,28 @@ impl Passes {
         &self,
         uid: &str,
         (fingerprint, follows, schedule): (&str, &str, &Schedule),
-        known: Option<Timestamp>,
+        (known, stream): (Option<Timestamp>, Option<&Stream>),
         now: Timestamp,
     ) -> Look {
         let mut entries = self.lock();
         let Some(entry) = entries.get_mut(uid) else {
-            let next = known.and_then(|ended| schedule.wait(ended, 0, now));
+            // Nobody knows what a stream was told before.
+            let next = known.filter(|_| stream.is_none()).and_then(|ended| schedule.wait(ended, 0, now));
             return next.map_or(Look::Due(None), |next| Look::Resting { next });
         };
         let same = entry.fingerprint == fingerprint;
-        if entry.running {
+        if let Some(kind) = entry.running {
             if !same {
                 entry.cancel.cancel();
             }
-            return Look::Running { progress: entry.counters.read() };
+            return Look::Running { kind, progress: entry.counters.read() };
         }
         let Some(report) = entry.last.clone().filter(|_| same) else { return Look::Due(None) };
-        if entry.follows != follows {
+        if entry.follows != follows || stream.is_some_and(Stream::needs_listing) {
             return Look::Due(Some(report));
         }
         match schedule.wait(report.at, entry.failures, now) {
+            Some(_) if stream.is_some_and(Stream::has_changes) => Look::Changed(report),
             Some(next) => Look::Ended { report, next },
             None => Look::Due(Some(report)),
         }
@@ -100,7 +114,7 @@ impl Passes {
 
     /// Whether a pass of it runs.
     pub(super) fn is_running(&self, uid: &str) -> bool {
-        self.lock().get(uid).is_some_and(|entry| entry.running)
+        self.lock().get(uid).is_some_and(|entry| entry.running.is_some())
     }
 
     /// What the next pass counts into.
@@ -112,7 +126,7 @@ impl Passes {
         (entry.counters.clone(), entry.cancel.clone())
     }
 
-    /// Starts a pass; its end brings the DatasetReplica back to the controller.
+    /// Starts a pass over everything; its end brings the DatasetReplica back to the controller.
     pub(super) fn start(
         self: &Arc<Self>,
         uid: &str,
@@ -125,8 +139,28 @@ impl Passes {
             let entry = entries.entry(uid.to_owned()).or_default();
             fingerprint.clone_into(&mut entry.fingerprint);
             follows.clone_into(&mut entry.follows);
-            entry.running = true;
         }
+        self.run(uid, reference, Kind::Everything, pass.map(Done::Everything));
+    }
+
+    /// Starts a pass over what a stream was told of; its end brings the DatasetReplica back, too.
+    pub(super) fn start_look(
+        self: &Arc<Self>,
+        uid: &str,
+        reference: Reference,
+        look: impl Future<Output = LookReport> + Send + 'static,
+    ) {
+        self.run(uid, reference, Kind::Changes, look.map(Done::Changes));
+    }
+
+    fn run(
+        self: &Arc<Self>,
+        uid: &str,
+        reference: Reference,
+        kind: Kind,
+        pass: impl Future<Output = Done> + Send + 'static,
+    ) {
+        self.lock().entry(uid.to_owned()).or_default().running = Some(kind);
         let (passes, uid) = (self.clone(), uid.to_owned());
         tokio::spawn(async move {
             let slot = passes.slots.clone().acquire_owned().await;
@@ -153,7 +187,7 @@ impl Passes {
             if !stays {
                 entry.cancel.cancel();
             }
-            stays || entry.running
+            stays || entry.running.is_some()
         });
     }
 
@@ -162,8 +196,8 @@ impl Passes {
         loop {
             let running = {
                 let entries = self.lock();
-                entries.values().filter(|entry| entry.running).for_each(|entry| entry.cancel.cancel());
-                entries.values().any(|entry| entry.running)
+                entries.values().filter(|entry| entry.running.is_some()).for_each(|entry| entry.cancel.cancel());
+                entries.values().any(|entry| entry.running.is_some())
             };
             if !running {
                 return;
@@ -172,12 +206,23 @@ impl Passes {
         }
     }
 
-    fn end(&self, uid: &str, report: PassReport) {
+    fn end(&self, uid: &str, done: Done) {
         if let Some(entry) = self.lock().get_mut(uid) {
-            entry.running = false;
-            entry.failures = if report.rests() { 0 } else { entry.failures.saturating_add(1) };
-            let ended = Ended { report, at: Timestamp::now() };
-            entry.last = (!entry.cancel.is_cancelled()).then(|| Arc::new(ended));
+            entry.running = None;
+            match done {
+                Done::Everything(report) => {
+                    entry.failures = if report.rests() { 0 } else { entry.failures.saturating_add(1) };
+                    let ended = Ended { report, at: Timestamp::now() };
+                    entry.last = (!entry.cancel.is_cancelled()).then(|| Arc::new(ended));
+                }
+                // What it did not bring, only a pass over everything does.
+                Done::Changes(LookReport { is_complete }) => {
+                    entry.failures = entry.failures.max(u32::from(!is_complete));
+                    if entry.cancel.is_cancelled() {
+                        entry.last = None;
+                    }
+                }
+            }
         }
     }
 
@@ -220,10 +265,10 @@ mod tests {
     fn after_a_minute(passes: &Passes, fingerprint: &str, cron: Option<&str>) -> Option<Duration> {
         let ended = passes.lock()["uid"].last.as_ref().expect("an end").at;
         let now = ended + Duration::from_mins(1);
-        match passes.look("uid", (fingerprint, "version 1", &schedule(cron)), None, now) {
+        match passes.look("uid", (fingerprint, "version 1", &schedule(cron)), (None, None), now) {
             Look::Ended { next, .. } => Some(next),
             Look::Due(_) => None,
-            Look::Running { .. } | Look::Resting { .. } => panic!("it has ended here"),
+            Look::Running { .. } | Look::Resting { .. } | Look::Changed(_) => panic!("it has ended here"),
         }
     }
 
@@ -243,7 +288,7 @@ mod tests {
         let left = Left { objects: 1, bytes: 1, ..Left::default() };
         let passes = ended(report(Some(left))).await;
         let now = passes.lock()["uid"].last.as_ref().expect("an end").at;
-        let look = |follows: &str| passes.look("uid", ("job", follows, &schedule(None)), None, now);
+        let look = |follows: &str| passes.look("uid", ("job", follows, &schedule(None)), (None, None), now);
         assert!(matches!(look("version 1"), Look::Ended { .. }));
         assert!(matches!(look("version 2"), Look::Due(Some(_))), "with what the last pass found");
     }
@@ -262,7 +307,7 @@ mod tests {
             (None, last, "2026-11-25T12:10:01Z", Some(299)),
             (None, None, "2026-11-25T12:10:01Z", None),
         ] {
-            let found = match passes.look("uid", ("job", "", &schedule(cron)), known, time(now)) {
+            let found = match passes.look("uid", ("job", "", &schedule(cron)), (known, None), time(now)) {
                 Look::Resting { next } => Some(next.as_secs()),
                 Look::Due(None) => None,
                 _ => panic!("nothing was made here"),

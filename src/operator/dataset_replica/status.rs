@@ -70,7 +70,7 @@ pub(super) fn of_look(
     let last_pass_time = is_kept.then(|| Time(whole_seconds(*at)));
     // The last one that was true stays, as long as the data is split.
     let index = report.source.as_ref().ok().and_then(|source| source.shard_index).map(|digest| digest.to_string());
-    let index = index.or(earlier.shard_index_digest).filter(|_| job.sharding.is_some());
+    let index = index.or(earlier.shard_index_digest).filter(|_| job.options.sharding.is_some());
     DatasetReplicaStatus {
         observed_generation: generation,
         conditions,
@@ -78,6 +78,7 @@ pub(super) fn of_look(
         shard_index_digest: index,
         rows: rows(spec, report).or(earlier.rows).filter(|_| spec.transform.is_some()),
         targets,
+        stream: earlier.stream.filter(|_| job.teller.is_some()),
         last_pass_time,
     }
 }

@@ -3,6 +3,7 @@
 use std::num::{NonZeroU32, NonZeroU64};
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret;
 use skyfleet_api::bucket::StoreProvider;
 use skyfleet_api::conditions::{ConditionType, Finding, Reason, is_true};
 use skyfleet_api::dataset_replica::{
@@ -10,14 +11,16 @@ use skyfleet_api::dataset_replica::{
 };
 use skyfleet_api::{Bucket, DatasetReplica, DatasetReplicaSpec, UnsupportedFields};
 use skyfleet_mirror::{
-    DatasetName, Deletion, EgressBudget, Filter, MostDeleted, Sha256, Shard, ShardBy, Sharding, SourceLimits,
-    Transforming, Verification,
+    Dataset, DatasetName, Deletion, EgressBudget, Filter, MirrorOptions, MostDeleted, Sha256, Shard, ShardBy, Sharding,
+    SourceLimits, Transforming, Verification,
 };
 use skyfleet_plan::schedule::Schedule;
+use skyfleet_stream::Origin;
 
-use super::dereference::{BucketWithAsker, Buckets, MaskKeys};
+use super::dereference::{BucketWithAsker, Buckets, Found, MaskKeys};
 use crate::operator::bucket::{Access, access};
 use crate::operator::report::unsupported;
+use crate::operator::streams::Teller;
 use crate::quantity;
 
 /// What is to be done.
@@ -31,17 +34,13 @@ pub(super) enum Verdict {
 /// One pass: from where to where.
 #[derive(Clone, Debug)]
 pub(super) struct Job {
-    pub(super) dataset: DatasetName,
     pub(super) source: Place,
-    pub(super) publish_to_source: bool,
     /// One for each target of the spec, in its order.
     pub(super) targets: Vec<TargetPlace>,
-    pub(super) filter: Filter,
-    pub(super) verification: Verification,
-    pub(super) deletion: Deletion,
-    pub(super) sharding: Option<Sharding>,
-    pub(super) transforming: Option<Transforming>,
-    pub(super) source_limits: SourceLimits,
+    /// Of a dataset that is split, as if every target could be reached.
+    pub(super) options: MirrorOptions,
+    /// Who tells of changes, in mode Stream.
+    pub(super) teller: Option<Teller>,
     pub(super) requests_per_second: Option<NonZeroU32>,
     pub(super) schedule: Schedule,
     /// Tells this job from one with another spec, bucket or key.
@@ -59,16 +58,12 @@ pub(super) struct Place {
 pub(super) type TargetPlace = Result<Place, String>;
 
 /// Checks a DatasetReplica.
-pub(super) fn validate(replica: &DatasetReplica, found: (&Buckets, &MaskKeys), now: Timestamp) -> Verdict {
+pub(super) fn validate(replica: &DatasetReplica, found: &Found, now: Timestamp) -> Verdict {
     job(replica, found, now).map_or_else(Verdict::Refused, |job| Verdict::Copy(Box::new(job)))
 }
 
-fn job(
-    replica: &DatasetReplica,
-    (buckets, mask_keys): (&Buckets, &MaskKeys),
-    now: Timestamp,
-) -> Result<Job, Vec<Finding>> {
-    let spec = &replica.spec;
+fn job(replica: &DatasetReplica, found: &Found, now: Timestamp) -> Result<Job, Vec<Finding>> {
+    let (spec, Found { buckets, mask_keys, token }) = (&replica.spec, found);
     let fields = spec.unsupported_fields();
     if !fields.is_empty() {
         return Err(Finding::stalled(Reason::UnsupportedField, unsupported(&fields)));
@@ -96,17 +91,26 @@ fn job(
         .iter()
         .map(|target| place(buckets, &target.bucket_ref.name, &target.prefix, true).map_err(|(_, message)| message))
         .collect::<Vec<TargetPlace>>();
-    Ok(Job {
-        dataset,
-        source,
-        publish_to_source: capabilities(buckets, source_bucket).is_some_and(|found| found.writable),
-        targets,
+    let publish_to_source = capabilities(buckets, source_bucket).is_some_and(|found| found.writable);
+    let options = MirrorOptions {
         filter,
+        source_limits,
         verification: verification(spec, buckets),
         deletion: deletion(spec),
         sharding: sharding(spec),
         transforming,
-        source_limits,
+        dataset: Some(Dataset { name: dataset, publish_to_source }),
+        ..MirrorOptions::default()
+    };
+    Ok(Job {
+        teller: if spec.mode == Mode::Stream {
+            Some(teller(source_bucket, buckets, token.as_ref(), &source)?)
+        } else {
+            None
+        },
+        source,
+        targets,
+        options,
         requests_per_second: requests_per_second.and_then(|rate| NonZeroU32::new(u32::try_from(rate).ok()?)),
         schedule,
         fingerprint: fingerprint(spec, buckets, mask_keys),
@@ -180,6 +184,39 @@ fn transforming(spec: &DatasetReplicaSpec, mask_keys: &MaskKeys) -> Result<Optio
     };
     let transforming = crate::transform::transforming(wanted, key);
     transforming.map(Some).map_err(|error| Finding::stalled(Reason::InvalidSpec, format!("spec.transform: {error}")))
+}
+
+/// The key of a Secret with what senders show.
+const TOKEN: &str = "token";
+
+/// Who tells of the source's changes.
+fn teller(name: &str, buckets: &Buckets, token: Option<&Secret>, source: &Place) -> Result<Teller, Vec<Finding>> {
+    let stalled = |message: String| Finding::stalled(Reason::InvalidSpec, message);
+    let Some(with) = buckets.get(name) else { return Err(stalled(format!("there is no Bucket {name:?}"))) };
+    let spec = &with.bucket.spec;
+    let Some(notifications) = &spec.notifications else {
+        return Err(stalled(format!(
+            "spec.mode Stream needs to be told of changes: give the source's Bucket {name:?} spec.notifications, or take mode \
+             Mirror with a short schedule.interval"
+        )));
+    };
+    let shown = notifications.webhook.as_ref().map(|webhook| {
+        let secret = &webhook.token_secret_ref.name;
+        let token = token.and_then(|secret| secret.data.as_ref()?.get(TOKEN)).filter(|token| !token.0.is_empty());
+        token.map(|token| token.0.clone()).ok_or_else(|| {
+            let message = format!("the webhook of the Bucket {name:?} needs a Secret {secret:?} with {TOKEN}");
+            Finding::reconciling(Reason::ReferenceNotFound, message)
+        })
+    });
+    let queue = notifications.queue.as_ref().map(|queue| (queue.url.clone(), source.access.store.clone()));
+    let origin = match spec.provider {
+        StoreProvider::S3 => Origin::S3(spec.name.clone()),
+        StoreProvider::AzureBlob => Origin::Azure { account: spec.account.clone(), container: spec.name.clone() },
+        StoreProvider::Gcs => Origin::Google(spec.name.clone()),
+    };
+    let seen = (spec, version(with), token.map(|secret| &secret.metadata.resource_version));
+    let version = Sha256::of(serde_json::to_string(&seen).unwrap_or_default().as_bytes()).to_string();
+    Ok(Teller { origin, prefix: spec.prefix.clone(), token: shown.transpose()?, queue, version })
 }
 
 /// All shards, as if every target could be reached.
@@ -274,15 +311,19 @@ pub(super) mod tests {
             .collect()
     }
 
+    fn found(buckets: &Buckets) -> Found {
+        Found { buckets: buckets.clone(), ..Found::default() }
+    }
+
     fn refused(replica: &DatasetReplica, buckets: &Buckets) -> Reason {
-        match validate(replica, (buckets, &MaskKeys::new()), Timestamp::UNIX_EPOCH) {
+        match validate(replica, &found(buckets), Timestamp::UNIX_EPOCH) {
             Verdict::Refused(findings) => findings[0].reason,
             Verdict::Copy(_) => panic!("it was taken"),
         }
     }
 
     pub(in super::super) fn copied(replica: &DatasetReplica, buckets: &Buckets) -> Job {
-        match validate(replica, (buckets, &MaskKeys::new()), Timestamp::UNIX_EPOCH) {
+        match validate(replica, &found(buckets), Timestamp::UNIX_EPOCH) {
             Verdict::Copy(job) => *job,
             Verdict::Refused(findings) => panic!("refused: {findings:?}"),
         }
@@ -292,7 +333,8 @@ pub(super) mod tests {
     fn what_is_not_acted_on_or_wrong_is_refused() {
         let all = buckets(true, &["SHA256"]);
         for (extra, reason) in [
-            (json!({"mode": "Stream"}), Reason::UnsupportedField),
+            (json!({"execution": "Job"}), Reason::UnsupportedField),
+            (json!({"mode": "Stream"}), Reason::InvalidSpec),
             (json!({"suspend": true}), Reason::Suspended),
             (json!({"source": {"bucketRef": {"name": "a"}, "filters": {"include": ["["]}}}), Reason::InvalidSpec),
             (json!({"source": {"bucketRef": {"name": "nowhere"}}}), Reason::ReferenceNotFound),
@@ -320,15 +362,47 @@ pub(super) mod tests {
                 "data": {"key": k8s_openapi::ByteString(key.to_vec())},
             }))
             .expect("a Secret");
-            job(&replica, (&all, &[("mask".to_owned(), secret)].into()), Timestamp::UNIX_EPOCH)
+            let found = Found { mask_keys: [("mask".to_owned(), secret)].into(), ..found(&all) };
+            job(&replica, &found, Timestamp::UNIX_EPOCH)
         };
         let one = job(&[1; 16], "1").expect("a job");
         let other = job(&[2; 16], "2").expect("a job");
         assert_ne!(one.fingerprint, other.fingerprint);
-        let digest = |job: &Job| job.transforming.as_ref().expect("a transform").transform.digest().to_owned();
+        let digest = |job: &Job| job.options.transforming.as_ref().expect("a transform").transform.digest().to_owned();
         assert_ne!(digest(&one), digest(&other));
         let short = job(&[1; 15], "1").expect_err("a short key");
         assert!(short[0].message.contains("at least 16 bytes") && !short[0].message.contains("[1"), "{short:?}");
+    }
+
+    #[test]
+    fn a_stream_needs_somebody_who_tells_of_changes() {
+        let stream = replica(&json!({"mode": "Stream"}));
+        let mut all = buckets(true, &["SHA256"]);
+        let Err(findings) = job(&stream, &found(&all), Timestamp::UNIX_EPOCH) else { panic!("nobody tells") };
+        assert!(findings[0].message.contains("spec.notifications"), "{findings:?}");
+        let mut notified = |notifications: Value| {
+            let source = &mut all.get_mut("a").expect("a Bucket").bucket.spec;
+            source.notifications = Some(serde_json::from_value(notifications).expect("notifications"));
+            found(&all)
+        };
+        let queue = notified(json!({"queue": {"url": "https://sqs.eu-west-1.amazonaws.com/1/q"}}));
+        let by_queue = job(&stream, &queue, Timestamp::UNIX_EPOCH).expect("a job").teller.expect("a teller");
+        assert!(by_queue.token.is_none() && by_queue.queue.is_some_and(|(url, _)| url.ends_with("/1/q")));
+        assert_eq!(by_queue.origin, Origin::S3("store-a".to_owned()));
+
+        let webhook = notified(json!({"webhook": {"tokenSecretRef": {"name": "hook"}}}));
+        let told = |data: Value| {
+            let token = json!({"metadata": {"name": "hook", "resourceVersion": "3"}, "data": data});
+            let token = Some(serde_json::from_value(token).expect("a Secret"));
+            job(&stream, &Found { token, ..webhook.clone() }, Timestamp::UNIX_EPOCH)
+        };
+        for missing in [job(&stream, &webhook, Timestamp::UNIX_EPOCH), told(json!({})), told(json!({"token": ""}))] {
+            let findings = missing.expect_err("no token");
+            assert!(findings[0].reason == Reason::ReferenceNotFound && findings[0].message.contains("\"hook\""));
+        }
+        let teller = told(json!({"token": "c2VjcmV0"})).expect("a job").teller.expect("a teller");
+        assert_eq!((teller.token.as_deref(), teller.queue.is_none()), (Some(&b"secret"[..]), true));
+        assert!(teller.version != by_queue.version);
     }
 
     #[test]
@@ -341,10 +415,10 @@ pub(super) mod tests {
         let job = copied(&replica(&json!({"limits": limits, "schedule": {"cron": "0 3 * * *"}})), &all);
         let egress = EgressBudget { price: "0.09".parse().expect("a price"), most: "12.5".parse().expect("a cost") };
         let wanted = SourceLimits { bandwidth: NonZeroU64::new(1_500_000), egress: Some(egress) };
-        assert_eq!((job.source_limits, job.requests_per_second), (wanted, NonZeroU32::new(20)));
+        assert_eq!((job.options.source_limits, job.requests_per_second), (wanted, NonZeroU32::new(20)));
         assert!(job.schedule.is_cron());
         let job = copied(&replica(&json!({"limits": {"bandwidth": 1_000_000}})), &all);
-        assert_eq!(job.source_limits, SourceLimits { bandwidth: NonZeroU64::new(1_000_000), egress: None });
+        assert_eq!(job.options.source_limits, SourceLimits { bandwidth: NonZeroU64::new(1_000_000), egress: None });
         assert!(!job.schedule.is_cron());
     }
 
@@ -359,11 +433,14 @@ pub(super) mod tests {
 
     #[test]
     fn the_proof_fits_the_weakest_store_and_a_read_only_source_gets_no_manifest() {
-        assert_eq!(copied(&replica(&json!({})), &buckets(true, &["SHA256"])).verification, Verification::Checksum);
-        assert_eq!(copied(&replica(&json!({})), &buckets(true, &[])).verification, Verification::ReadBack);
+        assert_eq!(
+            copied(&replica(&json!({})), &buckets(true, &["SHA256"])).options.verification,
+            Verification::Checksum
+        );
+        assert_eq!(copied(&replica(&json!({})), &buckets(true, &[])).options.verification, Verification::ReadBack);
         let mut read_only_source = buckets(true, &["SHA256"]);
         read_only_source.extend(buckets(false, &[]).into_iter().filter(|(name, _)| name == "a"));
-        assert!(!copied(&replica(&json!({})), &read_only_source).publish_to_source);
+        assert!(!copied(&replica(&json!({})), &read_only_source).options.dataset.expect("a dataset").publish_to_source);
     }
 
     #[test]

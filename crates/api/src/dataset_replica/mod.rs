@@ -33,6 +33,7 @@ pub use transform::{
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
     printcolumn(name = "Objects", type_ = "integer", json_path = ".status.source.objects"),
     printcolumn(name = "Bytes", type_ = "integer", json_path = ".status.source.bytes"),
+    printcolumn(name = "Lag", type_ = "integer", json_path = ".status.stream.lagSeconds", priority = "1"),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].message"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
@@ -48,6 +49,8 @@ pub use transform::{
         .message("two targets in one Bucket must lie beside each other, neither equal nor one within the other"),
     validation = Rule::new("self.mode == 'Shard' || !has(self.sharding) && self.targets.all(t, !has(t.weight))")
         .message("sharding and the weights of targets say how mode Shard splits the data: set mode to Shard, or leave them out"),
+    validation = Rule::new("self.mode != 'Stream' || !has(self.limits) || !has(self.limits.egressCost)")
+        .message("limits.egressCost bounds a pass, and mode Stream makes passes all the time: use limits.bandwidth, or another mode"),
 )]
 pub struct DatasetReplicaSpec {
     /// Where the data is. It stays: with another source, the targets would mix two datasets.
@@ -178,7 +181,8 @@ pub enum Mode {
     Mirror,
     /// A share of the objects: each object goes to one of the targets.
     Shard,
-    /// Every object, continuously.
+    /// Every object, continuously: those that the notifications of the source's Bucket name, as they come, and by `schedule` all
+    /// of them, since notifications may be lost. Each such look at everything publishes a version.
     Stream,
 }
 
@@ -308,10 +312,28 @@ pub struct DatasetReplicaStatus {
     /// What each target holds, in the order of the spec.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub targets: Vec<ReplicaStatus>,
+    /// How far the targets are behind, in mode Stream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stream: Option<StreamStatus>,
     /// When the last pass ended that is not to be tried again before its time: kept so that an operator that was restarted
     /// knows. With an interval only of one that left objects for their cost.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_pass_time: Option<Time>,
+}
+
+/// How far the targets are behind a source that changes all the time. It is written while that changes, every ten seconds at most.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct StreamStatus {
+    /// Objects that are known to have changed and are not mirrored to all targets.
+    pub pending: i64,
+    /// The age of the oldest change that is known and not mirrored to all targets, in seconds; absent when there is none. What nobody
+    /// told of is known with the next look at everything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lag_seconds: Option<i64>,
+    /// Why the queue of notifications cannot be read; absent when it can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// What one bucket holds of the dataset.
@@ -333,7 +355,8 @@ pub struct ReplicaStatus {
     /// every object was verified once; the last verified one while a newer is being copied.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub manifest_digest: Option<String>,
-    /// How far the verified manifest is behind the source, in seconds, when the last pass failed or is under way.
+    /// How far the verified manifest is behind the source, in seconds, when the last pass failed or is under way. In mode Stream the age
+    /// of the oldest change that is known and not mirrored here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lag_seconds: Option<i64>,
     /// When the manifest here was last verified anew. A look that finds no change does not move it.
@@ -346,8 +369,7 @@ pub struct ReplicaStatus {
 
 impl UnsupportedFields for DatasetReplicaSpec {
     fn unsupported_fields(&self) -> Vec<String> {
-        let checks =
-            [(self.mode == Mode::Stream, "spec.mode Stream"), (self.execution == Execution::Job, "spec.execution Job")];
+        let checks = [(self.execution == Execution::Job, "spec.execution Job")];
         checks.into_iter().filter(|(set, _)| *set).map(|(_, path)| path.to_owned()).collect()
     }
 }

@@ -120,8 +120,9 @@ fn digest_of_key(folder: &str, key: &str) -> Option<ManifestDigest> {
     key.strip_prefix(folder)?.strip_suffix(".jsonl")?.parse().ok().map(ManifestDigest)
 }
 
-/// Whether a key belongs to Skyfleet. At any depth: a Bucket with a prefix may lie inside a Bucket without one.
-pub(crate) fn is_reserved(key: &str) -> bool {
+/// Whether a key belongs to Skyfleet, and is not mirrored. At any depth: a Bucket with a prefix may lie inside a Bucket without one.
+#[must_use]
+pub fn is_reserved(key: &str) -> bool {
     key.starts_with(RESERVED_PREFIX) || key.contains("/.skyfleet/")
 }
 

@@ -222,8 +222,8 @@ impl<'a> Round<'a> {
         }
         self.report.source_bytes += object.size;
         for target in &indices {
-            let (key, bytes) = (object.key.clone(), object.size);
-            (self.shared.progress)(MirrorEvent::Differs { target: *target, key, bytes });
+            let (key, bytes, modified) = (object.key.clone(), object.size, object.modified);
+            (self.shared.progress)(MirrorEvent::Differs { target: *target, key, bytes, modified });
         }
         if self.options.dry_run {
             for index in indices {

@@ -115,6 +115,8 @@ pub enum MirrorEvent {
         key: String,
         /// Its bytes.
         bytes: u64,
+        /// When it was changed at the source, in seconds since the Unix epoch.
+        modified: i64,
     },
     /// Bytes were taken by the target's store, not proven yet.
     Sent {

@@ -17,6 +17,7 @@ pub(crate) mod object;
 pub(crate) mod payload;
 pub(crate) mod place;
 pub(crate) mod probe;
+pub(crate) mod queue;
 pub(crate) mod replica;
 pub(crate) mod retry;
 pub(crate) mod s3;

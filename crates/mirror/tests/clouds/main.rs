@@ -6,6 +6,7 @@ mod identities;
 mod keys;
 mod pairs;
 mod place;
+mod queues;
 mod reading;
 mod resuming;
 mod support;

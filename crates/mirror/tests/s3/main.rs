@@ -18,6 +18,7 @@ mod provenance;
 mod remembering;
 mod server_copies;
 mod sharding;
+mod streaming;
 mod support;
 mod tags;
 mod transforming;

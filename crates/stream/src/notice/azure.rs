@@ -142,6 +142,9 @@ mod tests {
         {
             assert_eq!(changes(&event(kind, "a folder/new-file.txt", "")), [change(Some("a folder/new-file.txt"), at)]);
         }
+        // A queue gets one event a message.
+        let one = event("Microsoft.Storage.BlobCreated", "new-file.txt", "");
+        assert_eq!(changes(one.trim_matches(['[', ']'])), [change(Some("new-file.txt"), at)]);
         let renamed = r#""sourceUrl": "https://my-storage-account.dfs.core.windows.net/test-container/old%20file.txt",
             "destinationUrl": "https://my-storage-account.dfs.core.windows.net/test-container/new-file.txt","#;
         let renamed = event("Microsoft.Storage.BlobRenamed", "new-file.txt", renamed);

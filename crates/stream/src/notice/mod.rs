@@ -81,6 +81,7 @@ enum Shape {
     S3(s3::Form),
     PubSub(google::Push),
     CloudEvent(Box<CloudEvent>),
+    EventGrid(Box<azure::EventGrid>),
     Many(Vec<Value>),
     Webhook(webhook::Webhook),
 }
@@ -125,6 +126,7 @@ impl Notice {
             Shape::S3(form) => form.changes().map(Self::Changes),
             Shape::PubSub(push) => push.changes().map(Self::Changes),
             Shape::CloudEvent(event) => event.notice(),
+            Shape::EventGrid(event) => event.notice(),
             Shape::Many(events) => Self::of_many(events),
             Shape::Webhook(webhook) => Ok(Self::Changes(webhook.changes())),
         }

@@ -8,9 +8,12 @@ mod listing;
 mod names;
 mod objects;
 mod probe;
+mod queue;
 mod requests;
 mod signing;
 mod tagging;
+
+pub use queue::AzureQueue;
 
 use std::fmt;
 

@@ -57,7 +57,7 @@ impl AzureStore {
 }
 
 /// The request, ready to be signed.
-fn ready(request: Builder, body: Chunks) -> Result<Request<Chunks>, Failure> {
+pub(super) fn ready(request: Builder, body: Chunks) -> Result<Request<Chunks>, Failure> {
     let rejected = |error: http::Error| Failure::new(StoreErrorKind::Rejected, error.to_string());
     let mut request = request.header("x-ms-version", VERSION).body(body).map_err(rejected)?;
     // The length is signed, so it has to be there before.
@@ -68,6 +68,6 @@ fn ready(request: Builder, body: Chunks) -> Result<Request<Chunks>, Failure> {
     Ok(request)
 }
 
-fn failure(answer: &Answer) -> Failure {
+pub(super) fn failure(answer: &Answer) -> Failure {
     classify(answer.status, &answer.headers, &answer.body).with(&answer.headers)
 }

@@ -13,7 +13,7 @@ pub(super) fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> 
     answer(status.as_u16(), &code, &message, header(headers, "x-amz-bucket-region"))
 }
 
-fn answer(status: u16, code: &str, message: &str, region: Option<&str>) -> Failure {
+pub(super) fn answer(status: u16, code: &str, message: &str, region: Option<&str>) -> Failure {
     let said = said(status, code, message);
     let kind = match (code, status) {
         ("NoSuchBucket", _) => StoreErrorKind::MissingBucket,

@@ -13,7 +13,7 @@ use crate::store::tag_support::TagSupport;
 use crate::{Addressing, ConnectOptions, Credentials, Place, S3Location, StoreError, StoreErrorKind};
 
 /// What signs requests where nothing names a region; stores other than Amazon's mostly take it.
-const DEFAULT_REGION: &str = "us-east-1";
+pub(super) const DEFAULT_REGION: &str = "us-east-1";
 
 impl S3Store {
     /// Prepares to speak to a bucket. Only credentials are looked up now; the store is first asked by the first request.
@@ -33,21 +33,10 @@ impl S3Store {
         if let Some(endpoint) = &location.endpoint {
             check_endpoint(endpoint).map_err(rejected)?;
         }
-        let (source, region) = match credentials {
-            Credentials::Static { access_key_id, secret_access_key, session_token } => {
-                let key = StaticCredentials::new(access_key_id, secret_access_key, session_token, None, "skyfleet");
-                (Some(CredentialSource::Given(key)), None)
-            }
-            Credentials::Anonymous => (None, None),
-            Credentials::DefaultChain => from_environment(&location, &place, None).await?,
-            Credentials::Profile(profile) => from_environment(&location, &place, Some(profile)).await?,
-            Credentials::Federated(federation) => {
-                (Some(CredentialSource::Role(RoleProvider::new(federation).await)), None)
-            }
-        };
+        let (source, region) = credential_source(&location, credentials, &place).await?;
         let region = location.region.clone().or(region).unwrap_or_else(|| DEFAULT_REGION.to_owned());
         let bucket = url_of(&location, &region);
-        let signer = source.map(|source| Signer::new(&region, source));
+        let signer = source.map(|source| Signer::new("s3", &region, source));
         if let Some(signer) = &signer {
             // So that credentials that are not there are missed now.
             let missing = |failure: Failure| place.error(failure.kind, "use the bucket", failure.detail);
@@ -118,6 +107,24 @@ fn url_of(location: &S3Location, region: &str) -> String {
         }
         _ => format!("{endpoint}/{bucket}"),
     }
+}
+
+/// What signs, and the region that the environment names.
+pub(super) async fn credential_source(
+    location: &S3Location,
+    credentials: Credentials,
+    place: &Place,
+) -> Result<(Option<CredentialSource>, Option<String>), StoreError> {
+    Ok(match credentials {
+        Credentials::Static { access_key_id, secret_access_key, session_token } => {
+            let key = StaticCredentials::new(access_key_id, secret_access_key, session_token, None, "skyfleet");
+            (Some(CredentialSource::Given(key)), None)
+        }
+        Credentials::Anonymous => (None, None),
+        Credentials::DefaultChain => from_environment(location, place, None).await?,
+        Credentials::Profile(profile) => from_environment(location, place, Some(profile)).await?,
+        Credentials::Federated(federation) => (Some(CredentialSource::Role(RoleProvider::new(federation).await)), None),
+    })
 }
 
 /// The default chain's provider, and the environment's region.

@@ -20,8 +20,11 @@ mod probe;
 mod requests;
 mod role;
 mod signing;
+mod sqs;
 mod tagging;
 mod uploads;
+
+pub use sqs::SqsQueue;
 
 use std::fmt;
 use std::sync::Arc;

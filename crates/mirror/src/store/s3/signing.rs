@@ -19,9 +19,10 @@ use crate::store::error::chain;
 use crate::store::http::{Chunks, Failure};
 use crate::{Checksum, StoreErrorKind};
 
-/// Signs requests for one region.
+/// Signs requests for one service in one region.
 #[derive(Clone)]
 pub(super) struct Signer {
+    service: &'static str,
     region: Arc<str>,
     source: CredentialSource,
     kept: Kept<Credentials>,
@@ -71,12 +72,12 @@ impl Sign for Signer {
 }
 
 impl Signer {
-    pub(super) fn new(region: &str, source: CredentialSource) -> Self {
+    pub(super) fn new(service: &'static str, region: &str, source: CredentialSource) -> Self {
         let kept = match &source {
             CredentialSource::Role(provider) => provider.federation.kept.clone(),
             CredentialSource::Given(_) | CredentialSource::Chain(_) => Kept::default(),
         };
-        Self { region: region.into(), source, kept }
+        Self { service, region: region.into(), source, kept }
     }
 
     /// Looks for credentials, so that those that are not there are missed now.
@@ -103,7 +104,7 @@ impl Signer {
         let parameters = v4::SigningParams::builder()
             .identity(&identity)
             .region(&self.region)
-            .name("s3")
+            .name(self.service)
             .time(SystemTime::now())
             .settings(settings)
             .build()

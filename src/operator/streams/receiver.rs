@@ -1,0 +1,99 @@
+//! `POST /notifications/NAMESPACE/BUCKET`: what clouds and programs send.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, RawQuery, State};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use jiff::Timestamp;
+use skyfleet_stream::Notice;
+
+use super::Streams;
+use crate::operator::http::Leader;
+use crate::operator::metrics::NoticeOutcome;
+
+/// Larger than what any cloud sends at once (1 MiB).
+const LARGEST: usize = 2 * 1024 * 1024;
+
+/// Asked by Event Grid, before it sends cloud events: <https://github.com/cloudevents/spec/blob/main/cloudevents/http-webhook.md>.
+const ASKING: HeaderName = HeaderName::from_static("webhook-request-origin");
+const ALLOWED: HeaderName = HeaderName::from_static("webhook-allowed-origin");
+
+/// What is served to those who tell of changes.
+pub(crate) fn routes(leader: Leader) -> Router {
+    Router::new()
+        .route("/notifications/{namespace}/{bucket}", post(receive).options(allow))
+        .layer(DefaultBodyLimit::max(LARGEST))
+        .with_state(leader)
+}
+
+async fn receive(
+    State(leader): State<Leader>,
+    Path(bucket): Path<(String, String)>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let streams = match admitted(&leader, &bucket, query.as_deref(), &headers) {
+        Ok(streams) => streams,
+        Err(refusal) => return refusal,
+    };
+    match Notice::parse(&body) {
+        Ok(Notice::Changes(changes)) => {
+            streams.tell(&bucket, &changes, Timestamp::now());
+            (StatusCode::OK, format!("{} changes\n", changes.len())).into_response()
+        }
+        Ok(Notice::Validation(code)) => {
+            let answer = serde_json::json!({"validationResponse": code}).to_string();
+            ([(CONTENT_TYPE, "application/json")], answer).into_response()
+        }
+        Err(error) => {
+            streams.metrics.notices(NoticeOutcome::Unreadable, 1);
+            (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response()
+        }
+    }
+}
+
+async fn allow(
+    State(leader): State<Leader>,
+    Path(bucket): Path<(String, String)>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    if let Err(refusal) = admitted(&leader, &bucket, query.as_deref(), &headers) {
+        return refusal;
+    }
+    let Some(origin) = headers.get(ASKING).cloned() else {
+        return (StatusCode::BAD_REQUEST, "the header WebHook-Request-Origin is missing\n").into_response();
+    };
+    ([(ALLOWED, origin)], "").into_response()
+}
+
+/// Who may tell; the others hear why not.
+fn admitted(
+    leader: &Leader,
+    bucket: &(String, String),
+    query: Option<&str>,
+    headers: &HeaderMap,
+) -> Result<Arc<Streams>, Response> {
+    let Some(context) = leader.get() else {
+        let text = "this operator does not lead: send it again\n";
+        return Err((StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")], text).into_response());
+    };
+    let bearer = headers.get(AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+    let mut parameters = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+    let parameter = parameters.find(|(name, _)| name == "token").map(|(_, token)| token.into_owned().into_bytes());
+    let token = bearer.map(<[u8]>::to_vec).or(parameter);
+    if context.streams.admits(bucket, token.as_deref()) {
+        return Ok(context.streams.clone());
+    }
+    context.metrics.notices(NoticeOutcome::Refused, 1);
+    // The same for a Bucket that is not there: nobody finds out by this which there are.
+    let text = "no DatasetReplica in mode Stream reads such a Bucket, or this is not the token of the Secret that its \
+                spec.notifications.webhook names: show that as Authorization: Bearer TOKEN or ?token=TOKEN\n";
+    Err((StatusCode::UNAUTHORIZED, text).into_response())
+}
