@@ -70,7 +70,7 @@ struct Removed {
 struct Refused {
     #[serde(rename = "__type", default)]
     kind: String,
-    #[serde(alias = "Message", default)]
+    #[serde(default)]
     message: String,
 }
 
