@@ -21,5 +21,6 @@ mod refusals;
 mod resumed;
 mod sharding;
 mod stores;
+mod streaming;
 mod support;
 mod transforming;

@@ -97,6 +97,6 @@ async fn make_namespace(hub: &Cluster) {
 }
 
 /// An address of the machine that nobody listens at now.
-fn free_address() -> String {
+pub(crate) fn free_address() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
