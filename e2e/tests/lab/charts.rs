@@ -177,6 +177,26 @@ fn lineage_is_sent_only_where_somebody_collects_it() {
 }
 
 #[test]
+fn notifications_are_taken_only_where_that_is_asked_for() {
+    let ports = |values: Value, kind: &str| -> Vec<Value> {
+        let objects = render(OPERATOR, &values);
+        let of_kind = objects.iter().filter(|object| object["kind"] == kind);
+        let ports = of_kind.flat_map(|object| match kind {
+            "Service" => object["spec"]["ports"].as_array().unwrap().clone(),
+            _ => object["spec"]["ingress"].as_array().unwrap().iter().map(|rule| rule["ports"][0].clone()).collect(),
+        });
+        ports.map(|port| port.get("targetPort").or(port.get("port")).unwrap().clone()).collect()
+    };
+    let values = |enabled: bool| json!({ "notifications": { "enabled": enabled }, "networkPolicy": { "enabled": true } });
+    for kind in ["Service", "NetworkPolicy"] {
+        assert_eq!(ports(values(false), kind), ["http"], "{kind}");
+        assert_eq!(ports(values(true), kind), ["http", "notifications"], "{kind}");
+    }
+    let flags = |enabled: bool| operator_container(&render(OPERATOR, &values(enabled)))["args"].to_string();
+    assert!(flags(true).contains("--notifications-listen=0.0.0.0:8081") && !flags(false).contains("notifications"));
+}
+
+#[test]
 fn optional_objects_are_there_only_when_asked_for() {
     let kinds = |values: Value| -> Vec<String> {
         render(OPERATOR, &values).iter().map(|object| object["kind"].as_str().unwrap().to_owned()).collect()
