@@ -28,9 +28,11 @@ pub(crate) async fn serve(
     (metrics, leader): (Metrics, Leader),
     stop: CancellationToken,
 ) -> Result<(), NotServed> {
+    let leading = leader.clone();
+    let leading: streams::Leading = Arc::new(move || leading.get().map(|context| context.streams.clone()));
     let of_changes = async {
         match notifications {
-            Some(address) => serve_at(address, streams::routes(leader.clone()), stop.clone()).await,
+            Some(address) => serve_at(address, streams::routes(leading), stop.clone()).await,
             None => Ok(()),
         }
     };

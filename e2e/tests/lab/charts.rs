@@ -187,7 +187,8 @@ fn notifications_are_taken_only_where_that_is_asked_for() {
         });
         ports.map(|port| port.get("targetPort").or(port.get("port")).unwrap().clone()).collect()
     };
-    let values = |enabled: bool| json!({ "notifications": { "enabled": enabled }, "networkPolicy": { "enabled": true } });
+    let values =
+        |enabled: bool| json!({ "notifications": { "enabled": enabled }, "networkPolicy": { "enabled": true } });
     for kind in ["Service", "NetworkPolicy"] {
         assert_eq!(ports(values(false), kind), ["http"], "{kind}");
         assert_eq!(ports(values(true), kind), ["http", "notifications"], "{kind}");

@@ -9,7 +9,7 @@ use skyfleet_api::conditions::{ConditionType, Finding, Reason, is_true};
 use skyfleet_api::dataset_replica::{
     DeletionPolicy, MaskKeyReference, Mode, ShardBy as WantedShardBy, Target, Verification as WantedVerification,
 };
-use skyfleet_api::{Bucket, DatasetReplica, DatasetReplicaSpec, UnsupportedFields};
+use skyfleet_api::{Bucket, BucketSpec, DatasetReplica, DatasetReplicaSpec, UnsupportedFields};
 use skyfleet_mirror::{
     Dataset, DatasetName, Deletion, EgressBudget, Filter, MirrorOptions, MostDeleted, Sha256, Shard, ShardBy, Sharding,
     SourceLimits, Transforming, Verification,
@@ -252,7 +252,9 @@ fn verification(spec: &DatasetReplicaSpec, buckets: &Buckets) -> Verification {
 }
 
 fn fingerprint(spec: &DatasetReplicaSpec, buckets: &Buckets, mask_keys: &MaskKeys) -> String {
-    let seen: Vec<_> = buckets.values().map(|with| (&with.bucket.spec, version(with))).collect();
+    // By whom one is told of changes is nothing to a pass.
+    let untold = |with: &BucketWithAsker| BucketSpec { notifications: None, ..with.bucket.spec.clone() };
+    let seen: Vec<_> = buckets.values().map(|with| (untold(with), version(with))).collect();
     let keys: Vec<_> = mask_keys.values().map(|secret| &secret.metadata.resource_version).collect();
     let text = serde_json::to_string(&(spec, seen, keys)).unwrap_or_default();
     Sha256::of(text.as_bytes()).to_string()

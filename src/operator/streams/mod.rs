@@ -8,7 +8,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use receiver::routes;
+pub(crate) use receiver::{Leading, routes};
 pub(crate) use stream::{Selection, Stream};
 
 use std::collections::{BTreeSet, HashMap};

@@ -13,7 +13,6 @@ use jiff::Timestamp;
 use skyfleet_stream::Notice;
 
 use super::Streams;
-use crate::operator::http::Leader;
 use crate::operator::metrics::NoticeOutcome;
 
 /// Larger than what any cloud sends at once (1 MiB).
@@ -23,22 +22,25 @@ const LARGEST: usize = 2 * 1024 * 1024;
 const ASKING: HeaderName = HeaderName::from_static("webhook-request-origin");
 const ALLOWED: HeaderName = HeaderName::from_static("webhook-allowed-origin");
 
+/// The streams of the operator that leads; none as long as another does.
+pub(crate) type Leading = Arc<dyn Fn() -> Option<Arc<Streams>> + Send + Sync>;
+
 /// What is served to those who tell of changes.
-pub(crate) fn routes(leader: Leader) -> Router {
+pub(crate) fn routes(leading: Leading) -> Router {
     Router::new()
         .route("/notifications/{namespace}/{bucket}", post(receive).options(allow))
         .layer(DefaultBodyLimit::max(LARGEST))
-        .with_state(leader)
+        .with_state(leading)
 }
 
 async fn receive(
-    State(leader): State<Leader>,
+    State(leading): State<Leading>,
     Path(bucket): Path<(String, String)>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let streams = match admitted(&leader, &bucket, query.as_deref(), &headers) {
+    let streams = match admitted(&leading, &bucket, query.as_deref(), &headers) {
         Ok(streams) => streams,
         Err(refusal) => return refusal,
     };
@@ -59,12 +61,12 @@ async fn receive(
 }
 
 async fn allow(
-    State(leader): State<Leader>,
+    State(leading): State<Leading>,
     Path(bucket): Path<(String, String)>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
-    if let Err(refusal) = admitted(&leader, &bucket, query.as_deref(), &headers) {
+    if let Err(refusal) = admitted(&leading, &bucket, query.as_deref(), &headers) {
         return refusal;
     }
     let Some(origin) = headers.get(ASKING).cloned() else {
@@ -75,12 +77,12 @@ async fn allow(
 
 /// Who may tell; the others hear why not.
 fn admitted(
-    leader: &Leader,
+    leading: &Leading,
     bucket: &(String, String),
     query: Option<&str>,
     headers: &HeaderMap,
 ) -> Result<Arc<Streams>, Response> {
-    let Some(context) = leader.get() else {
+    let Some(streams) = leading() else {
         let text = "this operator does not lead: send it again\n";
         return Err((StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")], text).into_response());
     };
@@ -88,10 +90,10 @@ fn admitted(
     let mut parameters = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
     let parameter = parameters.find(|(name, _)| name == "token").map(|(_, token)| token.into_owned().into_bytes());
     let token = bearer.map(<[u8]>::to_vec).or(parameter);
-    if context.streams.admits(bucket, token.as_deref()) {
-        return Ok(context.streams.clone());
+    if streams.admits(bucket, token.as_deref()) {
+        return Ok(streams);
     }
-    context.metrics.notices(NoticeOutcome::Refused, 1);
+    streams.metrics.notices(NoticeOutcome::Refused, 1);
     // The same for a Bucket that is not there: nobody finds out by this which there are.
     let text = "no DatasetReplica in mode Stream reads such a Bucket, or this is not the token of the Secret that its \
                 spec.notifications.webhook names: show that as Authorization: Bearer TOKEN or ?token=TOKEN\n";

@@ -4,6 +4,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use skyfleet_mirror::Filter;
 use skyfleet_stream::{Change, LookOutcome, Origin, TargetOutcome};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
 use super::*;
@@ -134,4 +136,57 @@ async fn what_was_said_a_moment_ago_is_not_said_again() {
     assert_eq!(stream.silence(at(4)), Some(Duration::from_secs(6)));
     assert_eq!(stream.silence(at(10)), None);
     assert_eq!(stream.silence(at(5)), Some(Duration::from_secs(10)), "a clock that was set back");
+}
+
+/// A server of the operator's; asks it, and gives the whole answer.
+async fn ask(streams: Option<Arc<Streams>>, request: &str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let server = tokio::spawn(async move { axum::serve(listener, routes(Arc::new(move || streams.clone()))).await });
+    let mut connection = TcpStream::connect(address).await.expect("a connection");
+    connection.write_all(request.as_bytes()).await.expect("it is sent");
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).await.expect("an answer");
+    server.abort();
+    answer
+}
+
+fn post(query: &str, headers: &str, body: &str) -> String {
+    let length = body.len();
+    format!("POST /notifications/ml/data{query} HTTP/1.0\r\nContent-Length: {length}\r\n{headers}\r\n{body}")
+}
+
+#[tokio::test]
+async fn clouds_are_answered_as_they_want_to_be() {
+    let (streams, _woken) = streams(true);
+    let stream = follow(&streams, "one", teller(Some("t k")), selection("1"));
+    listed(&stream);
+    let ask = async |request: String| ask(Some(streams.clone()), &request).await;
+    let keys = r#"{"keys": ["team/raw/a", "b"]}"#;
+    for (query, headers) in [("?token=t+k", ""), ("?x=1&token=t%20k", ""), ("", "Authorization: Bearer t k\r\n")] {
+        let answer = ask(post(query, headers, keys)).await;
+        assert!(answer.contains(" 200 ") && answer.ends_with("2 changes\n"), "{answer}");
+    }
+    assert_eq!(stream.take().0, ["a"]);
+    for (query, headers) in [("", ""), ("?token=other", ""), ("?token=t+k", "Authorization: Bearer other\r\n")] {
+        let answer = ask(post(query, headers, keys)).await;
+        assert!(answer.contains(" 401 ") && answer.contains("spec.notifications.webhook"), "{answer}");
+    }
+    let validating =
+        r#"[{"eventType": "Microsoft.EventGrid.SubscriptionValidationEvent", "data": {"validationCode": "512d"}}]"#;
+    let answer = ask(post("?token=t+k", "aeg-event-type: SubscriptionValidation\r\n", validating)).await;
+    assert!(answer.ends_with(r#"{"validationResponse":"512d"}"#), "{answer}");
+    let asking = "WebHook-Request-Origin: eventgrid.azure.net\r\n";
+    let options = |query: &str| format!("OPTIONS /notifications/ml/data{query} HTTP/1.0\r\n{asking}\r\n");
+    let answer = ask(options("?token=t+k")).await.to_ascii_lowercase();
+    assert!(answer.contains(" 200 ") && answer.contains("webhook-allowed-origin: eventgrid.azure.net"), "{answer}");
+    assert!(ask(options("")).await.contains(" 401 "));
+    let answer = ask(post("?token=t+k", "", "hello")).await;
+    assert!(answer.contains(" 400 ") && answer.contains("expected one of Amazon S3"), "{answer}");
+}
+
+#[tokio::test]
+async fn an_operator_that_does_not_lead_asks_to_send_it_again() {
+    let answer = ask(None, &post("?token=t", "", "{}")).await;
+    assert!(answer.contains(" 503 ") && answer.to_ascii_lowercase().contains("retry-after: 1"), "{answer}");
 }
