@@ -11,14 +11,14 @@ use std::path::PathBuf;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use tokio_util::sync::CancellationToken;
 
-use crate::dataset::document::read_document;
+use crate::dataset::document::read_dated;
 use crate::transfer::room::Room;
 use crate::{
     DatasetName, InvalidManifest, InvalidProvenance, InvalidShardIndex, Manifest, ManifestDigest, Replica, RetryClass,
     Sha256, StoreError, StoreErrorKind, manifest_key,
 };
 
-use download::Download;
+use download::{Download, Version};
 pub use path::UnsafeKey;
 pub use provenance::read_provenance;
 pub use shards::read_shard_index;
@@ -117,7 +117,7 @@ pub enum FetchError {
     InvalidManifest(#[from] InvalidManifest),
     /// The bucket does not say where the version came from.
     #[error(
-        "bucket {bucket:?} does not tell where {digest} of the dataset {dataset} came from: the version is not one of the last five, \
+        "bucket {bucket:?} does not tell where {digest} of the dataset {dataset} came from: the version is none of those that are kept, \
          or a Skyfleet published it that did not write that yet; the next pass of the mirror writes it beside the newest version"
     )]
     MissingProvenance {
@@ -147,7 +147,8 @@ pub enum FetchError {
     },
     /// An object is not what the manifest says.
     #[error(
-        "the object {key:?} is not what the manifest says: {reason}; wait for the next pass of the mirror, or fetch a newer version"
+        "the object {key:?} is not what the manifest says, and its content is not kept: {reason}; wait for the next pass of the \
+         mirror, or fetch a newer version"
     )]
     Mismatch {
         /// The key, relative to the dataset's prefix.
@@ -181,6 +182,8 @@ const ROOM: u64 = 64 * 1024 * 1024;
 /// SHA-256, flushed to disk and only then given its name. Files that are right already stay; a partial file is
 /// continued. So it may be stopped at any moment and run again. Other files in the directory stay.
 ///
+/// An object that is not what the manifest says any more is read from where its content was put away, where versions are kept.
+///
 /// # Errors
 /// See [`FetchError`].
 pub async fn fetch(
@@ -189,7 +192,7 @@ pub async fn fetch(
     cancel: &CancellationToken,
     progress: impl Fn(FetchEvent) + Sync,
 ) -> Result<FetchOutcome, FetchError> {
-    let manifest = read_manifest(replica, request, cancel).await?;
+    let (manifest, published) = read_manifest(replica, request, cancel).await?;
     let files = path::plan(&manifest, &request.path)?;
     if files.is_empty() && !(manifest.entries().is_empty() && request.path.is_empty()) {
         return Err(FetchError::NothingThere(request.path.clone()));
@@ -200,7 +203,8 @@ pub async fn fetch(
         skipped_files: 0,
     };
     progress(FetchEvent::Planned { files: total.files, bytes: total.bytes });
-    let download = Download { replica, into: &request.into, cancel, progress: &progress, room: Room::new(ROOM) };
+    let version = Version { replica, dataset: &request.dataset, published };
+    let download = Download { version, into: &request.into, cancel, progress: &progress, room: Room::new(ROOM) };
     download.prepare().await?;
     let downloads = stream::iter(&files).map(|file| download.bring(file)).buffer_unordered(request.concurrency.max(1));
     let skipped_files = downloads.try_fold(0, async |skipped, brought| Ok(skipped + u64::from(!brought))).await?;
@@ -208,13 +212,14 @@ pub async fn fetch(
     Ok(FetchOutcome { skipped_files, ..total })
 }
 
+/// The manifest, and when it was written.
 async fn read_manifest(
     replica: &Replica,
     request: &FetchRequest,
     cancel: &CancellationToken,
-) -> Result<Manifest, FetchError> {
+) -> Result<(Manifest, i64), FetchError> {
     let key = manifest_key(&request.dataset, request.digest);
-    let bytes = read_document(replica, &key, cancel).await.map_err(|error| match error.kind {
+    let (bytes, published) = read_dated(replica, &key, cancel).await.map_err(|error| match error.kind {
         StoreErrorKind::NotFound => FetchError::MissingManifest {
             dataset: request.dataset.clone(),
             digest: request.digest,
@@ -226,5 +231,5 @@ async fn read_manifest(
     if ManifestDigest(found) != request.digest {
         return Err(FetchError::DamagedManifest { expected: request.digest, found });
     }
-    Ok(Manifest::parse(&bytes)?)
+    Ok((Manifest::parse(&bytes)?, published))
 }

@@ -26,7 +26,9 @@ pub use content::{
 };
 pub use dataset::{
     filter::{Filter, InvalidFilter},
-    layout::{DatasetName, InvalidDatasetName, RESERVED_PREFIX, manifest_key, provenance_key, shard_index_key},
+    layout::{
+        DatasetName, InvalidDatasetName, RESERVED_PREFIX, kept_key, manifest_key, provenance_key, shard_index_key,
+    },
     manifest::{InvalidManifest, Manifest, ManifestEntry},
     provenance::{
         HowMade, InvalidProvenance, Provenance, ProvenanceDocument, ProvenanceEntry, ProvenanceFormat,
@@ -39,7 +41,9 @@ pub use fetch::{
 };
 pub use mirror::{
     Bounds, Dataset, Deletion, MirrorError, MirrorEvent, MirrorOptions, MirrorProgress, MirrorReport, ObjectFailure,
-    SourcePublication, TagsUnread, TargetError, TargetReport, Transforming, mirror, surplus::MostDeleted,
+    SourcePublication, TagsUnread, TargetError, TargetReport, Transforming, mirror,
+    surplus::MostDeleted,
+    versions::{Retention, Version},
 };
 pub use shard::{InvalidSharding, Shard, ShardBy, Sharding};
 pub use store::{

@@ -201,6 +201,7 @@ impl MirrorArgs {
             source_limits: SourceLimits { bandwidth: self.bandwidth, egress },
             verification: if self.read_back { Verification::ReadBack } else { Verification::Checksum },
             dataset: None,
+            versions: None,
             sharding: self.sharding()?,
             transforming: self.transforming()?,
         })

@@ -5,6 +5,7 @@ mod compare;
 mod content;
 mod failure;
 mod judge;
+mod keeping;
 mod listing;
 mod manifests;
 mod outcome;
@@ -16,8 +17,10 @@ mod round;
 mod rows;
 pub(crate) mod surplus;
 mod survey;
+mod sweep;
 mod target;
 mod types;
+pub(crate) mod versions;
 
 use tokio_util::sync::CancellationToken;
 
@@ -45,6 +48,9 @@ pub use types::{
 ///
 /// A [`Dataset`] is remembered whole, with the SHA-256 of each object: a target that holds all of it gets a manifest, which one
 /// digest names, and beside it a [`crate::Provenance`], which tells where it came from.
+///
+/// Where versions of it are kept (see [`Retention`]), a content is put away before it is overwritten, removed, or no longer named by the
+/// newest manifest: whatever a manifest that is there names can be [`fetch`](crate::fetch())ed, also while a pass writes.
 ///
 /// With a transform, each object is read through it instead, and a target holds what came out. Whether that is so still is always
 /// remembered: no listing tells it.
@@ -87,7 +93,8 @@ pub async fn mirror(
     let by_what_they_hold = options.sharding.as_ref().filter(|sharding| sharding.by != ShardBy::Hash);
     let dataset: Option<&DatasetName> = options.dataset.as_ref().map(|dataset| &dataset.name);
     let remembers_all = dataset.is_some() || by_what_they_hold.is_some() || options.transforming.is_some();
-    let manner = Manner { remembers_all, is_dry: options.dry_run };
+    let keeps_versions = dataset.is_some() && options.versions.is_some() && !options.dry_run;
+    let manner = Manner { remembers_all, keeps_versions, is_dry: options.dry_run };
     let mut sorted = vec![false; targets.len() + 1];
     let mut spending = Spending::new(options.source_limits.egress);
     loop {

@@ -2,19 +2,23 @@
 
 use std::sync::Arc;
 
+use futures::future::join_all;
 use skyfleet_transform::Outcome;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::assign::Assignment;
+use super::keeping::PutAway;
 use super::listing::Listed;
 use super::publish::publish_everywhere;
 use super::remove::remove_surplus;
 use super::rows::{Rows, Stopped};
 use super::target::Target;
 use super::types::{Deletion, MirrorEvent, MirrorOptions, MirrorProgress, MirrorReport, TargetError};
+use crate::state::StateEntry;
 use crate::transfer::egress::Spending;
 use crate::transfer::made::{Making, Unmade, make_object};
+use crate::transfer::put_away::{Leaving, Turns, put_away};
 use crate::transfer::{Destination, SourceRead, Transfer, copy_object};
 use crate::{Condition, MirrorError, ObjectSummary, Replica, StoreError};
 
@@ -27,6 +31,7 @@ pub(super) struct Shared {
     pub(super) transfer: Transfer,
     /// Where objects are not copied as they are.
     pub(super) making: Option<Making>,
+    pub(super) turns: Turns,
     pub(super) progress: MirrorProgress,
 }
 
@@ -37,7 +42,7 @@ pub(super) struct Round<'a> {
     pub(super) report: MirrorReport,
     pub(super) assignment: Assignment,
     spending: &'a mut Spending,
-    running: JoinSet<Attempted>,
+    pub(super) running: JoinSet<Done>,
     /// Every further read would meet the same error.
     pub(super) source_is_lost: Option<StoreError>,
 }
@@ -62,6 +67,16 @@ pub(super) struct Needed {
     pub(super) condition: Condition,
     /// Whether records of an earlier version of it lie there that could not be transformed.
     pub(super) had_dead_letters: bool,
+    /// What is remembered of what it has now.
+    pub(super) remembered: Option<StateEntry>,
+    /// What must be put away first.
+    pub(super) leaving: Option<Leaving>,
+}
+
+/// What was done with one object.
+pub(super) enum Done {
+    Copied(Attempted),
+    PutAway(PutAway),
 }
 
 /// How one object went.
@@ -69,6 +84,9 @@ pub(super) struct Attempted {
     pub(super) object: ObjectSummary,
     /// The targets, in the order of the copies.
     pub(super) indices: Vec<usize>,
+    /// At which of them it was not to be written, since what it has now could not be put away.
+    pub(super) refusals: Vec<Option<StoreError>>,
+    /// How the others went, in their order.
     pub(super) outcome: Result<SourceRead, StoreError>,
 }
 
@@ -84,7 +102,13 @@ impl<'a> Round<'a> {
         let transfer = Transfer::new(options.limits, options.verification, cancel).within(options.source_limits);
         let transfer = if options.dataset.is_some() { transfer.with_sha256() } else { transfer };
         Self {
-            shared: Arc::new(Shared { source, transfer, making: Making::of(options), progress }),
+            shared: Arc::new(Shared {
+                source,
+                transfer,
+                making: Making::of(options),
+                turns: Turns::default(),
+                progress,
+            }),
             options,
             targets,
             report: MirrorReport::default(),
@@ -187,12 +211,16 @@ impl<'a> Round<'a> {
     }
 
     /// Begins to copy an object to the targets that need it.
-    pub(super) fn copy(&mut self, listed: Listed, needed_by: &[Needed]) {
+    pub(super) fn copy(&mut self, listed: Listed, needed_by: Vec<Needed>) {
         let Listed { object, source_key } = listed;
         let indices: Vec<_> = needed_by.iter().map(|needed| needed.target).collect();
         if let Err(cost) = self.spending.reserve(object.size) {
             self.report.left.add(object.size, cost);
-            return indices.into_iter().for_each(|index| self.targets[index].report.left.add(object.size, cost));
+            for Needed { target, remembered, .. } in needed_by {
+                self.targets[target].report.left.add(object.size, cost);
+                self.targets[target].carry(&object.key, remembered);
+            }
+            return;
         }
         self.report.source_bytes += object.size;
         for target in &indices {
@@ -207,17 +235,17 @@ impl<'a> Round<'a> {
             }
             return;
         }
-        let destination = |Needed { target, condition, .. }: &Needed| {
-            let target = &mut self.targets[*target];
-            target.expect(&object.key);
+        let way = |Needed { target, condition, had_dead_letters, remembered, leaving }: Needed| {
+            let target = &mut self.targets[target];
+            target.expect(&object.key, remembered);
             let Target { replica, journals, .. } = target;
-            let key = replica.key(&object.key);
-            Destination { store: replica.store.clone(), key, condition: condition.clone(), journals: journals.clone() }
+            let (store, key, journals) = (replica.store.clone(), replica.key(&object.key), journals.clone());
+            Way { destination: Destination { store, key, condition, journals }, had_dead_letters, leaving }
         };
-        let destinations: Vec<_> = needed_by.iter().map(destination).collect();
-        let had_dead_letters = needed_by.iter().map(|needed| needed.had_dead_letters).collect();
-        let unmade = Unmade { key: source_key.unwrap_or_else(|| object.key.clone()), had_dead_letters };
-        self.running.spawn(attempt(self.shared.clone(), (object, unmade), indices, destinations));
+        let ways: Vec<_> = needed_by.into_iter().map(way).collect();
+        let source_key = source_key.unwrap_or_else(|| object.key.clone());
+        let shared = self.shared.clone();
+        self.running.spawn(async move { Done::Copied(attempt(&shared, (object, source_key), indices, ways).await) });
     }
 
     /// The error is that of a source that was lost on the way.
@@ -236,17 +264,42 @@ impl<'a> Round<'a> {
     }
 }
 
+/// How an object gets to a target.
+struct Way {
+    destination: Destination,
+    had_dead_letters: bool,
+    leaving: Option<Leaving>,
+}
+
 async fn attempt(
-    shared: Arc<Shared>,
-    (object, unmade): (ObjectSummary, Unmade),
+    shared: &Shared,
+    (object, source_key): (ObjectSummary, String),
     indices: Vec<usize>,
-    destinations: Vec<Destination>,
+    ways: Vec<Way>,
 ) -> Attempted {
-    let sent = |index: usize, bytes| (shared.progress)(MirrorEvent::Sent { target: indices[index], bytes });
-    let Shared { source, transfer, making, .. } = &*shared;
+    let refusals = put_away_first(shared, &ways).await;
+    let open = || ways.iter().zip(&indices).zip(&refusals).filter(|(_, refusal)| refusal.is_none());
+    let destinations: Vec<_> = open().map(|((way, _), _)| way.destination.clone()).collect();
+    let targets: Vec<_> = open().map(|((_, index), _)| *index).collect();
+    let had_dead_letters = open().map(|((way, _), _)| way.had_dead_letters).collect();
+    let sent = |index: usize, bytes| (shared.progress)(MirrorEvent::Sent { target: targets[index], bytes });
+    let Shared { source, transfer, making, .. } = shared;
     let outcome = match making {
-        Some(making) => make_object(source, (&object, &unmade), &destinations, (making, transfer), sent).await,
+        _ if destinations.is_empty() => Ok(SourceRead::Whole(Vec::new())),
+        Some(making) => {
+            let unmade = Unmade { key: source_key, had_dead_letters };
+            make_object(source, (&object, &unmade), &destinations, (making, transfer), sent).await
+        }
         None => copy_object(source, &object, &destinations, transfer, sent).await,
     };
-    Attempted { object, indices, outcome }
+    Attempted { object, indices, refusals, outcome }
+}
+
+/// Puts away what each target has now, where that is to be kept: why it may not be overwritten there.
+async fn put_away_first(shared: &Shared, ways: &[Way]) -> Vec<Option<StoreError>> {
+    let put = |way: &Way| {
+        let (store, leaving) = (way.destination.store.clone(), way.leaving.clone());
+        async move { put_away(&store, &leaving?, &shared.turns, &shared.transfer).await.err() }
+    };
+    join_all(ways.iter().map(put)).await
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use skyfleet_transform::{Outcome, RowLimits, Transform};
 
 use super::surplus::MostDeleted;
+use super::versions::{Retention, Version};
 use crate::{
     DatasetName, Filter, Left, ManifestDigest, ObjectFailure, ObjectSummary, Sharding, SourceLimits, StoreError,
     TagsLost, TransferLimits, Verification,
@@ -31,6 +32,8 @@ pub struct MirrorOptions {
     pub verification: Verification,
     /// What is copied as a dataset: then the SHA-256 of every object is known, and a digest names all of it.
     pub dataset: Option<Dataset>,
+    /// Which older versions of a dataset stay; `None` where what they name is overwritten and removed.
+    pub versions: Option<Retention>,
     /// How the objects are split over the targets; `None` where each target gets all of them.
     pub sharding: Option<Sharding>,
     /// What becomes of the objects on their way; `None` where they are copied as they are.
@@ -207,6 +210,8 @@ pub struct TargetReport {
     /// The manifest of the dataset that the target now holds, every object proven, and that is published there; `None` when it is
     /// behind.
     pub manifest: Option<ManifestDigest>,
+    /// Where versions are kept, those that can be loaded from there, the newest first; empty when it is behind.
+    pub versions: Vec<Version>,
     /// Objects that needed nothing.
     pub settled: u64,
     /// Their bytes.

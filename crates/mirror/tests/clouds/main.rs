@@ -10,4 +10,5 @@ mod reading;
 mod resuming;
 mod support;
 mod tags;
+mod versions;
 mod writing;

@@ -21,4 +21,5 @@ mod support;
 mod tags;
 mod transforming;
 mod uploading;
+mod versions;
 mod versity;

@@ -1,0 +1,208 @@
+//! Removes the versions of a dataset that do not stay, and then what was put away for them alone.
+
+use std::collections::HashSet;
+use std::pin::pin;
+
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use super::manifests::Published;
+use super::round::Round;
+use super::target::Target;
+use super::types::Dataset;
+use super::versions::{Retention, Version, history};
+use crate::cancel::cancellable;
+use crate::dataset::layout::content_of_key;
+use crate::dataset::manifest_reader::ManifestReader;
+use crate::state::TargetState;
+use crate::transfer::Transfer;
+use crate::{DatasetName, ManifestDigest, ManifestEntry, Replica, Sha256, StoreError, kept_key, list};
+
+/// Contents that are looked for at once in the manifests that stay: 8 MiB of digests, however many were put away.
+const BATCH: usize = 256 * 1024;
+
+/// What a manifest that stays may need to have been put away.
+#[derive(Debug, Clone, Copy)]
+struct Naming {
+    manifest: ManifestDigest,
+    /// What it names as this one does lies under its own key.
+    newest: Option<ManifestDigest>,
+}
+
+/// Removes the versions that do not stay at a target whose newest one was published, and remembers the others. What a stop leaves here
+/// half done is done by the next pass: only at the end is it remembered that this version is published.
+pub(super) async fn keep_versions(
+    round: &mut Round<'_>,
+    (index, dataset): (usize, &Dataset),
+    published: Published,
+) -> Result<(), StoreError> {
+    let (digest, name) = (published.digest, &dataset.name);
+    let target = &round.targets[index];
+    let Some(state) = &target.state else { return Ok(()) };
+    let had_some = state.versions().is_some_and(|versions| !versions.is_empty());
+    let retention = round.options.versions.clone();
+    let replica = target.replica.clone();
+    // Where versions are kept no more, those that were go, with what was put away for them.
+    let Some(retention) = retention.or_else(|| had_some.then(Retention::only_the_newest)) else {
+        published.remove_oldest(&replica, name).await?;
+        return named(round, index, digest, Vec::new()).await;
+    };
+    let now = retention.now.unwrap_or_else(Timestamp::now);
+    let there = published.there(name);
+    let history = history(digest, state.versions(), &there, now);
+    let stay = retention.stay(&history, now);
+    let goes = |digest: &ManifestDigest| !stay.iter().any(|version| version.digest == *digest);
+    let is_due = !state.was_named() || there.keys().any(goes);
+    let others = if is_due { beside(&round.targets, index) } else { Some(Vec::new()) };
+    // What another target needs that lies there too may not be known now: then nothing goes.
+    let stay = if others.is_some() { stay } else { history };
+    let is_wanted = round.options.versions.is_some();
+    if is_wanted {
+        round.targets[index].report.versions.clone_from(&stay);
+    }
+    let is_over = others.is_some() && !is_wanted;
+    if let Some(others) = others.filter(|_| is_due) {
+        let newest = Some(digest);
+        let mine = stay.iter().map(|version| Naming { manifest: version.digest, newest });
+        let namings = others.into_iter().chain(mine).collect();
+        remove_others((&replica, name), published, namings, &round.shared.transfer).await?;
+    }
+    named(round, index, digest, if is_over { Vec::new() } else { stay }).await
+}
+
+/// Removes the manifests but these, and then what was put away and none of these needs.
+async fn remove_others(
+    (replica, dataset): (&Replica, &DatasetName),
+    published: Published,
+    mut namings: Vec<Naming>,
+    transfer: &Transfer,
+) -> Result<(), StoreError> {
+    let kept = namings.iter().map(|naming| naming.manifest).collect();
+    published.keep_only(replica, dataset, &kept).await?;
+    namings.retain(|naming| Some(naming.manifest) != naming.newest);
+    sweep(replica, dataset, &namings, (transfer.limits.objects, &transfer.cancel)).await
+}
+
+async fn named(
+    round: &mut Round<'_>,
+    index: usize,
+    digest: ManifestDigest,
+    versions: Vec<Version>,
+) -> Result<(), StoreError> {
+    match &mut round.targets[index].state {
+        Some(state) => state.name(digest, versions).await,
+        None => Ok(()),
+    }
+}
+
+/// What other targets need that lie in the same place; `None` where that is not known.
+fn beside(targets: &[Target], index: usize) -> Option<Vec<Naming>> {
+    let place = targets[index].replica.store.place();
+    let others =
+        targets.iter().enumerate().filter(|(other, target)| *other != index && target.replica.store.place() == place);
+    let mut namings = Vec::new();
+    for (_, target) in others {
+        let versions = target.state.as_ref().and_then(TargetState::versions)?;
+        let newest = target.report.manifest;
+        let digests: HashSet<_> = versions.iter().map(|version| version.digest).chain(newest).collect();
+        namings.extend(digests.into_iter().map(|manifest| Naming { manifest, newest }));
+    }
+    Some(namings)
+}
+
+impl Round<'_> {
+    /// Whether what is Skyfleet's own there is that of a target too.
+    pub(super) fn is_target(&self, replica: &Replica) -> bool {
+        self.targets.iter().any(|target| target.replica.store.place() == replica.store.place())
+    }
+}
+
+/// Removes the contents that were put away and that none of these manifests needs. A manifest that cannot be read to its end is an
+/// error: nothing is removed on what it may have named.
+async fn sweep(
+    replica: &Replica,
+    dataset: &DatasetName,
+    namings: &[Naming],
+    (at_once, cancel): (usize, &CancellationToken),
+) -> Result<(), StoreError> {
+    let (folder, place) = (dataset.kept_folder(), replica.store.place());
+    let kept = list(&*replica.store, &folder)
+        .try_filter_map(|object| std::future::ready(Ok(content_of_key(dataset, &object.key))));
+    let mut batches = pin!(kept.try_chunks(BATCH));
+    loop {
+        let next = async { batches.try_next().await.map_err(|error| error.1) };
+        let Some(mut batch) = cancellable(cancel, place, next).await? else { return Ok(()) };
+        batch.sort_unstable();
+        let mut needed = vec![false; batch.len()];
+        for naming in namings {
+            mark((replica, dataset), *naming, (&batch, &mut needed), cancel).await?;
+        }
+        let mut needed = needed.into_iter();
+        batch.retain(|_| !needed.next().unwrap_or(true));
+        let mut removals = stream::iter(batch)
+            .map(|content| async move {
+                let key = kept_key(dataset, content);
+                cancellable(cancel, place, replica.store.delete(&key)).await
+            })
+            .buffer_unordered(at_once.max(1));
+        while let Some(removed) = removals.next().await {
+            removed?;
+        }
+    }
+}
+
+/// Marks what a manifest names and the newest one does not name so.
+async fn mark(
+    (replica, dataset): (&Replica, &DatasetName),
+    Naming { manifest, newest }: Naming,
+    (contents, needed): (&[Sha256], &mut [bool]),
+    cancel: &CancellationToken,
+) -> Result<(), StoreError> {
+    let mut older = ManifestReader::open(replica, dataset, manifest, cancel).await?;
+    let mut newest = match newest {
+        Some(newest) => Some(Beside::open(ManifestReader::open(replica, dataset, newest, cancel).await?).await?),
+        None => None,
+    };
+    while let Some(entry) = older.next().await? {
+        let is_held = match &mut newest {
+            Some(newest) => newest.names(&entry).await?,
+            None => false,
+        };
+        if let Ok(place) = contents.binary_search(&entry.sha256)
+            && !is_held
+        {
+            needed[place] = true;
+        }
+    }
+    // What it was compared with was that only if it is whole.
+    if let Some(newest) = newest { newest.end().await } else { Ok(()) }
+}
+
+/// A manifest that is read beside another.
+struct Beside {
+    reader: ManifestReader,
+    next: Option<ManifestEntry>,
+}
+
+impl Beside {
+    async fn open(mut reader: ManifestReader) -> Result<Self, StoreError> {
+        let next = reader.next().await?;
+        Ok(Self { reader, next })
+    }
+
+    /// Whether it names the same content by the same key. To be asked in the order of keys.
+    async fn names(&mut self, entry: &ManifestEntry) -> Result<bool, StoreError> {
+        while self.next.as_ref().is_some_and(|next| next.key < entry.key) {
+            self.next = self.reader.next().await?;
+        }
+        Ok(self.next.as_ref() == Some(entry))
+    }
+
+    async fn end(mut self) -> Result<(), StoreError> {
+        while self.next.is_some() {
+            self.next = self.reader.next().await?;
+        }
+        Ok(())
+    }
+}
