@@ -143,6 +143,7 @@ async fn run(job: Job, cancel: CancellationToken, progress: MirrorProgress) -> P
         source_limits: job.source_limits,
         verification: job.verification,
         deletion: job.deletion,
+        versions: job.versions,
         sharding: job.sharding.map(|sharding| reached(sharding, &targets)),
         transforming: job.transforming,
         dataset: Some(dataset),

@@ -136,9 +136,12 @@ pub(super) async fn reconcile(
             let action = if waits { Action::requeue(WAITING_INTERVAL) } else { Action::await_change() };
             (status::without_pass(&replica, &findings, now), action)
         }
-        Verdict::Copy(job) => {
+        Verdict::Copy(mut job) => {
             let look = passes.look(&uid, (&job.fingerprint, &follows, &job.schedule), status::known_end(&replica), now);
             if let Look::Due(earlier) = &look {
+                if let Some(kept) = &mut job.versions {
+                    kept.pinned = dereference::pinned(&context, &namespace, &replica.name_any()).await?;
+                }
                 let work = apply::pass(*job.clone(), replica.clone(), &context, passes.counters(&uid));
                 passes.start(
                     &uid,

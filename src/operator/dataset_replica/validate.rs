@@ -2,7 +2,7 @@
 
 use std::num::{NonZeroU32, NonZeroU64};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use skyfleet_api::bucket::StoreProvider;
 use skyfleet_api::conditions::{ConditionType, Finding, Reason, is_true};
 use skyfleet_api::dataset_replica::{
@@ -10,8 +10,8 @@ use skyfleet_api::dataset_replica::{
 };
 use skyfleet_api::{Bucket, DatasetReplica, DatasetReplicaSpec, UnsupportedFields};
 use skyfleet_mirror::{
-    DatasetName, Deletion, EgressBudget, Filter, MostDeleted, Sha256, Shard, ShardBy, Sharding, SourceLimits,
-    Transforming, Verification,
+    DatasetName, Deletion, EgressBudget, Filter, MostDeleted, Retention, Sha256, Shard, ShardBy, Sharding,
+    SourceLimits, Transforming, Verification,
 };
 use skyfleet_plan::schedule::Schedule;
 
@@ -39,6 +39,8 @@ pub(super) struct Job {
     pub(super) filter: Filter,
     pub(super) verification: Verification,
     pub(super) deletion: Deletion,
+    /// Which older versions stay, those aside that are pinned.
+    pub(super) versions: Option<Retention>,
     pub(super) sharding: Option<Sharding>,
     pub(super) transforming: Option<Transforming>,
     pub(super) source_limits: SourceLimits,
@@ -104,6 +106,7 @@ fn job(
         filter,
         verification: verification(spec, buckets),
         deletion: deletion(spec),
+        versions: versions(spec),
         sharding: sharding(spec),
         transforming,
         source_limits,
@@ -162,6 +165,16 @@ fn deletion(spec: &DatasetReplicaSpec) -> Deletion {
         DeletionPolicy::Retain => Deletion::Never,
         DeletionPolicy::Delete => Deletion::Surplus(MostDeleted::percent(spec.max_deletion_percent)),
     }
+}
+
+fn versions(spec: &DatasetReplicaSpec) -> Option<Retention> {
+    let wanted = spec.versions.as_ref()?;
+    let age = |seconds| SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));
+    Some(Retention {
+        newest: wanted.keep.map_or(Retention::MOST, usize::from),
+        replaced_within: wanted.max_age_seconds().map(age),
+        ..Retention::only_the_newest()
+    })
 }
 
 /// What becomes of objects on their way.
@@ -346,6 +359,19 @@ pub(super) mod tests {
         let job = copied(&replica(&json!({"limits": {"bandwidth": 1_000_000}})), &all);
         assert_eq!(job.source_limits, SourceLimits { bandwidth: NonZeroU64::new(1_000_000), egress: None });
         assert!(!job.schedule.is_cron());
+    }
+
+    #[test]
+    fn versions_stay_by_number_by_age_or_by_both() {
+        let all = buckets(true, &["SHA256"]);
+        let versions = |wanted: Value| {
+            let kept = copied(&replica(&json!({"versions": wanted})), &all).versions.expect("versions are kept");
+            (kept.newest, kept.replaced_within.map(|age| age.as_secs()))
+        };
+        assert_eq!(versions(json!({"keep": 3})), (3, None));
+        assert_eq!(versions(json!({"maxAge": "2h"})), (100, Some(7200)));
+        assert_eq!(versions(json!({"keep": 1, "maxAge": "90s"})), (1, Some(90)));
+        assert_eq!(copied(&replica(&json!({})), &all).versions, None);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `DatasetReplica`: keeps data the same in several buckets.
 
 mod transform;
+mod versions;
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -16,6 +17,7 @@ pub use transform::{
     ColumnType, Columns, Compression, DeadLetters, Deduplicate, Mask, MaskKeyReference, MaskMethod, RowExpression,
     RowFilter, RowFormat, RowOperator, RowsStatus, StepStatus, Transform, TransformOutput, TransformStep,
 };
+pub use versions::{VersionStatus, Versions};
 
 /// Data in one bucket, and the buckets that shall hold it too.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -84,6 +86,10 @@ pub struct DatasetReplicaSpec {
     #[serde(default = "a_tenth")]
     #[schemars(range(min = 1, max = 100))]
     pub max_deletion_percent: u8,
+    /// Which older versions of the data stay in the targets and can be loaded by their digest. If not given, what a version named is
+    /// overwritten and deleted as newer ones come.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub versions: Option<Versions>,
     /// How a copy is proven to be one.
     #[serde(default)]
     pub verification: Verification,
@@ -215,14 +221,19 @@ impl Schedule {
     /// The interval in seconds; the API server has checked its form, so another form gives `None`.
     #[must_use]
     pub fn interval_seconds(&self) -> Option<u64> {
-        let unit = self.interval.chars().last()?;
-        let count: u64 = self.interval.get(..self.interval.len() - unit.len_utf8())?.parse().ok()?;
-        match unit {
-            's' => Some(count),
-            'm' => count.checked_mul(60),
-            'h' => count.checked_mul(3600),
-            _ => None,
-        }
+        seconds(&self.interval)
+    }
+}
+
+/// A whole number of seconds, minutes or hours, such as `30s`, `5m` or `1h`, in seconds.
+fn seconds(text: &str) -> Option<u64> {
+    let unit = text.chars().last()?;
+    let count: u64 = text.get(..text.len() - unit.len_utf8())?.parse().ok()?;
+    match unit {
+        's' => Some(count),
+        'm' => count.checked_mul(60),
+        'h' => count.checked_mul(3600),
+        _ => None,
     }
 }
 
@@ -333,6 +344,9 @@ pub struct ReplicaStatus {
     /// every object was verified once; the last verified one while a newer is being copied.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub manifest_digest: Option<String>,
+    /// Where older versions are kept, those that can be loaded from here, the newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub versions: Vec<VersionStatus>,
     /// How far the verified manifest is behind the source, in seconds, when the last pass failed or is under way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lag_seconds: Option<i64>,
@@ -342,6 +356,15 @@ pub struct ReplicaStatus {
     /// What went wrong in the last pass; absent when nothing did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+}
+
+impl ReplicaStatus {
+    /// Whether the version of this digest can be loaded from here.
+    #[must_use]
+    pub fn has_version(&self, digest: &str) -> bool {
+        let is_newest = self.manifest_digest.as_deref() == Some(digest);
+        is_newest || self.versions.iter().any(|version| version.digest == digest)
+    }
 }
 
 impl UnsupportedFields for DatasetReplicaSpec {
