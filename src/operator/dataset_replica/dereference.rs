@@ -1,14 +1,12 @@
 //! Reads what a DatasetReplica refers to: its Buckets and who asks for each, and the keys of masks.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{Api, ListParams};
-use kube::core::DeserializeGuard;
+use kube::api::Api;
 use skyfleet_api::dataset_replica::MaskKeyReference;
-use skyfleet_api::{Bucket, DatasetReplica, DatasetReplicaSpec, ModelDeployment};
-use skyfleet_mirror::ManifestDigest;
+use skyfleet_api::{Bucket, DatasetReplica, DatasetReplicaSpec};
 
 use super::chain::Feeding;
 use crate::operator::bucket::{Asker, asker};
@@ -40,20 +38,6 @@ pub(crate) async fn mask_keys(
         }
     }
     Ok(keys)
-}
-
-/// The versions of a dataset that ModelDeployments of its namespace pin.
-pub(crate) async fn pinned(
-    context: &Context,
-    namespace: &str,
-    name: &str,
-) -> Result<BTreeSet<ManifestDigest>, ReconcileError> {
-    let api = Api::<DeserializeGuard<ModelDeployment>>::namespaced(context.hub.clone(), namespace);
-    let all = api.list(&ListParams::default()).await.map_err(ReconcileError::hub("list ModelDeployments"))?;
-    let models = all.items.into_iter().filter_map(|model| model.0.ok());
-    let datasets = models.filter_map(|model| model.spec.model.dataset_replica).filter(|of| of.name == name);
-    // What is no digest is the name of nothing.
-    Ok(datasets.filter_map(|of| of.digest?.parse().ok()).collect())
 }
 
 /// How DatasetReplicas are now: what is known by a watch may be older than what woke the reconcile.

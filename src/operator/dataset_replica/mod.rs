@@ -6,6 +6,7 @@ mod chain;
 mod dereference;
 mod lineage;
 mod passes;
+mod pins;
 mod status;
 mod validate;
 
@@ -140,7 +141,7 @@ pub(super) async fn reconcile(
             let look = passes.look(&uid, (&job.fingerprint, &follows, &job.schedule), status::known_end(&replica), now);
             if let Look::Due(earlier) = &look {
                 if let Some(kept) = &mut job.versions {
-                    kept.pinned = dereference::pinned(&context, &namespace, &replica.name_any()).await?;
+                    kept.pinned = pins::pinned(&context, &namespace, &replica.name_any()).await?;
                 }
                 let work = apply::pass(*job.clone(), replica.clone(), &context, passes.counters(&uid));
                 passes.start(

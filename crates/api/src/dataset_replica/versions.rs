@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::seconds;
 
 /// Which older versions of the data stay in the targets. The one that was published last always does, and so do those that a
-/// ModelDeployment pins.
+/// ModelDeployment pins, or has in use while another is rolled out.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.keep) || has(self.maxAge)")

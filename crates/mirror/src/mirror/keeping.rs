@@ -24,6 +24,7 @@ impl Round<'_> {
         leaving: Leaving,
     ) {
         let of = &mut self.targets[target];
+        of.puts_away = true;
         of.expect(key, remembered);
         let (store, shared, key) = (of.replica.store.clone(), self.shared.clone(), key.to_owned());
         self.running.spawn(async move {

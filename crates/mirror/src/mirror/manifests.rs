@@ -56,10 +56,9 @@ pub(super) async fn publish(
     write_provenance(replica, origin, &measured, content).await?;
     let key = manifest_key(dataset, digest);
     let is_new = !has(&there, &key);
-    if is_new {
-        let mut reader = ManifestReader(content.read());
-        write_streamed(replica, &key, Size::Known(measured.size), &mut reader, content.transfer).await?;
-    }
+    // Anew too: its time is that of the last publication, and what was written after it is not of this version.
+    let mut reader = ManifestReader(content.read());
+    write_streamed(replica, &key, Size::Known(measured.size), &mut reader, content.transfer).await?;
     Ok(Published { digest, is_new, there, beside })
 }
 

@@ -4,7 +4,7 @@ use super::content::HeldContent;
 use super::manifests::{Published, publish, publish_index};
 use super::provenance::Origin;
 use super::round::Round;
-use super::sweep::keep_versions;
+use super::sweep::{keep_versions, sweep_unpublished};
 use super::target::Target;
 use super::types::{Dataset, SourcePublication, TargetReport};
 use super::versions::Retention;
@@ -16,7 +16,7 @@ use crate::{ManifestDigest, Shard, ShardEntry, ShardIndex, Sharding, StoreError}
 pub(super) async fn publish_everywhere(round: &mut Round<'_>) {
     let Some(dataset) = round.options.dataset.as_ref().filter(|_| !round.options.dry_run) else { return };
     if round.report.source_failures > 0 {
-        return;
+        return sweep_unpublished(round, dataset).await;
     }
     for index in 0..round.targets.len() {
         match publish_at(round, index).await {
@@ -41,6 +41,7 @@ pub(super) async fn publish_everywhere(round: &mut Round<'_>) {
             Err(error) => round.targets[index].give_up(error),
         }
     }
+    sweep_unpublished(round, dataset).await;
     publish_shards(round, dataset).await;
 }
 

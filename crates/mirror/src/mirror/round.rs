@@ -237,6 +237,7 @@ impl<'a> Round<'a> {
         }
         let way = |Needed { target, condition, had_dead_letters, remembered, leaving }: Needed| {
             let target = &mut self.targets[target];
+            target.puts_away |= leaving.is_some();
             target.expect(&object.key, remembered);
             let Target { replica, journals, .. } = target;
             let (store, key, journals) = (replica.store.clone(), replica.key(&object.key), journals.clone());

@@ -54,7 +54,8 @@ pub(super) async fn keep_versions(
     let stay = retention.stay(&history, now);
     let goes = |digest: &ManifestDigest| !stay.iter().any(|version| version.digest == *digest);
     let is_due = !state.was_named() || there.keys().any(goes);
-    let others = if is_due { beside(&round.targets, index) } else { Some(Vec::new()) };
+    let targets = &round.targets;
+    let others = if is_due { needed_at(targets, |other| is_beside(targets, index, other)) } else { Some(Vec::new()) };
     // What another target needs that lies there too may not be known now: then nothing goes.
     let stay = if others.is_some() { stay } else { history };
     let is_wanted = round.options.versions.is_some();
@@ -75,13 +76,33 @@ pub(super) async fn keep_versions(
 async fn remove_others(
     (replica, dataset): (&Replica, &DatasetName),
     published: Published,
-    mut namings: Vec<Naming>,
+    namings: Vec<Naming>,
     transfer: &Transfer,
 ) -> Result<(), StoreError> {
     let kept = namings.iter().map(|naming| naming.manifest).collect();
     published.keep_only(replica, dataset, &kept).await?;
-    namings.retain(|naming| Some(naming.manifest) != naming.newest);
     sweep(replica, dataset, &namings, (transfer.limits.objects, &transfer.cancel)).await
+}
+
+/// Where something was put away that no manifest may name, since nothing was published in between, and nothing is now: a source of
+/// which one object cannot be read, and others change again and again, would have more and more put away.
+pub(super) async fn sweep_unpublished(round: &Round<'_>, dataset: &Dataset) {
+    let transfer = &round.shared.transfer;
+    for (index, target) in round.targets.iter().enumerate() {
+        let was_named = target.state.as_ref().is_none_or(TargetState::was_named);
+        if !target.puts_away || was_named || target.is_given_up() || target.report.manifest.is_some() {
+            continue;
+        }
+        let Some(namings) =
+            needed_at(&round.targets, |other| other == index || is_beside(&round.targets, index, other))
+        else {
+            continue;
+        };
+        let bounds = (transfer.limits.objects, &transfer.cancel);
+        if let Err(error) = sweep(&target.replica, &dataset.name, &namings, bounds).await {
+            tracing::warn!(%error, "what was put away for no version stays until one is published");
+        }
+    }
 }
 
 async fn named(
@@ -96,13 +117,15 @@ async fn named(
     }
 }
 
-/// What other targets need that lie in the same place; `None` where that is not known.
-fn beside(targets: &[Target], index: usize) -> Option<Vec<Naming>> {
-    let place = targets[index].replica.store.place();
-    let others =
-        targets.iter().enumerate().filter(|(other, target)| *other != index && target.replica.store.place() == place);
+/// Whether another target lies in the same place.
+fn is_beside(targets: &[Target], index: usize, other: usize) -> bool {
+    index != other && targets[index].replica.store.place() == targets[other].replica.store.place()
+}
+
+/// What these targets need; `None` where that is not known.
+fn needed_at(targets: &[Target], is_meant: impl Fn(usize) -> bool) -> Option<Vec<Naming>> {
     let mut namings = Vec::new();
-    for (_, target) in others {
+    for (_, target) in targets.iter().enumerate().filter(|(index, _)| is_meant(*index)) {
         let versions = target.state.as_ref().and_then(TargetState::versions)?;
         let newest = target.report.manifest;
         let digests: HashSet<_> = versions.iter().map(|version| version.digest).chain(newest).collect();
@@ -135,7 +158,8 @@ async fn sweep(
         let Some(mut batch) = cancellable(cancel, place, next).await? else { return Ok(()) };
         batch.sort_unstable();
         let mut needed = vec![false; batch.len()];
-        for naming in namings {
+        // What the newest one names lies under its own keys.
+        for naming in namings.iter().filter(|naming| naming.newest != Some(naming.manifest)) {
             mark((replica, dataset), *naming, (&batch, &mut needed), cancel).await?;
         }
         let mut needed = needed.into_iter();

@@ -25,6 +25,8 @@ pub(super) struct Target {
     /// It holds objects in another version than others have got meanwhile.
     pub(super) is_behind: bool,
     pub(super) manner: Manner,
+    /// Whether something is being, or was, put away.
+    pub(super) puts_away: bool,
     /// Set once every further object would meet the same error.
     gave_up: Arc<OnceLock<StoreError>>,
 }
@@ -57,6 +59,7 @@ impl Target {
             report: TargetReport::default(),
             is_behind: false,
             manner,
+            puts_away: false,
             gave_up,
         }
     }

@@ -337,9 +337,9 @@ mod tests {
             pager.end();
             assert_eq!(pager.ready(), None);
             if came {
-                pager.settle("a", Some(entry(2)))
+                pager.settle("a", Some(entry(2)));
             } else {
-                pager.keep("a")
+                pager.keep("a");
             }
             let (_, records) = pager.ready().unwrap();
             assert_eq!(records.first().map(|(_, entry)| (*entry).clone()), left);

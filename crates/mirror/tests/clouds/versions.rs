@@ -86,7 +86,7 @@ async fn each_version_is_loaded_as_it_was() {
         }
         // Of the second version only that is gone which was removed: it was put away.
         let b1 = Sha256::of(b"b1");
-        assert_eq!(kept(&*target).await, [b1].into(), "{:?}", target);
+        assert_eq!(kept(&*target).await, [b1].into(), "{target:?}");
         assert_eq!(keys(&*target, ".skyfleet/manifests/").await.len(), 2);
 
         let before: Vec<_> = list(&*target, "").try_collect().await.unwrap();

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use http::Method;
 use jiff::{SignedDuration, Timestamp};
-use skyfleet_e2e::object_store::{Asked, Fault, SimulatedBucket, SimulatedS3};
+use skyfleet_e2e::object_store::{Asked, Contents, Fault, SimulatedBucket, SimulatedS3};
 use skyfleet_mirror::{
     Attributes, Condition, Deletion, FetchError, FetchRequest, Manifest, ManifestDigest, ManifestEntry, MirrorOptions,
     MirrorReport, MostDeleted, ObjectStore, Payload, Replica, Retention, Sha256, Shard, ShardBy, Sharding,
@@ -32,11 +32,11 @@ fn files(all: &[(&str, &str)]) -> Files {
 /// Three versions: objects are overwritten, removed, renamed and added, small ones and one in parts.
 fn three() -> [Files; 3] {
     let mut first = files(&[("a", "a1"), ("b", "b1"), ("c", "c1"), ("d/same", "same"), ("d/twin", "same")]);
-    first.insert("large".to_owned(), content(6 * MIB, 1));
+    first.insert("large".to_owned(), content(9 * MIB, 1));
     let mut second = first.clone();
     second.extend(files(&[("a", "a2"), ("e", "c1"), ("f", "f2")]));
     second.retain(|key, _| key != "b" && key != "c");
-    second.insert("large".to_owned(), content(6 * MIB, 2));
+    second.insert("large".to_owned(), content(9 * MIB, 2));
     let mut third = second.clone();
     third.extend(files(&[("a", "a3"), ("b", "b3"), ("d/twin", "other")]));
     third.retain(|key, _| key != "f");
@@ -126,6 +126,11 @@ async fn bring(replica: &Replica, digest: ManifestDigest) -> Result<Files, Fetch
 async fn assert_loads(replica: &Replica, files: &Files) {
     let found = bring(replica, digest(files)).await.unwrap();
     assert!(found == *files, "{:?} instead of {:?}", found.keys(), files.keys());
+    assert_verified(replica, files).await;
+}
+
+/// The same without a file.
+async fn assert_verified(replica: &Replica, files: &Files) {
     let (manifest, dataset) = (manifest(files), dataset());
     let of = (&manifest, Some(&dataset));
     let report = verify(replica, of, Verification::Checksum, 4, &CancellationToken::new()).await.unwrap();
@@ -162,7 +167,7 @@ async fn assert_all_load(server: &SimulatedS3, target: &str, known: &[&Files]) {
     let replica = open(server, target).await;
     for name in below(server, target, "manifests") {
         let of = |files: &&&Files| format!("{}.jsonl", digest(files).0) == name;
-        assert_loads(&replica, known.iter().find(of).unwrap()).await;
+        assert_verified(&replica, known.iter().find(of).unwrap()).await;
     }
 }
 
@@ -351,16 +356,22 @@ async fn what_was_never_published_is_not_kept() {
     let options = keeping(newest(3));
     publish(&server, &first, &options).await;
     let mut half = first.clone();
-    half.extend(files(&[("a", "never published"), ("b", "never copied")]));
-    put(&server, &half).await;
+    half.extend(files(&[("b", "never copied")]));
     server.script(|asked| {
         if asked.method == Method::GET && asked.target.starts_with("/source/b") {
             return Fault::Refused(403, "InvalidObjectState");
         }
         Fault::None
     });
-    assert!(pass(&server, &["one"], &options).await.unwrap().manifest.is_none());
-    assert_eq!(server.bucket("one").unwrap().body("a"), half.get("a").cloned());
+    let named: BTreeSet<_> = first.values().map(|body| Sha256::of(body).to_string()).collect();
+    for again in ["never published", "nor was this", "nor this"] {
+        half.insert("a".to_owned(), again.into());
+        put(&server, &half).await;
+        assert!(pass(&server, &["one"], &options).await.unwrap().manifest.is_none());
+        assert_eq!(server.bucket("one").unwrap().body("a"), half.get("a").cloned());
+        assert!(below(&server, "one", "objects").is_subset(&named), "nothing piles up meanwhile");
+        assert_all_load(&server, "one", &[&first]).await;
+    }
     server.script(|_| Fault::None);
     publish(&server, &third, &options).await;
     assert_holds(&server, "one", &[&third, &first]).await;
@@ -655,6 +666,32 @@ async fn loading_the_newest_version_asks_for_nothing_beside() {
     });
     bring(&open(&server, "one").await, digest(&second)).await.unwrap();
     assert_eq!(asked.load(Ordering::SeqCst), 1 + second.len() as u64);
+}
+
+/// More than a page of a listing holds is put away, and goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_contents_are_put_away_and_go() {
+    let server = server(&["one"]).await;
+    let many = |version: usize| -> Files {
+        (0..1100).map(|number| (format!("{number:04}"), Bytes::from(format!("{number} {version}")))).collect()
+    };
+    for version in 0..3 {
+        let bodies = many(version);
+        let put = |bucket: SimulatedBucket, (key, body): (&String, &Bytes)| {
+            bucket.with([key.clone()], &Contents::of(body.clone()))
+        };
+        server.set_bucket("source", bodies.iter().fold(SimulatedBucket::default(), put));
+        let report = pass(&server, &["one"], &keeping(newest(2))).await.unwrap();
+        assert!(report.is_complete() && report.targets[0].copied == 1100, "{report:?}");
+        assert_eq!(below(&server, "one", "objects").len(), if version > 0 { 1100 } else { 0 });
+    }
+    let target = open(&server, "one").await;
+    for version in [1, 2] {
+        assert_verified(&target, &many(version)).await;
+    }
+    pass(&server, &["one"], &keeping(newest(1))).await.unwrap();
+    assert_eq!(below(&server, "one", "objects"), BTreeSet::new());
+    assert_verified(&target, &many(2)).await;
 }
 
 /// Many passes of random versions with requests that fail: whatever manifest is there can be loaded.
