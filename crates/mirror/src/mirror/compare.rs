@@ -73,6 +73,8 @@ impl Round<'_> {
                 target.report.settled_bytes += if let Held::Object(held) = &held { held.size } else { 0 };
             } else if in_bounds && !target.is_given_up() {
                 let leaving = self.leaving(index, Some(&held), remembered.as_ref());
+                let had_some = matches!(held, Held::Object(_)) || remembered.is_some();
+                self.targets[index].loses |= had_some && leaving.is_none();
                 let condition = held.still();
                 needed_by.push(Needed { target: index, condition, had_dead_letters, remembered, leaving });
             }
@@ -113,6 +115,7 @@ impl Round<'_> {
             let mut remembered = self.targets[index].recall(key).await;
             let leaving = self.leaving(index, held.as_ref(), remembered.as_ref());
             let target = &mut self.targets[index];
+            target.loses |= held.is_some() && remembered.is_some() && leaving.is_none();
             let is_unknown = held.is_none() && target.manner.keeps_versions;
             match held {
                 Some(Held::Object(held)) if is_wanted => target.surplus.add(key.to_owned(), held.etag),

@@ -70,7 +70,7 @@ impl Published {
         }
         let mut kept = remove_oldest(replica, self.there, KEPT_MANIFESTS).await?;
         kept.insert(manifest_key(dataset, self.digest));
-        remove_provenance(replica, dataset, self.beside, &kept).await
+        remove_provenance(replica, dataset, &self.beside, &kept).await
     }
 
     /// The versions whose manifests were there, and when those were written.
@@ -84,16 +84,16 @@ impl Published {
 
     /// Removes all manifests but these, and what tells where they came from.
     pub(super) async fn keep_only(
-        self,
+        &self,
         replica: &Replica,
         dataset: &DatasetName,
         kept: &HashSet<ManifestDigest>,
     ) -> Result<(), StoreError> {
         let kept: HashSet<_> = kept.iter().map(|digest| manifest_key(dataset, *digest)).collect();
-        for old in self.there.into_iter().filter(|object| !kept.contains(&object.key)) {
+        for old in self.there.iter().filter(|object| !kept.contains(&object.key)) {
             replica.store.delete(&old.key).await?;
         }
-        remove_provenance(replica, dataset, self.beside, &kept).await
+        remove_provenance(replica, dataset, &self.beside, &kept).await
     }
 }
 

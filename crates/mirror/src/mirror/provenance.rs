@@ -47,13 +47,13 @@ pub(super) async fn write_provenance(
 pub(super) async fn remove_provenance(
     replica: &Replica,
     dataset: &DatasetName,
-    there: Vec<ObjectSummary>,
+    there: &[ObjectSummary],
     kept: &HashSet<String>,
 ) -> Result<(), StoreError> {
     let is_left = |object: &ObjectSummary| {
         provenance_of_key(dataset, &object.key).is_some_and(|digest| !kept.contains(&manifest_key(dataset, digest)))
     };
-    for old in there.into_iter().filter(is_left) {
+    for old in there.iter().filter(|object| is_left(object)) {
         replica.store.delete(&old.key).await?;
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! Removes the versions of a dataset that do not stay, and then what was put away for them alone.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::pin::pin;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
@@ -53,11 +53,11 @@ pub(super) async fn keep_versions(
     let history = history(digest, state.versions(), &there, now);
     let stay = retention.stay(&history, now);
     let goes = |digest: &ManifestDigest| !stay.iter().any(|version| version.digest == *digest);
-    let is_due = !state.was_named() || there.keys().any(goes);
+    let is_due = !state.was_named() || target.loses || there.keys().any(goes);
     let targets = &round.targets;
     let others = if is_due { needed_at(targets, |other| is_beside(targets, index, other)) } else { Some(Vec::new()) };
     // What another target needs that lies there too may not be known now: then nothing goes.
-    let stay = if others.is_some() { stay } else { history };
+    let mut stay = if others.is_some() { stay } else { history };
     let is_wanted = round.options.versions.is_some();
     if is_wanted {
         round.targets[index].report.versions.clone_from(&stay);
@@ -67,21 +67,36 @@ pub(super) async fn keep_versions(
         let newest = Some(digest);
         let mine = stay.iter().map(|version| Naming { manifest: version.digest, newest });
         let namings = others.into_iter().chain(mine).collect();
-        remove_others((&replica, name), published, namings, &round.shared.transfer).await?;
+        let transfer = &round.shared.transfer;
+        let kept = remove_others((&replica, name), (&published, namings), &retention.pinned, transfer).await?;
+        stay.retain(|version| kept.contains(&version.digest));
+        if is_wanted {
+            round.targets[index].report.versions.clone_from(&stay);
+        }
     }
     named(round, index, digest, if is_over { Vec::new() } else { stay }).await
 }
 
-/// Removes the manifests but these, and then what was put away and none of these needs.
+/// Removes the manifests but these, and then what was put away and none of these needs. Gives those that are left: one of which
+/// something was lost goes too, unless it is pinned, and what it names is there still where it is loaded from.
 async fn remove_others(
     (replica, dataset): (&Replica, &DatasetName),
-    published: Published,
-    namings: Vec<Naming>,
+    (published, mut namings): (&Published, Vec<Naming>),
+    pinned: &BTreeSet<ManifestDigest>,
     transfer: &Transfer,
-) -> Result<(), StoreError> {
-    let kept = namings.iter().map(|naming| naming.manifest).collect();
-    published.keep_only(replica, dataset, &kept).await?;
-    sweep(replica, dataset, &namings, (transfer.limits.objects, &transfer.cancel)).await
+) -> Result<HashSet<ManifestDigest>, StoreError> {
+    loop {
+        let kept = namings.iter().map(|naming| naming.manifest).collect();
+        published.keep_only(replica, dataset, &kept).await?;
+        let mut broken = sweep(replica, dataset, &namings, (transfer.limits.objects, &transfer.cancel)).await?;
+        broken.retain(|manifest| !pinned.contains(manifest));
+        if broken.is_empty() {
+            return Ok(kept);
+        }
+        let bucket = &replica.store.place().bucket;
+        tracing::warn!(?broken, %dataset, %bucket, "versions are not kept of which another has overwritten something");
+        namings.retain(|naming| !broken.contains(&naming.manifest));
+    }
 }
 
 /// Where something was put away that no manifest may name, since nothing was published in between, and nothing is now: a source of
@@ -99,6 +114,7 @@ pub(super) async fn sweep_unpublished(round: &Round<'_>, dataset: &Dataset) {
             continue;
         };
         let bounds = (transfer.limits.objects, &transfer.cancel);
+        // Which of them are whole is not known now.
         if let Err(error) = sweep(&target.replica, &dataset.name, &namings, bounds).await {
             tracing::warn!(%error, "what was put away for no version stays until one is published");
         }
@@ -141,26 +157,35 @@ impl Round<'_> {
     }
 }
 
-/// Removes the contents that were put away and that none of these manifests needs. A manifest that cannot be read to its end is an
-/// error: nothing is removed on what it may have named.
+/// Removes the contents that were put away and that none of these manifests needs, and gives the manifests that need some which are not
+/// there. A manifest that cannot be read to its end is an error: nothing is removed on what it may have named.
 async fn sweep(
     replica: &Replica,
     dataset: &DatasetName,
     namings: &[Naming],
     (at_once, cancel): (usize, &CancellationToken),
-) -> Result<(), StoreError> {
+) -> Result<Vec<ManifestDigest>, StoreError> {
     let (folder, place) = (dataset.kept_folder(), replica.store.place());
     let kept = list(&*replica.store, &folder)
         .try_filter_map(|object| std::future::ready(Ok(content_of_key(dataset, &object.key))));
     let mut batches = pin!(kept.try_chunks(BATCH));
+    // What the newest one names lies under its own keys.
+    let older = namings.iter().filter(|naming| naming.newest != Some(naming.manifest));
+    let mut older: Vec<_> = older.map(|naming| (*naming, Needs::default())).collect();
+    let mut is_first = true;
     loop {
         let next = async { batches.try_next().await.map_err(|error| error.1) };
-        let Some(mut batch) = cancellable(cancel, place, next).await? else { return Ok(()) };
+        let mut batch = match cancellable(cancel, place, next).await? {
+            Some(batch) => batch,
+            // Nothing was put away: what is needed is lost.
+            None if is_first => Vec::new(),
+            None => break,
+        };
+        is_first = false;
         batch.sort_unstable();
         let mut needed = vec![false; batch.len()];
-        // What the newest one names lies under its own keys.
-        for naming in namings.iter().filter(|naming| naming.newest != Some(naming.manifest)) {
-            mark((replica, dataset), *naming, (&batch, &mut needed), cancel).await?;
+        for (naming, needs) in &mut older {
+            needs.add(mark((replica, dataset), *naming, (&batch, &mut needed), cancel).await?);
         }
         let mut needed = needed.into_iter();
         batch.retain(|_| !needed.next().unwrap_or(true));
@@ -174,6 +199,23 @@ async fn sweep(
             removed?;
         }
     }
+    // Of one that is compared with nothing it is not known what lies under its keys.
+    let broken = older.into_iter().filter(|(naming, needs)| naming.newest.is_some() && needs.found < needs.all);
+    Ok(broken.map(|(naming, _)| naming.manifest).collect())
+}
+
+/// How many contents a manifest needs to have been put away, and how many of them were found by now.
+#[derive(Debug, Clone, Copy, Default)]
+struct Needs {
+    all: u64,
+    found: u64,
+}
+
+impl Needs {
+    /// What was found among more contents.
+    fn add(&mut self, more: Self) {
+        *self = Self { all: more.all, found: self.found + more.found };
+    }
 }
 
 /// Marks what a manifest names and the newest one does not name so.
@@ -182,7 +224,8 @@ async fn mark(
     Naming { manifest, newest }: Naming,
     (contents, needed): (&[Sha256], &mut [bool]),
     cancel: &CancellationToken,
-) -> Result<(), StoreError> {
+) -> Result<Needs, StoreError> {
+    let mut needs = Needs::default();
     let mut older = ManifestReader::open(replica, dataset, manifest, cancel).await?;
     let mut newest = match newest {
         Some(newest) => Some(Beside::open(ManifestReader::open(replica, dataset, newest, cancel).await?).await?),
@@ -193,14 +236,20 @@ async fn mark(
             Some(newest) => newest.names(&entry).await?,
             None => false,
         };
-        if let Ok(place) = contents.binary_search(&entry.sha256)
-            && !is_held
-        {
+        if is_held {
+            continue;
+        }
+        needs.all += 1;
+        if let Ok(place) = contents.binary_search(&entry.sha256) {
+            needs.found += 1;
             needed[place] = true;
         }
     }
     // What it was compared with was that only if it is whole.
-    if let Some(newest) = newest { newest.end().await } else { Ok(()) }
+    if let Some(newest) = newest {
+        newest.end().await?;
+    }
+    Ok(needs)
 }
 
 /// A manifest that is read beside another.

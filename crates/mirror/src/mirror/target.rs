@@ -27,6 +27,9 @@ pub(super) struct Target {
     pub(super) manner: Manner,
     /// Whether something is being, or was, put away.
     pub(super) puts_away: bool,
+    /// Whether contents are lost, or may be, that older versions name: those that another has overwritten or removed, or of which
+    /// nothing is remembered.
+    pub(super) loses: bool,
     /// Set once every further object would meet the same error.
     gave_up: Arc<OnceLock<StoreError>>,
 }
@@ -60,6 +63,7 @@ impl Target {
             is_behind: false,
             manner,
             puts_away: false,
+            loses: false,
             gave_up,
         }
     }

@@ -404,10 +404,34 @@ async fn what_another_wrote_is_not_put_away_as_something_that_it_is_not() {
         assert_eq!(Sha256::of(&body).to_string(), *name);
     }
     let is_kept = |text: &str| kept.contains(&Sha256::of(text.as_bytes()).to_string());
-    assert!(!is_kept("a1") && !is_kept("b1") && !is_kept("xx") && is_kept("c1"), "{kept:?}");
-    let lost = bring(&target, digest(&first)).await;
-    assert!(matches!(lost, Err(FetchError::Mismatch { .. })), "{lost:?}");
-    assert_loads(&target, &second).await;
+    assert!(!is_kept("a1") && !is_kept("b1") && !is_kept("xx"), "{kept:?}");
+    // The version that lost it is none any more; until then its reader was told.
+    assert_holds(&server, "one", &[&second]).await;
+    assert_settled(&server, &["one"], &options).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_of_which_another_took_something_goes_unless_it_is_pinned() {
+    let [first, second, third] = three();
+    for is_pinned in [false, true] {
+        let server = server(&["one"]).await;
+        let pinned = is_pinned.then(|| digest(&first)).into_iter().collect();
+        let options = keeping(Retention { pinned, ..newest(3) });
+        publish(&server, &first, &options).await;
+        let target = open(&server, "one").await;
+        target.store.delete("a").await.unwrap();
+        let lost = bring(&target, digest(&first)).await;
+        assert!(matches!(lost, Err(FetchError::Mismatch { .. })), "{lost:?}");
+        publish(&server, &second, &options).await;
+        let report = publish(&server, &third, &options).await;
+        assert_eq!(report.targets[0].versions.len(), if is_pinned { 3 } else { 2 });
+        for files in [&second, &third] {
+            assert_loads(&target, files).await;
+        }
+        if !is_pinned {
+            assert_holds(&server, "one", &[&third, &second]).await;
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
