@@ -13,8 +13,8 @@ use skyfleet_plan::revision::Revision;
 use crate::operator::context::Context;
 use crate::operator::error::ReconcileError;
 
-/// The versions that ModelDeployments of the dataset's namespace pin, and those of the revisions that are in use while another is
-/// rolled out.
+/// The versions that ModelDeployments of the dataset's namespace pin, those that their pods load, and those of the revisions that are
+/// in use while another is rolled out.
 pub(super) async fn pinned(
     context: &Context,
     namespace: &str,
@@ -51,8 +51,10 @@ fn needed(model: &ModelDeployment, revisions: &[ControllerRevision]) -> Vec<Mani
         serde_json::from_value::<Revision>(revision.data.as_ref()?.0.clone()).ok()?.digest
     };
     let used = revisions.iter().filter(is_used).filter_map(digest);
+    let placements = model.status.iter().flat_map(|status| &status.placements);
+    let loaded = placements.filter_map(|placement| placement.model_digest.clone());
     // What is no digest names no version.
-    pinned.into_iter().chain(used).filter_map(|digest| digest.parse().ok()).collect()
+    pinned.into_iter().chain(loaded).chain(used).filter_map(|digest| digest.parse().ok()).collect()
 }
 
 /// The names of the revisions that clusters run, or may be taken back to.
@@ -110,11 +112,11 @@ mod tests {
         assert_eq!(needed(&model(None), &revisions), []);
         assert_eq!(needed(&model(Some("zero")), &revisions), [digest("zero")]);
         let status = json!({
-            "rollout": {"targetRevision": "target", "stableRevision": "stable"},
-            "placements": [{"cluster": "c", "desired": 1, "revision": "placed"}],
+            "rollout": {"phase": "Progressing", "targetRevision": "target", "stableRevision": "stable"},
+            "placements": [{"cluster": "c", "desired": 1, "revision": "placed", "modelDigest": digest("loaded")}],
         });
         let status = Some(serde_json::from_value(status).expect("a status"));
         let rolling = ModelDeployment { status, ..model(None) };
-        assert_eq!(needed(&rolling, &revisions), ["one", "two", "three"].map(digest));
+        assert_eq!(needed(&rolling, &revisions), ["loaded", "one", "two", "three"].map(digest));
     }
 }

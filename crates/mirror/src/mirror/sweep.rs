@@ -17,7 +17,7 @@ use crate::dataset::layout::content_of_key;
 use crate::dataset::manifest_reader::ManifestReader;
 use crate::state::TargetState;
 use crate::transfer::Transfer;
-use crate::{DatasetName, ManifestDigest, ManifestEntry, Replica, Sha256, StoreError, kept_key, list};
+use crate::{DatasetName, ManifestDigest, ManifestEntry, Replica, Sha256, StoreError, StoreErrorKind, kept_key, list};
 
 /// Contents that are looked for at once in the manifests that stay: 8 MiB of digests, however many were put away.
 const BATCH: usize = 256 * 1024;
@@ -158,7 +158,7 @@ impl Round<'_> {
 }
 
 /// Removes the contents that were put away and that none of these manifests needs, and gives the manifests that need some which are not
-/// there. A manifest that cannot be read to its end is an error: nothing is removed on what it may have named.
+/// there, as far as one look at all contents tells. A manifest that cannot be read to its end is an error: nothing is removed on what it may have named.
 async fn sweep(
     replica: &Replica,
     dataset: &DatasetName,
@@ -171,21 +171,21 @@ async fn sweep(
     let mut batches = pin!(kept.try_chunks(BATCH));
     // What the newest one names lies under its own keys.
     let older = namings.iter().filter(|naming| naming.newest != Some(naming.manifest));
-    let mut older: Vec<_> = older.map(|naming| (*naming, Needs::default())).collect();
-    let mut is_first = true;
+    let mut older: Vec<_> = older.map(|naming| (*naming, None)).collect();
+    let mut batches_read = 0;
     loop {
         let next = async { batches.try_next().await.map_err(|error| error.1) };
         let mut batch = match cancellable(cancel, place, next).await? {
             Some(batch) => batch,
             // Nothing was put away: what is needed is lost.
-            None if is_first => Vec::new(),
+            None if batches_read == 0 => Vec::new(),
             None => break,
         };
-        is_first = false;
+        batches_read += 1;
         batch.sort_unstable();
         let mut needed = vec![false; batch.len()];
-        for (naming, needs) in &mut older {
-            needs.add(mark((replica, dataset), *naming, (&batch, &mut needed), cancel).await?);
+        for (naming, missing) in &mut older {
+            *missing = mark((replica, dataset), *naming, (&batch, &mut needed), cancel).await?;
         }
         let mut needed = needed.into_iter();
         batch.retain(|_| !needed.next().unwrap_or(true));
@@ -199,33 +199,35 @@ async fn sweep(
             removed?;
         }
     }
+    let mut broken = Vec::new();
     // Of one that is compared with nothing it is not known what lies under its keys.
-    let broken = older.into_iter().filter(|(naming, needs)| naming.newest.is_some() && needs.found < needs.all);
-    Ok(broken.map(|(naming, _)| naming.manifest).collect())
+    for (Naming { manifest, .. }, missing) in older.into_iter().filter(|(naming, _)| naming.newest.is_some()) {
+        if let Some(content) = missing.filter(|_| batches_read == 1)
+            && is_lost(replica, &kept_key(dataset, content), cancel).await?
+        {
+            broken.push(manifest);
+        }
+    }
+    Ok(broken)
 }
 
-/// How many contents a manifest needs to have been put away, and how many of them were found by now.
-#[derive(Debug, Clone, Copy, Default)]
-struct Needs {
-    all: u64,
-    found: u64,
-}
-
-impl Needs {
-    /// What was found among more contents.
-    fn add(&mut self, more: Self) {
-        *self = Self { all: more.all, found: self.found + more.found };
+/// The last look at what a listing did not show.
+async fn is_lost(replica: &Replica, key: &str, cancel: &CancellationToken) -> Result<bool, StoreError> {
+    match cancellable(cancel, replica.store.place(), replica.store.head(key)).await {
+        Ok(_) => Ok(false),
+        Err(error) if error.kind == StoreErrorKind::NotFound => Ok(true),
+        Err(error) => Err(error),
     }
 }
 
-/// Marks what a manifest names and the newest one does not name so.
+/// Marks what a manifest names and the newest one does not name so; gives the first of it that is not among these contents.
 async fn mark(
     (replica, dataset): (&Replica, &DatasetName),
     Naming { manifest, newest }: Naming,
     (contents, needed): (&[Sha256], &mut [bool]),
     cancel: &CancellationToken,
-) -> Result<Needs, StoreError> {
-    let mut needs = Needs::default();
+) -> Result<Option<Sha256>, StoreError> {
+    let mut missing = None;
     let mut older = ManifestReader::open(replica, dataset, manifest, cancel).await?;
     let mut newest = match newest {
         Some(newest) => Some(Beside::open(ManifestReader::open(replica, dataset, newest, cancel).await?).await?),
@@ -239,17 +241,16 @@ async fn mark(
         if is_held {
             continue;
         }
-        needs.all += 1;
-        if let Ok(place) = contents.binary_search(&entry.sha256) {
-            needs.found += 1;
-            needed[place] = true;
+        match contents.binary_search(&entry.sha256) {
+            Ok(place) => needed[place] = true,
+            Err(_) => _ = missing.get_or_insert(entry.sha256),
         }
     }
     // What it was compared with was that only if it is whole.
     if let Some(newest) = newest {
         newest.end().await?;
     }
-    Ok(needs)
+    Ok(missing)
 }
 
 /// A manifest that is read beside another.
