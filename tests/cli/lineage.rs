@@ -58,7 +58,7 @@ fn put(server: &Server, name: &str, lines: &[Value]) {
 }
 
 /// A hub with a Bucket of this server, by two names.
-async fn hub(server: &Server) -> Hub {
+pub(crate) async fn hub(server: &Server) -> Hub {
     let (hub, store) = (Hub::start().await, &server.running.store);
     for name in ["one", "two"] {
         let bucket = json!({
@@ -78,7 +78,7 @@ fn base64(text: &str) -> Value {
     serde_json::to_value(k8s_openapi::ByteString(text.as_bytes().to_vec())).unwrap()
 }
 
-fn knows(hub: &Hub, replicas: &[Value]) {
+pub(crate) fn knows(hub: &Hub, replicas: &[Value]) {
     for replica in replicas {
         hub.answers(&format!("{OWN}/datasetreplicas/{}", replica["metadata"]["name"].as_str().unwrap()), replica);
     }

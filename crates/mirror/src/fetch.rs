@@ -2,11 +2,12 @@
 
 mod download;
 mod path;
+mod pieces;
 mod provenance;
 mod shards;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use tokio_util::sync::CancellationToken;
@@ -20,6 +21,7 @@ use crate::{
 
 use download::Download;
 pub use path::UnsafeKey;
+pub use pieces::{JoinOutcome, Pieces};
 pub use provenance::read_provenance;
 pub use shards::read_shard_index;
 
@@ -145,6 +147,17 @@ pub enum FetchError {
         /// What the system said.
         source: io::Error,
     },
+    /// The pieces of an object cannot be joined.
+    #[error("the pieces of {whole:?} cannot be joined: {reason}; they can be used as they are, too")]
+    Pieces {
+        /// The key of the object that was cut.
+        whole: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The caller asked to stop.
+    #[error("it was stopped on request: run it again")]
+    Stopped,
     /// An object is not what the manifest says.
     #[error(
         "the object {key:?} is not what the manifest says: {reason}; wait for the next pass of the mirror, or fetch a newer version"
@@ -166,7 +179,7 @@ impl FetchError {
     pub fn retry(&self) -> RetryClass {
         match self {
             Self::Store(error) => error.retry(),
-            Self::DamagedManifest { .. } | Self::DamagedShardIndex { .. } | Self::Mismatch { .. } => {
+            Self::DamagedManifest { .. } | Self::DamagedShardIndex { .. } | Self::Mismatch { .. } | Self::Stopped => {
                 RetryClass::Transient
             }
             _ => RetryClass::Permanent,
@@ -189,7 +202,7 @@ pub async fn fetch(
     cancel: &CancellationToken,
     progress: impl Fn(FetchEvent) + Sync,
 ) -> Result<FetchOutcome, FetchError> {
-    let manifest = read_manifest(replica, request, cancel).await?;
+    let manifest = read_manifest(replica, &request.dataset, request.digest, cancel).await?;
     let files = path::plan(&manifest, &request.path)?;
     if files.is_empty() && !(manifest.entries().is_empty() && request.path.is_empty()) {
         return Err(FetchError::NothingThere(request.path.clone()));
@@ -208,23 +221,31 @@ pub async fn fetch(
     Ok(FetchOutcome { skipped_files, ..total })
 }
 
-async fn read_manifest(
+/// Reads the manifest of a version, as one of its buckets has it.
+///
+/// # Errors
+/// See [`FetchError`].
+pub async fn read_manifest(
     replica: &Replica,
-    request: &FetchRequest,
+    dataset: &DatasetName,
+    digest: ManifestDigest,
     cancel: &CancellationToken,
 ) -> Result<Manifest, FetchError> {
-    let key = manifest_key(&request.dataset, request.digest);
+    let key = manifest_key(dataset, digest);
     let bytes = read_document(replica, &key, cancel).await.map_err(|error| match error.kind {
-        StoreErrorKind::NotFound => FetchError::MissingManifest {
-            dataset: request.dataset.clone(),
-            digest: request.digest,
-            bucket: error.bucket.to_string(),
-        },
+        StoreErrorKind::NotFound => {
+            FetchError::MissingManifest { dataset: dataset.clone(), digest, bucket: error.bucket.to_string() }
+        }
         _ => error.into(),
     })?;
     let found = Sha256::of(&bytes);
-    if ManifestDigest(found) != request.digest {
-        return Err(FetchError::DamagedManifest { expected: request.digest, found });
+    if ManifestDigest(found) != digest {
+        return Err(FetchError::DamagedManifest { expected: digest, found });
     }
     Ok(Manifest::parse(&bytes)?)
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> FetchError {
+    let path = path.to_owned();
+    move |source| FetchError::File { path, source }
 }

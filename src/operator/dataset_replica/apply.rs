@@ -197,10 +197,11 @@ mod tests {
 
     #[test]
     fn a_target_that_is_left_out_keeps_its_part() {
-        let replica = replica(&json!({"mode": "Shard", "sharding": {"by": "Size"}}));
+        let replica = replica(&json!({"mode": "Shard", "sharding": {"by": "Size", "pieceSize": "64Mi"}}));
         let sharding = copied(&replica, &buckets(true, &["SHA256"])).sharding.expect("it is split");
         let names: Vec<_> = sharding.shards.iter().map(|shard| shard.name.as_str()).collect();
         assert_eq!((sharding.by, names), (ShardBy::Size, vec!["b/w/", "c/w/"]));
+        assert_eq!(sharding.piece_size.map(u64::from), Some(64 << 20));
         let targets = |left_out: &[Option<()>]| {
             let reached = reached(sharding.clone(), left_out);
             reached.shards.iter().map(|shard| shard.target).collect::<Vec<_>>()

@@ -76,21 +76,29 @@ pub(super) fn of_look(
         conditions,
         source: Some(source),
         shard_index_digest: index,
-        rows: rows(spec, report).or(earlier.rows).filter(|_| spec.transform.is_some()),
+        rows: rows(spec, report).or(earlier.rows).filter(|_| counts_rows(spec)),
         targets,
         last_pass_time,
     }
 }
 
+/// Whether objects are looked at row by row, or cut between rows.
+fn counts_rows(spec: &DatasetReplicaSpec) -> bool {
+    spec.transform.is_some() || spec.sharding.as_ref().is_some_and(|sharding| sharding.piece_size.is_some())
+}
+
 /// What became of all rows, where a pass has seen all of them.
 fn rows(spec: &DatasetReplicaSpec, report: &PassReport) -> Option<RowsStatus> {
-    let (transform, source) = (spec.transform.as_ref()?, report.source.as_ref().ok()?);
+    let source = report.source.as_ref().ok().filter(|_| counts_rows(spec))?;
     let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-    let steps = transform.steps.iter().zip(&source.rows.steps).map(|(step, counted)| StepStatus {
-        step: step.name().to_owned(),
-        rows_in: count(counted.rows_in),
-        rows_out: count(counted.rows_out),
-    });
+    let steps =
+        spec.transform.iter().flat_map(|transform| &transform.steps).zip(&source.rows.steps).map(|(step, counted)| {
+            StepStatus {
+                step: step.name().to_owned(),
+                rows_in: count(counted.rows_in),
+                rows_out: count(counted.rows_out),
+            }
+        });
     Some(RowsStatus {
         read: count(source.rows.rows_read),
         rejected: count(source.rows.rejected),

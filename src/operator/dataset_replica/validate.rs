@@ -90,6 +90,7 @@ fn job(
         .map_err(|(reason, message)| Finding::reconciling(reason, message))?;
     let source_limits = source_limits(spec, buckets).map_err(invalid)?;
     let transforming = transforming(spec, mask_keys)?;
+    let sharding = sharding(spec).map_err(invalid)?;
     let requests_per_second = spec.limits.as_ref().and_then(|limits| limits.requests_per_second);
     let targets = spec
         .targets
@@ -104,7 +105,7 @@ fn job(
         filter,
         verification: verification(spec, buckets),
         deletion: deletion(spec),
-        sharding: sharding(spec),
+        sharding,
         transforming,
         source_limits,
         requests_per_second: requests_per_second.and_then(|rate| NonZeroU32::new(u32::try_from(rate).ok()?)),
@@ -182,8 +183,15 @@ fn transforming(spec: &DatasetReplicaSpec, mask_keys: &MaskKeys) -> Result<Optio
     transforming.map(Some).map_err(|error| Finding::stalled(Reason::InvalidSpec, format!("spec.transform: {error}")))
 }
 
-/// All shards, as if every target could be reached.
-fn sharding(spec: &DatasetReplicaSpec) -> Option<Sharding> {
+/// All shards, as if every target could be reached; the error says what is wrong with it.
+fn sharding(spec: &DatasetReplicaSpec) -> Result<Option<Sharding>, String> {
+    if spec.mode != Mode::Shard {
+        return Ok(None);
+    }
+    let piece_size = spec.sharding.as_ref().and_then(|sharding| sharding.piece_size.as_ref()).map(|quantity| {
+        let size = quantity::whole(&quantity.0).and_then(NonZeroU64::new);
+        size.ok_or_else(|| format!("spec.sharding.pieceSize: {:?} is beyond what can be counted", quantity.0))
+    });
     let shard = |(index, target): (usize, &Target)| Shard {
         name: format!("{}/{}", target.bucket_ref.name, target.prefix),
         weight: target
@@ -197,7 +205,8 @@ fn sharding(spec: &DatasetReplicaSpec) -> Option<Sharding> {
         WantedShardBy::Count => ShardBy::Count,
         WantedShardBy::Size => ShardBy::Size,
     };
-    (spec.mode == Mode::Shard).then(|| Sharding { by, shards: spec.targets.iter().enumerate().map(shard).collect() })
+    let shards = spec.targets.iter().enumerate().map(shard).collect();
+    Ok(Some(Sharding { by, shards, piece_size: piece_size.transpose()? }))
 }
 
 /// By the stores' checksums where every target checks one, else by reading back. Azure checks each request and names none.
@@ -298,6 +307,7 @@ pub(super) mod tests {
             (json!({"source": {"bucketRef": {"name": "nowhere"}}}), Reason::ReferenceNotFound),
             (json!({"schedule": {"cron": "0 25 * * *"}}), Reason::InvalidSpec),
             (json!({"limits": {"bandwidth": "16Ei"}}), Reason::InvalidSpec),
+            (json!({"mode": "Shard", "sharding": {"pieceSize": "16Ei"}}), Reason::InvalidSpec),
             (json!({"limits": {"egressCost": "12.50"}}), Reason::InvalidSpec),
             (json!({"transform": {}}), Reason::InvalidSpec),
             (json!({"transform": {"steps": [masked_by("gone")]}}), Reason::ReferenceNotFound),

@@ -48,6 +48,11 @@ pub use transform::{
         .message("two targets in one Bucket must lie beside each other, neither equal nor one within the other"),
     validation = Rule::new("self.mode == 'Shard' || !has(self.sharding) && self.targets.all(t, !has(t.weight))")
         .message("sharding and the weights of targets say how mode Shard splits the data: set mode to Shard, or leave them out"),
+    validation = Rule::new(
+        "!(has(self.sharding) && has(self.sharding.pieceSize) && has(self.transform) && has(self.transform.steps)) || \
+         self.transform.steps.all(s, !has(s.deduplicate))")
+        .message("deduplicate sees all rows of an object, and of one that is cut into pieces only those of a piece: deduplicate by a \
+                  DatasetReplica before this one, or leave out sharding.pieceSize"),
 )]
 pub struct DatasetReplicaSpec {
     /// Where the data is. It stays: with another source, the targets would mix two datasets.
@@ -149,13 +154,21 @@ pub struct Target {
 }
 
 /// How data is split over targets.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Sharding {
     /// What decides where an object goes. However it is decided, a target that is added takes over its share, and nothing else
     /// moves.
     #[serde(default)]
     pub by: ShardBy,
+    /// Cut objects with rows between those into pieces of about so many bytes, such as `64Mi`, and split the pieces instead of the objects;
+    /// at least `1Mi`, and at most 100,000 pieces of an object. `a/train.jsonl` becomes `a/train-00000-of-00016.jsonl` and so on; so it is
+    /// with `.ndjson`, `.csv` and `.parquet`, and other objects stay whole. One that is compressed (`.jsonl.gz`) cannot be cut and fails. If
+    /// not given, all objects stay whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("isQuantity(string(self)) && !quantity(string(self)).isLessThan(quantity('1Mi'))")
+        .message("must be a quantity of at least 1Mi, such as 64Mi (bytes)"))]
+    pub piece_size: Option<Quantity>,
 }
 
 /// What decides where an object goes.
@@ -302,7 +315,7 @@ pub struct DatasetReplicaStatus {
     /// hold its part. It lies below `.skyfleet/shards/` in every target, and in the source where that is writable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shard_index_digest: Option<String>,
-    /// What became of the rows of all objects, where they are transformed.
+    /// What became of the rows of all objects, where they are transformed or cut into pieces.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rows: Option<RowsStatus>,
     /// What each target holds, in the order of the spec.

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufWriter};
 use tokio_util::sync::CancellationToken;
 
 use super::path::PlannedFile;
-use super::{FetchError, FetchEvent};
+use super::{FetchError, FetchEvent, at};
 use crate::transfer::parallel_reader::{ParallelReader, Unread};
 use crate::transfer::reader::ChunkReader as _;
 use crate::transfer::room::Room;
@@ -131,9 +131,4 @@ async fn hash_file(path: &Path) -> io::Result<sha2::Sha256> {
             read => hasher.update(&chunk[..read]),
         }
     }
-}
-
-fn at(path: &Path) -> impl FnOnce(io::Error) -> FetchError {
-    let path = path.to_owned();
-    move |source| FetchError::File { path, source }
 }

@@ -30,10 +30,8 @@ impl Round<'_> {
             (self.shared.progress)(MirrorEvent::Compared(REPORT_EVERY));
         }
         let in_bounds = self.options.is_in_bounds(object);
-        let wanted = Wanted {
-            in_dataset: self.options.dataset.is_some(),
-            made_by: self.options.transform().map(|transform| transform.digest()),
-        };
+        let naming = self.naming.clone();
+        let wanted = Wanted { in_dataset: self.options.dataset.is_some(), made_by: naming.made_by(&listed.how) };
         let (assigned, recalled) = self.share_out(object, &targets).await;
         let mut recalled = recalled.into_iter();
         let (mut needed_by, mut rows) = (Vec::new(), None);

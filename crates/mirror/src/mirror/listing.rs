@@ -1,12 +1,10 @@
 //! One side's listing, in the byte order of keys, a few pages ahead of who reads it.
 
-use std::sync::Arc;
-
-use skyfleet_transform::Transform;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::naming::{How, Naming};
 use crate::cancel::cancellable;
 use crate::dataset::layout::is_reserved;
 use crate::{ObjectSummary, Place, Replica, StoreError, StoreErrorKind};
@@ -34,6 +32,8 @@ pub(super) struct Listed {
     pub(super) object: ObjectSummary,
     /// The key that it has at the source, where that is another.
     pub(super) source_key: Option<String>,
+    /// Whether it is all of that.
+    pub(super) how: How,
 }
 
 impl Listed {
@@ -55,16 +55,11 @@ pub(super) struct Listing {
 impl Listing {
     /// Starts to list what lies below the prefix of a replica, Skyfleet's own objects left out, by the keys that they are to have.
     /// With `sort`, all of it is held in memory.
-    pub(super) fn start(
-        replica: &Replica,
-        transform: Option<&Arc<Transform>>,
-        sort: bool,
-        cancel: &CancellationToken,
-    ) -> Self {
+    pub(super) fn start(replica: &Replica, naming: &Naming, sort: bool, cancel: &CancellationToken) -> Self {
         let (sender, pages) = mpsc::channel(PAGES_AHEAD);
         let place = replica.store.place().clone();
-        let (replica, transform) = (replica.clone(), transform.cloned());
-        let lister = Lister { replica, transform, cancel: cancel.clone(), last: None };
+        let (replica, naming) = (replica.clone(), naming.clone());
+        let lister = Lister { replica, naming, cancel: cancel.clone(), last: None };
         let task =
             tokio::spawn(async move { if sort { lister.sorted(sender).await } else { lister.ordered(sender).await } });
         Self {
@@ -104,7 +99,7 @@ impl Listing {
 
 struct Lister {
     replica: Replica,
-    transform: Option<Arc<Transform>>,
+    naming: Naming,
     cancel: CancellationToken,
     /// The last key, relative to the prefix.
     last: Option<String>,
@@ -171,17 +166,10 @@ impl Lister {
             let ours = is_reserved(&object.key);
             object.key.drain(..prefix.len());
             // What consoles make of a folder holds nothing that could be transformed.
-            let is_folder = self.transform.is_some() && object.size == 0 && object.key.ends_with('/');
+            let is_folder = self.naming.transforms() && object.size == 0 && object.key.ends_with('/');
             !ours && !is_folder && !object.key.is_empty()
         });
-        Ok((objects.into_iter().map(|object| self.named(object)).collect(), page.continuation))
-    }
-
-    /// An object whose key does not say what would become of it keeps that key, and fails when it is read.
-    fn named(&self, mut object: ObjectSummary) -> Listed {
-        let key = self.transform.as_ref().and_then(|transform| transform.output_key(&object.key).ok());
-        let source_key = key.filter(|key| *key != object.key).map(|key| std::mem::replace(&mut object.key, key));
-        Listed { object, source_key }
+        Ok((objects.into_iter().flat_map(|object| self.naming.list(object)).collect(), page.continuation))
     }
 
     /// What to say of two objects of the source that would have the same key.

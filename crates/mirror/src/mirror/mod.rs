@@ -7,6 +7,7 @@ mod failure;
 mod judge;
 mod listing;
 mod manifests;
+pub(crate) mod naming;
 mod outcome;
 mod overlap;
 mod provenance;
@@ -49,6 +50,9 @@ pub use types::{
 /// With a transform, each object is read through it instead, and a target holds what came out. Whether that is so still is always
 /// remembered: no listing tells it.
 ///
+/// With a size of pieces, an object whose rows can be told apart is cut between them, and its pieces are split over the targets as any
+/// objects are. All pieces are of the version that was listed: those of one that changed meanwhile fail, and nothing names the others.
+///
 /// What it guarantees:
 /// - An object is read once however many targets need it, and never held whole in memory (see [`crate::TransferLimits`]).
 /// - A target's manifest is published after every object of it was proven at that target, and after that was remembered.
@@ -82,11 +86,12 @@ pub async fn mirror(
         return Err(MirrorError::Overlap(one, other));
     }
     if let Some(sharding) = &options.sharding {
-        sharding.check(targets.len())?;
+        sharding.check(targets.len(), options.transform().map(|transform| &**transform))?;
     }
     let by_what_they_hold = options.sharding.as_ref().filter(|sharding| sharding.by != ShardBy::Hash);
     let dataset: Option<&DatasetName> = options.dataset.as_ref().map(|dataset| &dataset.name);
-    let remembers_all = dataset.is_some() || by_what_they_hold.is_some() || options.transforming.is_some();
+    let is_made = options.transforming.is_some() || options.piece_size().is_some();
+    let remembers_all = dataset.is_some() || by_what_they_hold.is_some() || is_made;
     let manner = Manner { remembers_all, is_dry: options.dry_run };
     let mut sorted = vec![false; targets.len() + 1];
     let mut spending = Spending::new(options.source_limits.egress);

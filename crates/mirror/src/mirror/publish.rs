@@ -52,7 +52,9 @@ async fn publish_shards(round: &mut Round<'_>, dataset: &Dataset) {
         return;
     }
     round.report.shard_index = Some(index.digest());
-    if dataset.publish_to_source && round.options.transforming.is_none() {
+    // A source that is cut holds none of what the index names.
+    let is_of_source = round.options.transforming.is_none() && !round.naming.cuts();
+    if dataset.publish_to_source && is_of_source {
         let published = publish_index(&round.shared.source, &dataset.name, &index, cancel).await;
         round.report.source_publication =
             published.map_or_else(SourcePublication::Failed, |()| SourcePublication::Published);
@@ -73,7 +75,7 @@ fn shard_index(sharding: &Sharding, targets: &[Target]) -> Option<ShardIndex> {
         })
     };
     let shards: Option<_> = sharding.shards.iter().map(shard).collect();
-    Some(ShardIndex { by: sharding.by, shards: shards? })
+    Some(ShardIndex { by: sharding.by, piece_size: sharding.piece_size, shards: shards? })
 }
 
 /// `None` for a target that is behind.
@@ -85,7 +87,7 @@ async fn publish_at(round: &mut Round<'_>, index: usize) -> Result<Option<Manife
     let (book, pages) = state.written();
     let content = HeldContent { book, pages, objects, transfer: &round.shared.transfer };
     let (source, transform) = (&round.shared.source, round.options.transform().map(|transform| &**transform));
-    let origin = Origin { dataset: &dataset.name, source, transform };
+    let origin = Origin { dataset: &dataset.name, source, transform, piece_size: round.options.piece_size() };
     let digest = publish(&target.replica, &origin, state.manifest(), &content).await?;
     state.name(digest).await?;
     Ok(Some(digest))
@@ -100,7 +102,7 @@ async fn publish_to_source(round: &Round<'_>, index: usize, digest: ManifestDige
     let (book, pages) = state.written();
     let objects = target.report.settled + target.report.copied;
     let content = HeldContent { book, pages, objects, transfer: &round.shared.transfer };
-    let origin = Origin { dataset: &dataset.name, source: &round.shared.source, transform: None };
+    let origin = Origin { dataset: &dataset.name, source: &round.shared.source, transform: None, piece_size: None };
     match publish(&round.shared.source, &origin, Some(digest), &content).await {
         Ok(_) => SourcePublication::Published,
         Err(error) => SourcePublication::Failed(error),

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use skyfleet_transform::Outcome;
+use skyfleet_transform::{Format, Outcome};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::assign::Assignment;
 use super::listing::Listed;
+use super::naming::{How, Naming};
 use super::publish::publish_everywhere;
 use super::remove::remove_surplus;
 use super::rows::{Rows, Stopped};
@@ -16,7 +17,7 @@ use super::types::{Deletion, MirrorEvent, MirrorOptions, MirrorProgress, MirrorR
 use crate::transfer::egress::Spending;
 use crate::transfer::made::{Making, Unmade, make_object};
 use crate::transfer::{Destination, SourceRead, Transfer, copy_object};
-use crate::{Condition, MirrorError, ObjectSummary, Replica, StoreError};
+use crate::{Condition, MirrorError, ObjectSummary, Replica, StoreError, StoreErrorKind};
 
 /// Objects between two reports of how many were compared.
 pub(super) const REPORT_EVERY: u64 = 1000;
@@ -36,6 +37,9 @@ pub(super) struct Round<'a> {
     pub(super) targets: Vec<Target>,
     pub(super) report: MirrorReport,
     pub(super) assignment: Assignment,
+    pub(super) naming: Arc<Naming>,
+    /// The object that was paid for last to be looked through before it is cut.
+    scanned: Option<String>,
     spending: &'a mut Spending,
     running: JoinSet<Attempted>,
     /// Every further read would meet the same error.
@@ -83,12 +87,15 @@ impl<'a> Round<'a> {
     ) -> Self {
         let transfer = Transfer::new(options.limits, options.verification, cancel).within(options.source_limits);
         let transfer = if options.dataset.is_some() { transfer.with_sha256() } else { transfer };
+        let naming = Arc::new(options.naming());
         Self {
-            shared: Arc::new(Shared { source, transfer, making: Making::of(options), progress }),
+            shared: Arc::new(Shared { source, transfer, making: Making::of(options, naming.clone()), progress }),
             options,
             targets,
             report: MirrorReport::default(),
             assignment,
+            naming,
+            scanned: None,
             spending,
             running: JoinSet::new(),
             source_is_lost: None,
@@ -97,8 +104,8 @@ impl<'a> Round<'a> {
 
     pub(super) async fn run(mut self, sorted: &[bool]) -> Result<Ended, MirrorError> {
         let replicas: Vec<_> = self.targets.iter().map(|target| target.replica.clone()).collect();
-        let (Shared { source, transfer, .. }, transform) = (&*self.shared, self.options.transform());
-        let mut rows = Rows::start(source, &replicas, transform, sorted, &transfer.cancel);
+        let Shared { source, transfer, .. } = &*self.shared;
+        let mut rows = Rows::start(source, &replicas, &self.naming, sorted, &transfer.cancel);
         let stopped = self.walk(&mut rows).await.err();
         while let Some(attempted) = self.running.join_next().await {
             self.take(attempted);
@@ -188,13 +195,17 @@ impl<'a> Round<'a> {
 
     /// Begins to copy an object to the targets that need it.
     pub(super) fn copy(&mut self, listed: Listed, needed_by: &[Needed]) {
-        let Listed { object, source_key } = listed;
+        let looked_through = self.looked_through(&listed);
+        let Listed { object, source_key, how } = listed;
         let indices: Vec<_> = needed_by.iter().map(|needed| needed.target).collect();
-        if let Err(cost) = self.spending.reserve(object.size) {
+        if let Err(cost) = self.spending.reserve(object.size + looked_through) {
             self.report.left.add(object.size, cost);
             return indices.into_iter().for_each(|index| self.targets[index].report.left.add(object.size, cost));
         }
-        self.report.source_bytes += object.size;
+        self.report.source_bytes += object.size + looked_through;
+        if looked_through > 0 {
+            self.scanned.clone_from(&source_key);
+        }
         for target in &indices {
             let (key, bytes) = (object.key.clone(), object.size);
             (self.shared.progress)(MirrorEvent::Differs { target: *target, key, bytes });
@@ -216,8 +227,16 @@ impl<'a> Round<'a> {
         };
         let destinations: Vec<_> = needed_by.iter().map(destination).collect();
         let had_dead_letters = needed_by.iter().map(|needed| needed.had_dead_letters).collect();
-        let unmade = Unmade { key: source_key.unwrap_or_else(|| object.key.clone()), had_dead_letters };
+        let unmade = Unmade { key: source_key.unwrap_or_else(|| object.key.clone()), how, had_dead_letters };
         self.running.spawn(attempt(self.shared.clone(), (object, unmade), indices, destinations));
+    }
+
+    /// Bytes that are read beside an object's own: CSV is looked through once before its first piece is read.
+    fn looked_through(&self, listed: &Listed) -> u64 {
+        match &listed.how {
+            How::Piece(cut) if cut.format == Format::Csv && self.scanned != listed.source_key => cut.whole,
+            _ => 0,
+        }
     }
 
     /// The error is that of a source that was lost on the way.
@@ -244,9 +263,15 @@ async fn attempt(
 ) -> Attempted {
     let sent = |index: usize, bytes| (shared.progress)(MirrorEvent::Sent { target: indices[index], bytes });
     let Shared { source, transfer, making, .. } = &*shared;
-    let outcome = match making {
-        Some(making) => make_object(source, (&object, &unmade), &destinations, (making, transfer), sent).await,
-        None => copy_object(source, &object, &destinations, transfer, sent).await,
+    let outcome = match (making, &unmade.how) {
+        (_, How::Refused(why)) => {
+            let action = format!("cut {:?} into pieces", unmade.key);
+            Err(source.store.place().error(StoreErrorKind::Rejected, action, why.to_string()))
+        }
+        (Some(making), how) if making.makes(how) => {
+            make_object(source, (&object, &unmade), &destinations, (making, transfer), sent).await
+        }
+        _ => copy_object(source, &object, &destinations, transfer, sent).await,
     };
     Attempted { object, indices, outcome }
 }

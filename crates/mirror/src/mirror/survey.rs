@@ -34,7 +34,7 @@ pub(super) async fn survey(
             Err(error) => return Ok(Surveyed::Unknown { target, error }),
         }
     }
-    let mut rows = Rows::start(source, targets, options.transform(), sorted, cancel);
+    let mut rows = Rows::start(source, targets, &options.naming(), sorted, cancel);
     let mut survey = Survey::of(targets.len());
     while let Some(Row { key, source, targets: held }) = rows.next().await? {
         let mut holders = Vec::new();

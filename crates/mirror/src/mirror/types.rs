@@ -1,8 +1,10 @@
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use skyfleet_transform::{Outcome, RowLimits, Transform};
 
+use super::naming::Naming;
 use super::surplus::MostDeleted;
 use crate::{
     DatasetName, Filter, Left, ManifestDigest, ObjectFailure, ObjectSummary, Sharding, SourceLimits, StoreError,
@@ -52,10 +54,19 @@ impl MirrorOptions {
         self.filter.keeps(source_key) && self.is_in_bounds(object)
     }
 
-    /// The keys of the source's objects that would become the one with this key.
+    /// The keys of the source's objects of which the one with this key may be made.
     pub(super) fn sources_of(&self, key: &str) -> Vec<String> {
-        let keys = self.transform().map_or_else(|| vec![key.to_owned()], |transform| transform.sources_of(key));
-        keys.into_iter().filter(|key| self.filter.keeps(key)).collect()
+        self.naming().sources_of(key).into_iter().filter(|key| self.filter.keeps(key)).collect()
+    }
+
+    /// What the source's objects are called at the targets.
+    pub(super) fn naming(&self) -> Naming {
+        Naming::new(self.transform().cloned(), self.piece_size())
+    }
+
+    /// Of about how many bytes pieces are, where objects are cut.
+    pub(crate) fn piece_size(&self) -> Option<NonZeroU64> {
+        self.sharding.as_ref().and_then(|sharding| sharding.piece_size)
     }
 
     /// What makes the targets' objects of the source's.
@@ -170,7 +181,7 @@ pub struct MirrorReport {
     pub manifest: Option<ManifestDigest>,
     /// The digest of the index of a dataset that is split, where every target holds its part.
     pub shard_index: Option<ManifestDigest>,
-    /// What became of the rows of all objects, where they are transformed: those of earlier passes too, each object once.
+    /// What became of the rows of all objects that are transformed or cut into pieces: those of earlier passes too, each object once.
     pub rows: Outcome,
     /// Whether the source's bucket has the manifest, or the index.
     pub source_publication: SourcePublication,

@@ -15,6 +15,7 @@ mod mirroring;
 mod parallel;
 mod provenance;
 mod remembering;
+mod rows;
 mod server_copies;
 mod sharding;
 mod support;
