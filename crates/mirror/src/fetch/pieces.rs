@@ -151,7 +151,7 @@ fn write_table(
         let file = File::open(&path).map_err(at(&path))?;
         file.take(header.len() as u64).read_to_end(&mut found).map_err(at(&path))?;
         if found != *header {
-            return Err(wrong(key, format!("{path:?} has another header than the first")));
+            return Err(wrong(key, format!("{} has another header than the first", path.display())));
         }
         append(&path, header.len() as u64, partial, out)?;
     }
@@ -239,7 +239,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         let join = async |pieces: &[(&str, &str)]| {
-            pieces.iter().for_each(|(name, text)| std::fs::write(path(name), text).unwrap());
+            for (name, text) in pieces {
+                std::fs::write(path(name), text).unwrap();
+            }
             let keys: Vec<_> = pieces.iter().map(|(name, _)| *name).collect();
             Pieces::of([&manifest(&keys)]).unwrap().join(folder.path(), &CancellationToken::new()).await
         };

@@ -3,6 +3,7 @@
 use super::assign::Assigned;
 use super::judge::{Wanted, is_settled};
 use super::listing::Listed;
+use super::naming::How;
 use super::round::{Needed, REPORT_EVERY, Round};
 use super::rows::{Held, Row};
 use super::target::Target;
@@ -72,10 +73,11 @@ impl Round<'_> {
                 needed_by.push(Needed { target: index, condition: held.still(), had_dead_letters });
             }
         }
-        if !needed_by.is_empty() {
-            self.copy(listed, &needed_by);
-        } else if let Some(rows) = rows {
-            self.report.rows.add(&rows);
+        match (&listed.how, rows) {
+            (How::Refused(why), _) if !needed_by.is_empty() => self.refuse(&listed, why),
+            _ if !needed_by.is_empty() => self.copy(listed, &needed_by),
+            (_, Some(rows)) => self.report.rows.add(&rows),
+            (_, None) => {}
         }
     }
 

@@ -11,7 +11,7 @@ use crate::{ObjectSummary, Place, Replica, StoreError, StoreErrorKind};
 
 /// Pages that wait to be read.
 const PAGES_AHEAD: usize = 2;
-/// Objects of a page that was sorted here.
+/// Objects of a page that was made here.
 const PAGE: usize = 1000;
 
 /// Why a listing ended before its end.
@@ -109,18 +109,19 @@ impl Lister {
     async fn ordered(mut self, sender: mpsc::Sender<Page>) {
         let mut next = Some(None);
         while let Some(continuation) = next.take() {
-            let page = match self.page(continuation).await {
-                Ok((objects, continuation)) => {
-                    next = continuation.map(Some);
-                    self.in_order(objects)
-                }
-                Err(error) => Err(Broken::Failed(error)),
+            let (objects, continuation) = match self.page(continuation).await {
+                Ok(page) => page,
+                Err(error) => return drop(sender.send(Err(Broken::Failed(error))).await),
             };
-            let failed = page.is_err();
-            // Nobody reads any more: the pass has ended.
-            let empty = matches!(&page, Ok(objects) if objects.is_empty());
-            if (!empty && sender.send(page).await.is_err()) || failed {
-                return;
+            next = continuation.map(Some);
+            let mut objects = objects.into_iter();
+            while let Some(page) = self.some_of(&mut objects) {
+                let page = self.in_order(page);
+                let failed = page.is_err();
+                // Nobody reads any more: the pass has ended.
+                if sender.send(page).await.is_err() || failed {
+                    return;
+                }
             }
         }
         let _nobody_reads = sender.send(Ok(Vec::new())).await;
@@ -131,7 +132,7 @@ impl Lister {
         while let Some(continuation) = next.take() {
             match self.page(continuation).await {
                 Ok((objects, continuation)) => {
-                    all.extend(objects);
+                    all.extend(objects.into_iter().flat_map(|object| self.naming.list(object)));
                     next = continuation.map(Some);
                 }
                 Err(error) => return drop(sender.send(Err(Broken::Failed(error))).await),
@@ -153,7 +154,7 @@ impl Lister {
     }
 
     /// One page, keys relative to the prefix, and where the next one starts.
-    async fn page(&self, continuation: Option<String>) -> Result<(Vec<Listed>, Option<String>), StoreError> {
+    async fn page(&self, continuation: Option<String>) -> Result<(Vec<ObjectSummary>, Option<String>), StoreError> {
         let Replica { store, prefix } = &self.replica;
         let request = store.list_page(prefix, continuation.clone());
         let page = cancellable(&self.cancel, store.place(), request).await?;
@@ -169,7 +170,18 @@ impl Lister {
             let is_folder = self.naming.transforms() && object.size == 0 && object.key.ends_with('/');
             !ours && !is_folder && !object.key.is_empty()
         });
-        Ok((objects.into_iter().flat_map(|object| self.naming.list(object)).collect(), page.continuation))
+        Ok((objects, page.continuation))
+    }
+
+    /// What some of these become: each may be cut into very many.
+    fn some_of(&self, objects: &mut impl Iterator<Item = ObjectSummary>) -> Option<Vec<Listed>> {
+        let mut page = Vec::new();
+        while page.len() < PAGE
+            && let Some(object) = objects.next()
+        {
+            page.extend(self.naming.list(object));
+        }
+        (!page.is_empty()).then_some(page)
     }
 
     /// What to say of two objects of the source that would have the same key.

@@ -1,12 +1,14 @@
 //! What became of an object that was to be copied.
 
+use skyfleet_transform::NotCut;
 use tokio::task::JoinError;
 
+use super::listing::Listed;
 use super::round::{Attempted, Round};
 use super::types::{MirrorEvent, TagsUnread};
 use crate::transfer::source_tags::SourceTags;
 use crate::transfer::{Copy, SourceRead};
-use crate::{ObjectFailure, ObjectSummary, StoreError};
+use crate::{ObjectFailure, ObjectSummary, StoreError, StoreErrorKind};
 
 impl Round<'_> {
     pub(super) fn take(&mut self, attempted: Result<Attempted, JoinError>) {
@@ -63,6 +65,14 @@ impl Round<'_> {
         for index in indices {
             self.targets[*index].forget(key);
         }
+    }
+
+    /// An object that cannot be cut is not read at all.
+    pub(super) fn refuse(&mut self, listed: &Listed, why: &NotCut) {
+        let key = listed.source_key().to_owned();
+        let place = self.shared.source.store.place();
+        let error = place.error(StoreErrorKind::Rejected, format!("cut {key:?} into pieces"), why.to_string());
+        self.source_failed(ObjectFailure { key, error });
     }
 
     fn source_failed(&mut self, failure: ObjectFailure) {

@@ -18,8 +18,7 @@ use crate::{ObjectFailure, ObjectHead, Replica, StoreError, StoreErrorKind};
 /// Called only when the listings of the source and of every target that is not given up have ended whole.
 pub(super) async fn remove_surplus(round: &mut Round<'_>) {
     let (shared, naming) = (round.shared.clone(), round.naming.clone());
-    // What the last index names stays until there is another one: of an object that is cut anew it is all there is.
-    let is_unnamed = naming.cuts() && round.options.dataset.is_some() && round.report.shard_index.is_none();
+    let lacks_pieces = lacks_pieces(round);
     let (options, is_dry) = (round.options, round.options.dry_run);
     let incomplete = round.report.source_failures > 0;
     let replicas: Vec<_> = round.targets.iter().map(|target| target.replica.clone()).collect();
@@ -30,8 +29,8 @@ pub(super) async fn remove_surplus(round: &mut Round<'_>) {
         (target.report.surplus, target.report.moved) = (target.surplus.count(), target.surplus.moved());
         let Deletion::Surplus(most) = round.options.deletion else { continue };
         // A dataset loses what it had once its manifest without that is there.
-        let is_early = round.options.dataset.is_some() && !is_dry && (target.report.manifest.is_none() || is_unnamed);
-        if incomplete || is_early || target.is_given_up() || !target.report.left.is_nothing() {
+        let is_early = round.options.dataset.is_some() && !is_dry && target.report.manifest.is_none();
+        if incomplete || is_early || lacks_pieces || target.is_given_up() || !target.report.left.is_nothing() {
             continue;
         }
         let (at_once, cancel) = (shared.transfer.limits.objects, &shared.transfer.cancel);
@@ -85,6 +84,16 @@ pub(super) async fn remove_surplus(round: &mut Round<'_>) {
         let objects = objects.into_iter().map(|object| (sides(&object), object)).collect();
         remove_all(objects, at_once, cancel, told).await;
     }
+}
+
+/// Whether old pieces have to stay: of an object that is cut anew they are all there is, until all new ones are there and the index
+/// of a dataset names them.
+fn lacks_pieces(round: &Round<'_>) -> bool {
+    let is_there = match round.options.dataset {
+        Some(_) => round.report.shard_index.is_some(),
+        None => round.targets.iter().all(Target::holds_all),
+    };
+    round.naming.cuts() && !round.options.dry_run && !is_there
 }
 
 /// Where an object is looked at before it is removed.

@@ -17,7 +17,7 @@ use super::types::{Deletion, MirrorEvent, MirrorOptions, MirrorProgress, MirrorR
 use crate::transfer::egress::Spending;
 use crate::transfer::made::{Making, Unmade, make_object};
 use crate::transfer::{Destination, SourceRead, Transfer, copy_object};
-use crate::{Condition, MirrorError, ObjectSummary, Replica, StoreError, StoreErrorKind};
+use crate::{Condition, MirrorError, ObjectSummary, Replica, StoreError};
 
 /// Objects between two reports of how many were compared.
 pub(super) const REPORT_EVERY: u64 = 1000;
@@ -263,12 +263,8 @@ async fn attempt(
 ) -> Attempted {
     let sent = |index: usize, bytes| (shared.progress)(MirrorEvent::Sent { target: indices[index], bytes });
     let Shared { source, transfer, making, .. } = &*shared;
-    let outcome = match (making, &unmade.how) {
-        (_, How::Refused(why)) => {
-            let action = format!("cut {:?} into pieces", unmade.key);
-            Err(source.store.place().error(StoreErrorKind::Rejected, action, why.to_string()))
-        }
-        (Some(making), how) if making.makes(how) => {
+    let outcome = match making {
+        Some(making) if making.makes(&unmade.how) => {
             make_object(source, (&object, &unmade), &destinations, (making, transfer), sent).await
         }
         _ => copy_object(source, &object, &destinations, transfer, sent).await,

@@ -156,7 +156,8 @@ async fn make_once(
     let (letters_out, letters) = pipe();
     let running = run(making, unmade, input.source(), out, letters_out);
     let mut reader = MadeReader::new(made, running, |error| failed(source, unmade, making, error));
-    let content = Content::new(Size::Open { source: head.size }, &attributes);
+    let source_size = if unmade.cut().is_some() { listed.size } else { head.size };
+    let content = Content::new(Size::Open { source: source_size }, &attributes);
     let start = Start::afresh(destinations.len());
     let making_it = async {
         let copies = fan_out(&mut reader, &content, destinations, start, transfer, sent).await;
@@ -181,7 +182,6 @@ async fn make_once(
         _ => lettered,
     };
     let copy = |proven: Proven| {
-        let source_size = if unmade.cut().is_some() { listed.size } else { head.size };
         let made = Made { source_sha256, at: proven.modified, rows: rows.clone(), ..making.made(unmade, source_size) };
         copy_of(&head, tags.clone(), size, made, proven)
     };
