@@ -119,6 +119,21 @@ async fn lineage_tells_of_what_and_how_a_dataset_was_made_up_to_its_source() {
     assert_eq!((&told["datasets"][1]["version"], &told["end"]), (&version("raw", &json!("copied")), &json!("source")));
     assert_fails(lineage(&hub, &["clean", "--object", "c.csv"]), 1, "has no object \"c.csv\"");
 
+    // Of what is only cut, pieces are told of, and the rest is copied.
+    let cut = json!({"cut": {"pieceSize": 1024, "pieces": 1, "rows": 9}});
+    let mut piece = object("a-00001-of-00002.csv", "a.csv", 9);
+    piece["source"]["piece"] = json!({"index": 1, "of": 2});
+    put(&server, "clean", &[version("clean", &cut), piece]);
+    let (_, stdout, _) = run(lineage(&hub, &["clean"]));
+    assert!(stdout.contains("cutting between rows, into pieces of about 1024 bytes"), "{stdout}");
+    let (_, stdout, _) = run(lineage(&hub, &["clean", "--object", "a.csv"]));
+    assert!(
+        stdout.contains("object a-00001-of-00002.csv") && stdout.contains("a.csv, piece 00001 of 00002"),
+        "{stdout}"
+    );
+    assert_eq!(run(lineage(&hub, &["clean", "--object", "readme.md"])).0, 0, "it may be a copy");
+    put(&server, "clean", &transformed());
+
     // Two that feed each other.
     let back = replica("raw", ("two", "w/"), ("one", "raw/"), Some(&digest("raw")));
     knows(&hub, &[clean.clone(), back]);

@@ -73,10 +73,9 @@ impl Wanted {
             (Self::All, _) => return Self::All,
             (Self::One(key), HowMade::Copied) => BTreeSet::from([key]),
             (Self::Of(keys), HowMade::Copied) => keys,
-            (_, HowMade::Transformed(_)) => sources(document).collect(),
             // What was not cut was copied.
             (Self::One(key), HowMade::Cut(_)) if document.objects.is_empty() => BTreeSet::from([key]),
-            (Self::One(_), HowMade::Cut(_)) => sources(document).collect(),
+            (_, HowMade::Transformed(_)) | (Self::One(_), HowMade::Cut(_)) => sources(document).collect(),
             (Self::Of(mut keys), HowMade::Cut(_)) => {
                 document.objects.iter().for_each(|object| _ = keys.remove(&object.key));
                 keys.extend(sources(document));

@@ -188,10 +188,6 @@ fn sharding(spec: &DatasetReplicaSpec) -> Result<Option<Sharding>, String> {
     if spec.mode != Mode::Shard {
         return Ok(None);
     }
-    let piece_size = spec.sharding.as_ref().and_then(|sharding| sharding.piece_size.as_ref()).map(|quantity| {
-        let size = quantity::whole(&quantity.0).and_then(NonZeroU64::new);
-        size.ok_or_else(|| format!("spec.sharding.pieceSize: {:?} is beyond what can be counted", quantity.0))
-    });
     let shard = |(index, target): (usize, &Target)| Shard {
         name: format!("{}/{}", target.bucket_ref.name, target.prefix),
         weight: target
@@ -206,7 +202,15 @@ fn sharding(spec: &DatasetReplicaSpec) -> Result<Option<Sharding>, String> {
         WantedShardBy::Size => ShardBy::Size,
     };
     let shards = spec.targets.iter().enumerate().map(shard).collect();
-    Ok(Some(Sharding { by, shards, piece_size: piece_size.transpose()? }))
+    Ok(Some(Sharding { by, shards, piece_size: piece_size(spec)? }))
+}
+
+fn piece_size(spec: &DatasetReplicaSpec) -> Result<Option<NonZeroU64>, String> {
+    let piece_size = spec.sharding.as_ref().and_then(|sharding| sharding.piece_size.as_ref()).map(|quantity| {
+        let size = quantity::whole(&quantity.0).and_then(NonZeroU64::new);
+        size.ok_or_else(|| format!("spec.sharding.pieceSize: {:?} is beyond what can be counted", quantity.0))
+    });
+    piece_size.transpose()
 }
 
 /// By the stores' checksums where every target checks one, else by reading back. Azure checks each request and names none.

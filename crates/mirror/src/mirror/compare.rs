@@ -8,7 +8,6 @@ use super::round::{Needed, REPORT_EVERY, Round};
 use super::rows::{Held, Row};
 use super::target::Target;
 use super::types::MirrorEvent;
-use crate::ObjectSummary;
 use crate::state::StateEntry;
 
 impl Round<'_> {
@@ -30,10 +29,10 @@ impl Round<'_> {
         if self.report.compared.is_multiple_of(REPORT_EVERY) {
             (self.shared.progress)(MirrorEvent::Compared(REPORT_EVERY));
         }
-        let in_bounds = self.options.is_in_bounds(object);
+        let in_bounds = self.options.is_in_bounds(&listed);
         let naming = self.naming.clone();
         let wanted = Wanted { in_dataset: self.options.dataset.is_some(), made_by: naming.made_by(&listed.how) };
-        let (assigned, recalled) = self.share_out(object, &targets).await;
+        let (assigned, recalled) = self.share_out(&listed, &targets).await;
         let mut recalled = recalled.into_iter();
         let (mut needed_by, mut rows) = (Vec::new(), None);
         for (index, held) in targets.into_iter().enumerate() {
@@ -82,19 +81,16 @@ impl Round<'_> {
     }
 
     /// Which targets are to hold the object, and what is remembered of it at each, where that had to be looked at.
-    async fn share_out(
-        &mut self,
-        object: &ObjectSummary,
-        held: &[Option<Held>],
-    ) -> (Assigned, Vec<Option<StateEntry>>) {
+    async fn share_out(&mut self, listed: &Listed, held: &[Option<Held>]) -> (Assigned, Vec<Option<StateEntry>>) {
         if self.options.sharding.is_none() {
             return (Assigned::All, Vec::new());
         }
+        let object = &listed.object;
         let mut remembered = Vec::with_capacity(held.len());
         for target in &mut self.targets {
             remembered.push(target.recall(&object.key).await);
         }
-        if !self.options.is_in_bounds(object) {
+        if !self.options.is_in_bounds(listed) {
             return (Assigned::Unknown, remembered);
         }
         let is_known = |(target, held): (&Target, &Option<Held>)| !target.is_given_up() && held.is_some();

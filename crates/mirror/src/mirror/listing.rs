@@ -40,6 +40,11 @@ impl Listed {
     pub(super) fn source_key(&self) -> &str {
         self.source_key.as_deref().unwrap_or(&self.object.key)
     }
+
+    /// Bytes that it has at the source, of which a piece is only a share.
+    pub(super) fn source_size(&self) -> u64 {
+        if let How::Piece(cut) = &self.how { cut.whole } else { self.object.size }
+    }
 }
 
 /// A listing under way.

@@ -45,7 +45,7 @@ pub(super) async fn survey(
                 Ok(_) => {}
             }
         }
-        if let Some(listed) = source.filter(|listed| options.copies(&listed.object, listed.source_key())) {
+        if let Some(listed) = source.filter(|listed| options.copies(listed)) {
             survey.add(sharding.by.measure(listed.object.size), &holders);
         }
     }

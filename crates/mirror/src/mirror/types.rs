@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use skyfleet_transform::{Outcome, RowLimits, Transform};
 
+use super::listing::Listed;
 use super::naming::Naming;
 use super::surplus::MostDeleted;
 use crate::{
-    DatasetName, Filter, Left, ManifestDigest, ObjectFailure, ObjectSummary, Sharding, SourceLimits, StoreError,
-    TagsLost, TransferLimits, Verification,
+    DatasetName, Filter, Left, ManifestDigest, ObjectFailure, Sharding, SourceLimits, StoreError, TagsLost,
+    TransferLimits, Verification,
 };
 
 /// What a pass does and may use.
@@ -49,9 +50,9 @@ pub struct Transforming {
 }
 
 impl MirrorOptions {
-    /// Whether an object of the source, which has this key there, is copied where it is missing.
-    pub(super) fn copies(&self, object: &ObjectSummary, source_key: &str) -> bool {
-        self.filter.keeps(source_key) && self.is_in_bounds(object)
+    /// Whether an object of the source is copied where it is missing.
+    pub(super) fn copies(&self, listed: &Listed) -> bool {
+        self.filter.keeps(listed.source_key()) && self.is_in_bounds(listed)
     }
 
     /// The keys of the source's objects of which the one with this key may be made.
@@ -74,8 +75,9 @@ impl MirrorOptions {
         self.transforming.as_ref().map(|transforming| &transforming.transform)
     }
 
-    pub(super) fn is_in_bounds(&self, object: &ObjectSummary) -> bool {
-        self.sizes.hold(&object.size) && self.modified.hold(&object.modified)
+    /// Whether an object of the source, all of it, is as large and as old as it is to be.
+    pub(super) fn is_in_bounds(&self, listed: &Listed) -> bool {
+        self.sizes.hold(&listed.source_size()) && self.modified.hold(&listed.object.modified)
     }
 }
 

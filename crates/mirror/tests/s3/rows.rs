@@ -1,6 +1,6 @@
 //! Datasets that are split over several targets by the rows of their objects.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,9 +9,9 @@ use bytes::Bytes;
 use http::Method;
 use skyfleet_e2e::object_store::{Contents, Fault, SimulatedBucket, SimulatedS3};
 use skyfleet_mirror::{
-    Attributes, Condition, Deletion, FetchRequest, HowMade, InvalidSharding, JoinOutcome, Manifest, MirrorError,
-    MirrorOptions, MirrorReport, MostDeleted, Payload, Pieces, ShardBy, ShardIndex, Sharding, StoreErrorKind, fetch,
-    manifest_key, read_manifest, read_provenance, read_shard_index, shard_index_key,
+    Attributes, Bounds, Condition, Deletion, FetchRequest, HowMade, InvalidSharding, JoinOutcome, Manifest,
+    MirrorError, MirrorOptions, MirrorReport, MostDeleted, Payload, Pieces, ShardBy, ShardIndex, Sharding,
+    StoreErrorKind, fetch, manifest_key, read_manifest, read_provenance, read_shard_index, shard_index_key,
 };
 use skyfleet_transform::{Format, Output, PieceName, RowLimits, Source, Spec, Step, Transform};
 use tokio_util::sync::CancellationToken;
@@ -465,6 +465,19 @@ async fn pieces_may_be_transformed() {
     let options = MirrorOptions { transforming: deduplicating.transforming, ..options };
     let refused = pass(&server, &TARGETS, &options).await;
     assert_eq!(refused, Err(MirrorError::Sharding(InvalidSharding::Deduplicates)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bounds_of_sizes_are_those_of_whole_objects() {
+    let server = server(&objects(), &TARGETS).await;
+    let sizes = Bounds { least: Some(1), most: Some(60_000) };
+    let bounded = MirrorOptions { sizes, ..options(ShardBy::Count, &TARGETS) };
+    let report = pass(&server, &TARGETS, &bounded).await.unwrap();
+    assert!(report.is_complete(), "{report:?}");
+    let wholes = |key: String| PieceName::parse(&key).map_or(key, |name| name.whole);
+    let held: BTreeSet<_> = holders(&server, &TARGETS).into_keys().map(wholes).collect();
+    let expected = objects().into_iter().filter(|(_, body)| (1..=60_000).contains(&body.len())).map(|(key, _)| key);
+    assert_eq!(held, expected.collect());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -26,7 +26,7 @@ type Out<'a> = &'a mut (dyn Write + Send);
 /// Writes a piece of Parquet: those of its rows that are the piece's share of all, with the same schema, metadata and codecs. It says how
 /// many rows they are. Row groups of other rows are not read, and of the one that is cut mostly the piece's pages.
 ///
-/// It holds the footer, some pages of a column at a time, and what is read ahead of them: some 10 MiB, unless pages are huge.
+/// It holds the footer, some pages of a column at a time, and what is read ahead of them: some 30 MiB, unless pages are huge.
 ///
 /// # Errors
 /// See [`TransformError`]. What was written by then is of no use.
