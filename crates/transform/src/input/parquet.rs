@@ -41,7 +41,7 @@ pub(super) fn open(source: Arc<dyn RangeSource>, piece: Piece, spec: &Spec) -> R
             let (start, length) = column.byte_range();
             start..start + length
         });
-        runs.extend(plan(number, ranges.collect()));
+        runs.extend(plan(number, ranges.collect(), piece != Piece::WHOLE));
         rows += group.num_rows();
     }
     let row = usize::try_from(bytes / rows.max(1)).unwrap_or(usize::MAX).max(1);

@@ -215,6 +215,20 @@ fn only_what_a_piece_holds_is_read() {
         // An eighth, the headers of pages before it in its row group, and what was read ahead.
         assert!(read < content.len() as u64 * 2 / 5, "{index}: {read} of {}", content.len());
     }
+    // And so it is with a transform, of a row group that is not read at once.
+    let write = write.replace("16000", "40000").replace("8000", "40000");
+    python(&write, &[&file]);
+    let content = Bytes::from(std::fs::read(&file).unwrap());
+    for index in [0, 4, 7] {
+        let source = Arc::new(Watched(InMemory(content.clone()), Mutex::default()));
+        let piece = Source::Piece(source.clone(), Piece { index, of: 8 });
+        let outcome = Transform::new(to(Format::Parquet)).unwrap();
+        let mut out = Vec::new();
+        let outcome = outcome.run("a.parquet", piece, &mut out, &mut Vec::new(), RowLimits::default()).unwrap();
+        let read: u64 = source.1.lock().unwrap().iter().map(|range| range.end - range.start).sum();
+        assert_eq!(outcome.rows_read, 5000);
+        assert!(read < content.len() as u64 * 3 / 5, "{index}: {read} of {}", content.len());
+    }
 }
 
 #[test]
