@@ -10,8 +10,8 @@ use http::Method;
 use skyfleet_e2e::object_store::{Contents, Fault, SimulatedBucket, SimulatedS3};
 use skyfleet_mirror::{
     Attributes, Bounds, Condition, Deletion, FetchRequest, HowMade, InvalidSharding, JoinOutcome, Manifest,
-    MirrorError, MirrorOptions, MirrorReport, MostDeleted, Payload, Pieces, ShardBy, ShardIndex, Sharding,
-    StoreErrorKind, fetch, manifest_key, read_manifest, read_provenance, read_shard_index, shard_index_key,
+    MirrorError, MirrorOptions, MirrorReport, MostDeleted, ObjectStore as _, Payload, Pieces, ShardBy, ShardIndex,
+    Sharding, StoreErrorKind, fetch, manifest_key, read_manifest, read_provenance, read_shard_index, shard_index_key,
 };
 use skyfleet_transform::{Format, Output, PieceName, RowLimits, Source, Spec, Step, Transform};
 use tokio_util::sync::CancellationToken;
@@ -392,6 +392,7 @@ async fn large_pieces_go_in_parts() {
     let report = pass(&server, &TARGETS, &options).await.unwrap();
     assert!(report.is_complete(), "{report:?}");
     server.script(|_| Fault::None);
+    holders(&server, &TARGETS);
     assert_whole(&server, &report, &TARGETS, &objects).await;
 }
 
@@ -497,18 +498,32 @@ async fn a_dry_run_tells_of_pieces_and_writes_nothing() {
     assert_eq!(done.source_bytes, size(|_| true) + size(|key| key.contains(".csv")));
 }
 
-/// Changes an object when a part of it is read that begins after this byte.
-fn change_in_the_middle(source: &Arc<Watched>, writer: Arc<Watched>, key: &'static str, after: u64, body: &str) {
-    let (body, is_changed) = (body.to_owned(), Arc::new(AtomicU64::new(0)));
+/// Changes an object when it is read for the so-and-so-many-th time.
+fn change_in_the_middle(source: &Arc<Watched>, writer: Arc<Watched>, key: &'static str, reads: u64, body: &Bytes) {
+    let (body, count) = (body.clone(), AtomicU64::new(0));
     source.hook(move |call| match call {
-        Call::Get { key: asked, offset }
-            if asked == key && *offset > after && is_changed.fetch_add(1, Ordering::SeqCst) == 0 =>
-        {
+        Call::Get { key: asked, .. } if asked == key && count.fetch_add(1, Ordering::SeqCst) + 1 == reads => {
             let (writer, body) = (writer.clone(), body.clone());
-            Reaction::After(Box::pin(async move { writer.put_text(key, &body).await }))
+            Reaction::After(Box::pin(async move { put_at(&writer, key, body).await }))
         }
         _ => Reaction::Pass,
     });
+}
+
+async fn put_at(store: &Watched, key: &str, body: Bytes) {
+    store.put(key, &Attributes::default(), Payload::of(body), &Condition::Any).await.unwrap();
+}
+
+/// All rows of an object, of pieces of it.
+fn rows_together(key: &str, pieces: &[Vec<u8>]) -> String {
+    let header = if key.contains(".csv") { "id,name\n" } else { "" };
+    let rows = |piece: &Vec<u8>| {
+        if key.contains(".parquet") {
+            return rows_of(piece.clone().into());
+        }
+        String::from_utf8(piece.clone()).unwrap().strip_prefix(header).unwrap().to_owned()
+    };
+    pieces.iter().map(rows).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -516,16 +531,18 @@ async fn pieces_of_two_versions_are_never_published_together() {
     let server = Server::start().await;
     let (one, two) = (server.bucket("one").await, server.bucket("two").await);
     let source = server.bucket("source").await;
-    for (key, old, new) in
-        [("a.jsonl", lines(0..3000), lines(9000..12_000)), ("b.csv", table(0..3000), table(9000..12_000))]
-    {
-        source.put_text(key, &old).await;
+    for (key, old, new, reads) in [
+        ("a.jsonl", lines(0..3000).into(), lines(9000..12_000).into(), 12),
+        ("b.csv", table(0..3000).into(), table(9000..12_000).into(), 8),
+        ("c.parquet", parquet(&table(0..20_000)), parquet(&table(20_000..40_000)), 25),
+    ] {
+        put_at(&source, key, old).await;
         let sharding = Some(split(ShardBy::Count, &["one", "two"], 5000));
         let limits = skyfleet_mirror::TransferLimits { objects: 2, ..skyfleet_mirror::TransferLimits::default() };
         let options = MirrorOptions { sharding, limits, ..options(ShardBy::Count, &["one", "two"]) };
-        change_in_the_middle(&source, server.open("source", "").await, key, old.len() as u64 / 2, &new);
+        change_in_the_middle(&source, server.open("source", "").await, key, reads, &new);
         let report = pass_with(&source, &[&one, &two], &options).await;
-        assert!(report.source_failures > 0 && report.shard_index.is_none(), "{report:?}");
+        assert!(copied(&report) > 0 && report.source_failures > 0 && report.shard_index.is_none(), "{report:?}");
         assert!(report.targets.iter().all(|target| target.manifest.is_none()), "{report:?}");
         let said = report.failures[0].to_string();
         assert!(said.contains("it changed after it was listed"), "{said}");
@@ -536,8 +553,7 @@ async fn pieces_of_two_versions_are_never_published_together() {
         let mut pieces: Vec<_> = one.contents().await.into_iter().chain(two.contents().await).collect();
         pieces.retain(|(held, _)| PieceName::parse(held).unwrap().whole == key);
         pieces.sort();
-        let header = if key == "b.csv" { "id,name\n" } else { "" };
-        let rows = pieces.iter().map(|(_, piece)| std::str::from_utf8(piece).unwrap().strip_prefix(header).unwrap());
-        assert!(format!("{header}{}", rows.collect::<Vec<_>>().concat()) == new, "{key}");
+        let pieces: Vec<_> = pieces.into_iter().map(|(_, piece)| piece).collect();
+        assert!(rows_together(key, &pieces) == rows_together(key, &[new.to_vec()]), "{key}");
     }
 }
