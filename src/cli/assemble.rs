@@ -2,7 +2,10 @@
 
 use kube::{Api, Client};
 use skyfleet_api::{DatasetReplica, DatasetReplicaSpec};
-use skyfleet_mirror::{DatasetName, FetchOutcome, ManifestDigest, Replica, ShardIndex, read_shard_index};
+use skyfleet_mirror::{
+    DatasetName, FetchOutcome, JoinOutcome, ManifestDigest, Pieces, Replica, ShardIndex, read_manifest,
+    read_shard_index,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::bucket::resolve_bucket;
@@ -23,6 +26,9 @@ pub(crate) struct AssembleArgs {
     /// The index's digest, as sha256:… [default: that in the DatasetReplica's status]
     #[arg(long)]
     digest: Option<ManifestDigest>,
+    /// Leave pieces as they are, and do not make whole files of them
+    #[arg(long)]
+    keep_pieces: bool,
     #[command(flatten)]
     destination: Destination,
 }
@@ -40,21 +46,45 @@ impl AssembleArgs {
         let client = hub::infer(&self.what()).await?;
         let split = self.split(&client).await?;
         let index = self.index(&split, cancel).await?;
-        let mut all = FetchOutcome::default();
+        let mut replicas = Vec::with_capacity(index.shards.len());
         for shard in &index.shards {
-            let replica = self.open(&split, &shard.name).await?;
+            replicas.push(self.open(&split, &shard.name).await?);
+        }
+        let pieces = self.pieces(&split, &index, &replicas, cancel).await?;
+        let mut all = FetchOutcome::default();
+        for (shard, replica) in index.shards.iter().zip(&replicas) {
             let wanted = Wanted { dataset: split.dataset.clone(), digest: shard.manifest, path: String::new() };
-            let part = self.destination.bring(&replica, wanted, &shard.name, cancel).await?;
+            let part = self.destination.bring(replica, wanted, &shard.name, cancel).await?;
             all.files += part.files;
             all.bytes += part.bytes;
             all.skipped_files += part.skipped_files;
         }
+        let joined = pieces.join(&self.destination.into, cancel).await?;
         let FetchOutcome { files, bytes, skipped_files } = all;
         let (parts, digest, into) = (index.shards.len(), split.digest, self.destination.into.display());
         Ok(format!(
-            "assembled {digest} of {} from {parts} parts: {files} files, {bytes} bytes in {into}, each checked ({skipped_files} were there)",
-            split.dataset
+            "assembled {digest} of {} from {parts} parts: {files} files, {bytes} bytes in {into}, each checked ({skipped_files} were there){}",
+            split.dataset,
+            joined_words(joined)
         ))
+    }
+
+    /// Those that are to be joined; that none is missing is known before any is fetched.
+    async fn pieces(
+        &self,
+        split: &Split,
+        index: &ShardIndex,
+        replicas: &[Replica],
+        cancel: &CancellationToken,
+    ) -> Result<Pieces, Failure> {
+        if index.piece_size.is_none() || self.keep_pieces {
+            return Ok(Pieces::default());
+        }
+        let mut manifests = Vec::with_capacity(replicas.len());
+        for (shard, replica) in index.shards.iter().zip(replicas) {
+            manifests.push(read_manifest(replica, &split.dataset, shard.manifest, cancel).await?);
+        }
+        Ok(Pieces::of(&manifests)?)
     }
 
     fn what(&self) -> String {
@@ -109,4 +139,8 @@ impl AssembleArgs {
         let store = access.connect(super::connect_options(self.destination.retry_seconds)).await?;
         Ok(Replica { store, prefix: prefix.to_owned() })
     }
+}
+
+fn joined_words(JoinOutcome { files, pieces }: JoinOutcome) -> String {
+    if pieces == 0 { String::new() } else { format!("; {pieces} of them were pieces, and are {files} files now") }
 }

@@ -87,8 +87,8 @@ pub(crate) async fn operate(args: OperatorArgs) -> Result<(), OperatorError> {
     let stop = CancellationToken::new();
     let metrics = Metrics::new();
     let leader = http::Leader::default();
-    let served = (metrics.clone(), leader.clone());
-    let mut server = tokio::spawn(http::serve(args.listen, args.notifications_listen, served, stop.clone()));
+    let own = (metrics.clone(), leader.clone());
+    let mut server = tokio::spawn(http::serve(args.listen, args.notifications_listen, own, stop.clone()));
     let hub = connect().await?;
     let mut election = Election::stand(hub.clone(), &args).await?;
     tracing::info!(identity = args.identity, "standing by");

@@ -58,7 +58,7 @@ fn put(server: &Server, name: &str, lines: &[Value]) {
 }
 
 /// A hub with a Bucket of this server, by two names.
-async fn hub(server: &Server) -> Hub {
+pub(crate) async fn hub(server: &Server) -> Hub {
     let (hub, store) = (Hub::start().await, &server.running.store);
     for name in ["one", "two"] {
         let bucket = json!({
@@ -78,7 +78,7 @@ fn base64(text: &str) -> Value {
     serde_json::to_value(k8s_openapi::ByteString(text.as_bytes().to_vec())).unwrap()
 }
 
-fn knows(hub: &Hub, replicas: &[Value]) {
+pub(crate) fn knows(hub: &Hub, replicas: &[Value]) {
     for replica in replicas {
         hub.answers(&format!("{OWN}/datasetreplicas/{}", replica["metadata"]["name"].as_str().unwrap()), replica);
     }
@@ -118,6 +118,21 @@ async fn lineage_tells_of_what_and_how_a_dataset_was_made_up_to_its_source() {
     assert_eq!(told["datasets"][1]["datasetReplica"], "default/raw");
     assert_eq!((&told["datasets"][1]["version"], &told["end"]), (&version("raw", &json!("copied")), &json!("source")));
     assert_fails(lineage(&hub, &["clean", "--object", "c.csv"]), 1, "has no object \"c.csv\"");
+
+    // Of what is only cut, pieces are told of, and the rest is copied.
+    let cut = json!({"cut": {"pieceSize": 1024, "pieces": 1, "rows": 9}});
+    let mut piece = object("a-00001-of-00002.csv", "a.csv", 9);
+    piece["source"]["piece"] = json!({"index": 1, "of": 2});
+    put(&server, "clean", &[version("clean", &cut), piece]);
+    let (_, stdout, _) = run(lineage(&hub, &["clean"]));
+    assert!(stdout.contains("cutting between rows, into pieces of about 1024 bytes"), "{stdout}");
+    let (_, stdout, _) = run(lineage(&hub, &["clean", "--object", "a.csv"]));
+    assert!(
+        stdout.contains("object a-00001-of-00002.csv") && stdout.contains("a.csv, piece 00001 of 00002"),
+        "{stdout}"
+    );
+    assert_eq!(run(lineage(&hub, &["clean", "--object", "readme.md"])).0, 0, "it may be a copy");
+    put(&server, "clean", &transformed());
 
     // Two that feed each other.
     let back = replica("raw", ("two", "w/"), ("one", "raw/"), Some(&digest("raw")));

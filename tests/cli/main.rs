@@ -7,6 +7,7 @@ mod identities;
 mod lineage;
 mod mirror;
 mod plugin;
+mod rows;
 mod simulate;
 mod transform;
 

@@ -2,24 +2,26 @@
 
 mod download;
 mod path;
+mod pieces;
 mod provenance;
 mod shards;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use tokio_util::sync::CancellationToken;
 
-use crate::dataset::document::read_document;
+use crate::dataset::document::read_dated;
 use crate::transfer::room::Room;
 use crate::{
     DatasetName, InvalidManifest, InvalidProvenance, InvalidShardIndex, Manifest, ManifestDigest, Replica, RetryClass,
     Sha256, StoreError, StoreErrorKind, manifest_key,
 };
 
-use download::Download;
+use download::{Download, Version};
 pub use path::UnsafeKey;
+pub use pieces::{JoinOutcome, Pieces};
 pub use provenance::read_provenance;
 pub use shards::read_shard_index;
 
@@ -117,7 +119,7 @@ pub enum FetchError {
     InvalidManifest(#[from] InvalidManifest),
     /// The bucket does not say where the version came from.
     #[error(
-        "bucket {bucket:?} does not tell where {digest} of the dataset {dataset} came from: the version is not one of the last five, \
+        "bucket {bucket:?} does not tell where {digest} of the dataset {dataset} came from: the version is none of those that are kept, \
          or a Skyfleet published it that did not write that yet; the next pass of the mirror writes it beside the newest version"
     )]
     MissingProvenance {
@@ -145,9 +147,21 @@ pub enum FetchError {
         /// What the system said.
         source: io::Error,
     },
+    /// The pieces of an object cannot be joined.
+    #[error("the pieces of {whole:?} cannot be joined: {reason}; they can be used as they are, too")]
+    Pieces {
+        /// The key of the object that was cut.
+        whole: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The caller asked to stop.
+    #[error("it was stopped on request: run it again")]
+    Stopped,
     /// An object is not what the manifest says.
     #[error(
-        "the object {key:?} is not what the manifest says: {reason}; wait for the next pass of the mirror, or fetch a newer version"
+        "the object {key:?} is not what the manifest says, and its content is not kept: {reason}; wait for the next pass of the \
+         mirror, or fetch a newer version"
     )]
     Mismatch {
         /// The key, relative to the dataset's prefix.
@@ -166,7 +180,7 @@ impl FetchError {
     pub fn retry(&self) -> RetryClass {
         match self {
             Self::Store(error) => error.retry(),
-            Self::DamagedManifest { .. } | Self::DamagedShardIndex { .. } | Self::Mismatch { .. } => {
+            Self::DamagedManifest { .. } | Self::DamagedShardIndex { .. } | Self::Mismatch { .. } | Self::Stopped => {
                 RetryClass::Transient
             }
             _ => RetryClass::Permanent,
@@ -181,6 +195,8 @@ const ROOM: u64 = 64 * 1024 * 1024;
 /// SHA-256, flushed to disk and only then given its name. Files that are right already stay; a partial file is
 /// continued. So it may be stopped at any moment and run again. Other files in the directory stay.
 ///
+/// An object that is not what the manifest says any more is read from where its content was put away, where versions are kept.
+///
 /// # Errors
 /// See [`FetchError`].
 pub async fn fetch(
@@ -189,7 +205,7 @@ pub async fn fetch(
     cancel: &CancellationToken,
     progress: impl Fn(FetchEvent) + Sync,
 ) -> Result<FetchOutcome, FetchError> {
-    let manifest = read_manifest(replica, request, cancel).await?;
+    let (manifest, published) = read_dated_manifest(replica, &request.dataset, request.digest, cancel).await?;
     let files = path::plan(&manifest, &request.path)?;
     if files.is_empty() && !(manifest.entries().is_empty() && request.path.is_empty()) {
         return Err(FetchError::NothingThere(request.path.clone()));
@@ -200,7 +216,8 @@ pub async fn fetch(
         skipped_files: 0,
     };
     progress(FetchEvent::Planned { files: total.files, bytes: total.bytes });
-    let download = Download { replica, into: &request.into, cancel, progress: &progress, room: Room::new(ROOM) };
+    let version = Version { replica, dataset: &request.dataset, published };
+    let download = Download { version, into: &request.into, cancel, progress: &progress, room: Room::new(ROOM) };
     download.prepare().await?;
     let downloads = stream::iter(&files).map(|file| download.bring(file)).buffer_unordered(request.concurrency.max(1));
     let skipped_files = downloads.try_fold(0, async |skipped, brought| Ok(skipped + u64::from(!brought))).await?;
@@ -208,23 +225,41 @@ pub async fn fetch(
     Ok(FetchOutcome { skipped_files, ..total })
 }
 
-async fn read_manifest(
+/// Reads the manifest of a version, as one of its buckets has it.
+///
+/// # Errors
+/// See [`FetchError`].
+pub async fn read_manifest(
     replica: &Replica,
-    request: &FetchRequest,
+    dataset: &DatasetName,
+    digest: ManifestDigest,
     cancel: &CancellationToken,
 ) -> Result<Manifest, FetchError> {
-    let key = manifest_key(&request.dataset, request.digest);
-    let bytes = read_document(replica, &key, cancel).await.map_err(|error| match error.kind {
-        StoreErrorKind::NotFound => FetchError::MissingManifest {
-            dataset: request.dataset.clone(),
-            digest: request.digest,
-            bucket: error.bucket.to_string(),
-        },
+    read_dated_manifest(replica, dataset, digest, cancel).await.map(|(manifest, _)| manifest)
+}
+
+/// The manifest, and when it was written.
+async fn read_dated_manifest(
+    replica: &Replica,
+    dataset: &DatasetName,
+    digest: ManifestDigest,
+    cancel: &CancellationToken,
+) -> Result<(Manifest, i64), FetchError> {
+    let key = manifest_key(dataset, digest);
+    let (bytes, published) = read_dated(replica, &key, cancel).await.map_err(|error| match error.kind {
+        StoreErrorKind::NotFound => {
+            FetchError::MissingManifest { dataset: dataset.clone(), digest, bucket: error.bucket.to_string() }
+        }
         _ => error.into(),
     })?;
     let found = Sha256::of(&bytes);
-    if ManifestDigest(found) != request.digest {
-        return Err(FetchError::DamagedManifest { expected: request.digest, found });
+    if ManifestDigest(found) != digest {
+        return Err(FetchError::DamagedManifest { expected: digest, found });
     }
-    Ok(Manifest::parse(&bytes)?)
+    Ok((Manifest::parse(&bytes)?, published))
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> FetchError {
+    let path = path.to_owned();
+    move |source| FetchError::File { path, source }
 }

@@ -27,22 +27,25 @@ pub use content::{
 pub use dataset::{
     filter::{Filter, InvalidFilter},
     layout::{
-        DatasetName, InvalidDatasetName, RESERVED_PREFIX, is_reserved, manifest_key, provenance_key, shard_index_key,
+        DatasetName, InvalidDatasetName, RESERVED_PREFIX, is_reserved, kept_key, manifest_key, provenance_key,
+        shard_index_key,
     },
     manifest::{InvalidManifest, Manifest, ManifestEntry},
     provenance::{
-        HowMade, InvalidProvenance, Provenance, ProvenanceDocument, ProvenanceEntry, ProvenanceFormat,
-        ProvenanceObject, ProvenanceRows, ProvenanceSource, ProvenanceStep, ProvenanceTransform,
+        HowMade, InvalidProvenance, Provenance, ProvenanceCut, ProvenanceDocument, ProvenanceEntry, ProvenanceFormat,
+        ProvenanceObject, ProvenancePiece, ProvenanceRows, ProvenanceSource, ProvenanceStep, ProvenanceTransform,
     },
     shard_index::{InvalidShardIndex, ShardEntry, ShardIndex},
 };
 pub use fetch::{
-    FetchError, FetchEvent, FetchOutcome, FetchRequest, UnsafeKey, fetch, read_provenance, read_shard_index,
+    FetchError, FetchEvent, FetchOutcome, FetchRequest, JoinOutcome, Pieces, UnsafeKey, fetch, read_manifest,
+    read_provenance, read_shard_index,
 };
 pub use mirror::{
     Bounds, Changed, Dataset, Deletion, MirrorError, MirrorEvent, MirrorOptions, MirrorProgress, MirrorReport,
     ObjectFailure, SourcePublication, TagsUnread, TargetError, TargetReport, Transforming, mirror, mirror_changed,
     surplus::MostDeleted,
+    versions::{Retention, Version},
 };
 pub use shard::{InvalidSharding, Shard, ShardBy, Sharding};
 pub use store::{

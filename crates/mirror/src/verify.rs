@@ -8,8 +8,8 @@ use crate::content::Digests;
 use crate::transfer::object_reader::ObjectReader;
 use crate::transfer::reader::digests_of;
 use crate::{
-    ByteRange, Manifest, ManifestEntry, ObjectHead, ObjectStore, Proof, Replica, Sha256, StoreError, StoreErrorKind,
-    StoredChecksum, Verification, Written,
+    ByteRange, DatasetName, Manifest, ManifestEntry, ObjectHead, ObjectStore, Proof, Replica, Sha256, StoreError,
+    StoreErrorKind, StoredChecksum, Verification, Written, kept_key,
 };
 
 /// What a copy must be.
@@ -121,18 +121,19 @@ pub struct Mismatch {
 }
 
 /// Checks every object of a copy against a manifest, `concurrency` at once. [`Verification::ReadBack`] reads every byte;
-/// [`Verification::Checksum`] trusts a checksum of the whole object where the store keeps one. It changes nothing.
+/// [`Verification::Checksum`] trusts a checksum of the whole object where the store keeps one. It changes nothing. Of a version of a
+/// `dataset`, an object may be another one by now whose content was put away.
 ///
 /// # Errors
 /// When the bucket cannot be asked; an object that is missing or wrong is a [`Mismatch`].
 pub async fn verify(
     replica: &Replica,
-    manifest: &Manifest,
+    (manifest, dataset): (&Manifest, Option<&DatasetName>),
     verification: Verification,
     concurrency: usize,
     cancel: &CancellationToken,
 ) -> Result<VerifyReport, StoreError> {
-    let checks = stream::iter(manifest.entries()).map(|entry| check(replica, entry, verification, cancel));
+    let checks = stream::iter(manifest.entries()).map(|entry| check(replica, (entry, dataset), verification, cancel));
     let mismatches: Vec<_> = checks.buffered(concurrency.max(1)).try_collect().await?;
     let mismatches: Vec<_> = mismatches.into_iter().flatten().collect();
     Ok(VerifyReport { verified: (manifest.entries().len() - mismatches.len()) as u64, mismatches })
@@ -140,14 +141,23 @@ pub async fn verify(
 
 async fn check(
     replica: &Replica,
-    entry: &ManifestEntry,
+    (entry, dataset): (&ManifestEntry, Option<&DatasetName>),
     verification: Verification,
     cancel: &CancellationToken,
 ) -> Result<Option<Mismatch>, StoreError> {
     let expected = Expected { size: entry.size, digests: Digests::of(entry.sha256), composite: None };
-    match prove(&replica.store, &replica.key(&entry.key), &expected, "", verification, cancel).await {
-        Ok(_) => Ok(None),
-        Err(error) if error.concerns_whole_bucket() => Err(error),
-        Err(error) => Ok(Some(Mismatch { key: entry.key.clone(), error })),
+    let error = match prove(&replica.store, &replica.key(&entry.key), &expected, "", verification, cancel).await {
+        Ok(_) => return Ok(None),
+        Err(error) if error.concerns_whole_bucket() => return Err(error),
+        Err(error) => error,
+    };
+    if let Some(dataset) = dataset {
+        let kept = kept_key(dataset, entry.sha256);
+        match prove(&replica.store, &kept, &expected, "", verification, cancel).await {
+            Ok(_) => return Ok(None),
+            Err(error) if error.concerns_whole_bucket() => return Err(error),
+            Err(_) => {}
+        }
     }
+    Ok(Some(Mismatch { key: entry.key.clone(), error }))
 }

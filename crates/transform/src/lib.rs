@@ -18,6 +18,7 @@ mod format;
 mod input;
 mod naming;
 mod output;
+mod pieces;
 mod run;
 mod spec;
 mod steps;
@@ -27,6 +28,10 @@ pub use counts::{Outcome, StepCount};
 pub use error::{InvalidTransform, TransformError};
 pub use format::{Compression, Format};
 pub use input::{RangeSource, Source};
+pub use pieces::{
+    CsvCuts, CsvScan, Cuttable, LineCount, NotCut, Piece, PieceName, RecordStart, cut_parquet, header_of_csv,
+    join_parquet,
+};
 pub use run::{RowLimits, Transform};
 pub use spec::{Condition, Mask, MaskMethod, Operator, Output, Spec, Step};
 pub use types::ColumnType;

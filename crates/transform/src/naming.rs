@@ -7,9 +7,9 @@ use crate::{Spec, TransformError};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Named<'a> {
     /// Without the endings.
-    stem: &'a str,
+    pub(crate) stem: &'a str,
     /// The ending of the format.
-    ending: &'a str,
+    pub(crate) ending: &'a str,
     /// `None` where rows do not matter.
     pub(crate) format: Option<Format>,
     pub(crate) compression: Compression,

@@ -18,10 +18,13 @@ impl Fleet {
         let near = places(dataset).into_iter().find(|place| self.is_near(&key.namespace, place.bucket, cluster));
         let Some(place) = near else { return Data::NoBucketNear };
         let pinned = model.spec.model.dataset_replica.as_ref().and_then(|wanted| wanted.digest.as_ref());
-        let found = place.status.and_then(|status| status.manifest_digest.as_ref());
+        let holds = |status: &ReplicaStatus| match pinned {
+            Some(pinned) => status.manifest_digest.is_some() && status.has_version(pinned),
+            None => status.manifest_digest.is_some(),
+        };
         // A part of a dataset that is split is no model's data.
         let is_whole = dataset.spec.mode != Mode::Shard;
-        let verified = is_whole && found.is_some() && (pinned.is_none() || pinned == found);
+        let verified = is_whole && place.status.is_some_and(holds);
         match place.status.and_then(|status| status.error.clone()).filter(|_| !verified) {
             Some(error) => Data::Failed(error),
             None => Data::Near,
@@ -115,6 +118,21 @@ mod tests {
         assert_eq!(data(&failed, "x", "west"), Data::Failed("access denied".to_owned()));
         let behind = json!({"targets": [{"bucket": "b", "error": "access denied", "manifestDigest": "sha256:1"}]});
         assert_eq!(data(&behind, "x", "west"), Data::Near);
+    }
+
+    #[test]
+    fn a_pinned_version_is_there_as_long_as_it_is_kept() {
+        let versions = json!([{"digest": "sha256:2"}, {"digest": "sha256:1"}]);
+        let told = json!({"bucket": "b", "error": "e", "manifestDigest": "sha256:2", "versions": versions});
+        let (fleet, key, mut model) = fleet(&json!({"targets": [told]}));
+        let spec = json!({"provider": "aws", "region": "west", "connection": {}});
+        let cluster = serde_json::from_value(json!({"metadata": {"name": "x"}, "spec": spec})).expect("a Cluster");
+        let failed = Data::Failed("e".to_owned());
+        for (digest, wanted) in [("sha256:2", Data::Near), ("sha256:1", Data::Near), ("sha256:0", failed)] {
+            let dataset = model.spec.model.dataset_replica.as_mut().expect("a dataset");
+            dataset.digest = Some(digest.to_owned());
+            assert_eq!(fleet.data(&key, &model, &cluster), wanted, "{digest}");
+        }
     }
 
     #[test]

@@ -73,10 +73,22 @@ impl Wanted {
             (Self::All, _) => return Self::All,
             (Self::One(key), HowMade::Copied) => BTreeSet::from([key]),
             (Self::Of(keys), HowMade::Copied) => keys,
-            (_, HowMade::Transformed(_)) => document.objects.iter().map(|object| object.source.key.clone()).collect(),
+            // What was not cut was copied.
+            (Self::One(key), HowMade::Cut(_)) if document.objects.is_empty() => BTreeSet::from([key]),
+            (_, HowMade::Transformed(_)) | (Self::One(_), HowMade::Cut(_)) => sources(document).collect(),
+            (Self::Of(mut keys), HowMade::Cut(_)) => {
+                document.objects.iter().for_each(|object| _ = keys.remove(&object.key));
+                keys.extend(sources(document));
+                keys
+            }
         };
         Self::Of(keys.into_iter().map(|key| format!("{below}{key}")).collect())
     }
+}
+
+/// Of what the objects were made that are told of.
+fn sources(document: &ProvenanceDocument) -> impl Iterator<Item = String> {
+    document.objects.iter().map(|object| object.source.key.clone())
 }
 
 /// The first place with a verified version, and its digest.

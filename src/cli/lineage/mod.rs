@@ -144,9 +144,10 @@ impl Lookup<'_> {
     }
 }
 
-/// Of copies no object is told of: theirs are those of the source.
+/// Of copies no object is told of: theirs are those of the source. Where objects were cut, others may have been copied.
 fn check_object(document: &ProvenanceDocument, name: &str, key: &str) -> Result<(), Failure> {
-    let is_known = document.version.made == HowMade::Copied || !document.objects.is_empty();
+    let has_copies = matches!(document.version.made, HowMade::Copied | HowMade::Cut(_));
+    let is_known = has_copies || !document.objects.is_empty();
     let unknown = || {
         Failure::Lineage(format!(
             "{}: its version {} has no object {key:?}, nor one that was made of it: give a key as it is after the prefix, \

@@ -27,21 +27,25 @@ fn dataset(Link { dataset_replica, target, version, objects }: &Link, in_full: b
             facts.push(("made by", format!("transform {}", transform.digest)));
             facts.push(("rows", rows(&transform.rows)));
         }
+        HowMade::Cut(cut) => {
+            facts.push(("made by", format!("cutting between rows, into pieces of about {} bytes", cut.piece_size)));
+            facts.push(("pieces", cut.pieces.to_string()));
+            facts.push(("rows", cut.rows.to_string()));
+        }
     }
     facts.push(("objects", version.objects.to_string()));
     facts.push(("bytes", format!("{} in, {} out", version.bytes_in, version.bytes_out)));
     let mut text = format!("DatasetReplica {dataset_replica}, as it lies in {}/{}\n", target.bucket, target.prefix);
     text.push_str(&told(&facts));
-    if let HowMade::Transformed(transform) = &version.made {
-        if !transform.steps.is_empty() {
-            let _infallible = write!(text, "\n{}", steps(transform));
-        }
-        match (objects.is_empty(), in_full) {
-            (true, _) => {}
-            (false, true) => objects.iter().for_each(|object| text.push_str(&in_detail(object, &transform.steps))),
-            (false, false) => {
-                let _infallible = write!(text, "\n{}", listed(objects));
-            }
+    let names: &[String] = if let HowMade::Transformed(transform) = &version.made { &transform.steps } else { &[] };
+    if let (HowMade::Transformed(transform), false) = (&version.made, names.is_empty()) {
+        let _infallible = write!(text, "\n{}", steps(transform));
+    }
+    match (objects.is_empty(), in_full) {
+        (true, _) => {}
+        (false, true) => objects.iter().for_each(|object| text.push_str(&in_detail(object, names))),
+        (false, false) => {
+            let _infallible = write!(text, "\n{}", listed(objects));
         }
     }
     text
@@ -99,8 +103,9 @@ fn in_detail(object: &ProvenanceEntry, steps: &[String]) -> String {
     for (step, counted) in steps.iter().zip(&counted.steps) {
         facts.push(("", format!("{step}: {} in, {} out", counted.rows_in, counted.rows_out)));
     }
+    let piece = source.piece.map(|piece| format!(", piece {:05} of {:05}", piece.index, piece.of));
     facts.extend([
-        ("from", source.key.clone()),
+        ("from", format!("{}{}", source.key, piece.unwrap_or_default())),
         ("", format!("{} bytes, modified {}, ETag {:?}", source.bytes, source.modified, source.etag)),
         ("", format!("sha256 {digest}")),
     ]);

@@ -18,6 +18,11 @@ pub(super) fn rate(text: &str) -> Result<NonZeroU64, String> {
     quantity::whole(text).and_then(NonZeroU64::new).ok_or_else(wrong)
 }
 
+/// Bytes of a piece, at least one.
+pub(super) fn piece(text: &str) -> Result<NonZeroU64, String> {
+    NonZeroU64::new(bytes(text)?).ok_or_else(|| "a piece of no bytes holds no rows: give some, such as 64Mi".to_owned())
+}
+
 /// A moment in seconds since the Unix epoch: `2026-11-25T08:00:00Z`, or an age such as `7d` or `12h`.
 pub(super) fn moment(text: &str) -> Result<i64, String> {
     let wrong = || format!("{text:?} is neither a time such as 2026-11-25T08:00:00Z nor an age such as 7d or 12h");
@@ -47,7 +52,7 @@ pub(super) fn readable(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{bytes, moment, rate, readable};
+    use super::{bytes, moment, piece, rate, readable};
 
     #[test]
     fn sizes_are_kubernetes_quantities() {
@@ -59,6 +64,10 @@ mod tests {
         }
         assert_eq!(rate("1.5M").map(u64::from), Ok(1_500_000));
         assert!(rate("0").unwrap_err().contains("is no rate"));
+        assert_eq!(piece("64Mi").map(u64::from), Ok(64 << 20));
+        assert!(
+            piece("0").unwrap_err().contains("holds no rows") && piece("64MiB").unwrap_err().contains("is no size")
+        );
     }
 
     #[test]

@@ -34,7 +34,8 @@ Places:
 Examples:
   skyfleet mirror s3://weights az://account/weights gs://weights
   skyfleet mirror 's3://data/raw?profile=work' 's3://copy/raw?endpoint=https://minio.example.com' --delete --dry-run
-  skyfleet mirror s3://data/raw az://account/tables --include '**/*.jsonl' --transform to-parquet.yaml";
+  skyfleet mirror s3://data/raw az://account/tables --include '**/*.jsonl' --transform to-parquet.yaml
+  skyfleet mirror s3://data/train s3://near-one gs://near-two --shard count --piece-size 64Mi";
 
 /// Make what is in a bucket the same in others, and prove each copy
 #[derive(Debug, clap::Args)]
@@ -80,6 +81,9 @@ pub(crate) struct MirrorArgs {
     /// How much of the whole each target gets, beside the others, in their order; all as much if not given
     #[arg(long, value_delimiter = ',', value_name = "WEIGHTS", requires = "shard")]
     weights: Vec<NonZeroU32>,
+    /// Cut JSON Lines, CSV and Parquet between rows into pieces of about so many bytes, and split those instead of whole objects
+    #[arg(long, value_name = "SIZE", requires = "shard", value_parser = amounts::piece)]
+    piece_size: Option<NonZeroU64>,
     /// Transform objects on their way, as this file says: YAML with what a DatasetReplica has under spec.transform
     #[arg(long, value_name = "FILE")]
     transform: Option<PathBuf>,
@@ -163,7 +167,7 @@ impl MirrorArgs {
             targets: names,
             dry_run: self.dry_run,
             price: self.egress_price,
-            transforms: self.transform.is_some(),
+            counts_rows: self.transform.is_some() || self.piece_size.is_some(),
         };
         let answer = if self.json { frame.json(&report).to_string() } else { frame.words(&report) };
         match frame.left_out(&report) {
@@ -201,6 +205,7 @@ impl MirrorArgs {
             source_limits: SourceLimits { bandwidth: self.bandwidth, egress },
             verification: if self.read_back { Verification::ReadBack } else { Verification::Checksum },
             dataset: None,
+            versions: None,
             sharding: self.sharding()?,
             transforming: self.transforming()?,
         })
@@ -220,7 +225,7 @@ impl MirrorArgs {
         let shards = self.targets.iter().zip(weights).enumerate();
         let shards = shards.map(|(index, (target, weight))| Shard { name: target.name(), weight, target: Some(index) });
         let shards = shards.collect();
-        Ok(Some(Sharding { by: by.into(), shards }))
+        Ok(Some(Sharding { by: by.into(), shards, piece_size: self.piece_size }))
     }
 }
 

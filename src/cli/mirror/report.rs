@@ -11,8 +11,8 @@ pub(super) struct Frame {
     pub(super) targets: Vec<String>,
     pub(super) dry_run: bool,
     pub(super) price: Option<PricePerGb>,
-    /// Whether objects do not stay as they are.
-    pub(super) transforms: bool,
+    /// Whether objects are looked at row by row, or cut between rows.
+    pub(super) counts_rows: bool,
 }
 
 impl Frame {
@@ -33,7 +33,7 @@ impl Frame {
             0 => String::new(),
             _ => format!("; {rejected} could not be transformed: see .skyfleet/dead-letters/ at the targets"),
         };
-        (self.transforms && rows_read > 0).then(|| format!("rows: {rows_read} read, {rows_written} held{letters}"))
+        (self.counts_rows && rows_read > 0).then(|| format!("rows: {rows_read} read, {rows_written} held{letters}"))
     }
 
     fn source_line(&self, report: &MirrorReport) -> Option<String> {
@@ -91,7 +91,7 @@ impl Frame {
             "event": "report", "complete": report.is_complete(), "dryRun": self.dry_run,
             "compared": report.compared, "sourceFailures": report.source_failures, "sourceBytes": report.source_bytes,
             "egressCost": self.price.map(|price| price.of(report.source_bytes).to_string()), "left": left(&report.left),
-            "tagsUnread": tags_unread, "targets": targets, "rows": self.transforms.then(|| rows(report)),
+            "tagsUnread": tags_unread, "targets": targets, "rows": self.counts_rows.then(|| rows(report)),
         })
     }
 
@@ -149,7 +149,7 @@ mod tests {
 
     fn frame(dry_run: bool, price: Option<&str>) -> Frame {
         let targets = vec!["s3://a/".to_owned(), "s3://b/".to_owned()];
-        Frame { targets, dry_run, price: price.map(|price| price.parse().unwrap()), transforms: false }
+        Frame { targets, dry_run, price: price.map(|price| price.parse().unwrap()), counts_rows: false }
     }
 
     #[test]
@@ -202,7 +202,7 @@ mod tests {
         let rows = skyfleet_transform::Outcome { rows_read: 100, rejected: 1, steps, rows_written: 50 };
         let report = MirrorReport { rows, ..report() };
         assert!(!frame(false, None).words(&report).contains("rows:"));
-        let frame = Frame { transforms: true, ..frame(false, None) };
+        let frame = Frame { counts_rows: true, ..frame(false, None) };
         let words = frame.words(&report);
         assert!(
             words.contains("rows: 100 read, 50 held; 1 could not be transformed: see .skyfleet/dead-letters/"),

@@ -38,7 +38,7 @@ pub(super) struct Ended {
 
 /// A pass that ended.
 pub(super) enum Done {
-    Everything(PassReport),
+    Everything(Box<PassReport>),
     Changes(LookReport),
 }
 
@@ -120,7 +120,7 @@ pub(super) fn pass(
         if let Some(Heard { stream, .. }) = &heard {
             stream.begin_listing(Timestamp::now());
         }
-        let report = run(job.clone(), heard, cancel.clone(), progress).await;
+        let report = Box::pin(run(job.clone(), heard, cancel.clone(), progress)).await;
         if let Some(stream) = stream {
             stream.end_listing(&report.up_to_date());
         }
@@ -161,20 +161,24 @@ fn has_failed(target: &TargetReport) -> bool {
 /// The work of one pass over what a stream was told of, to be run beside the reconcile.
 pub(super) fn look(
     job: Job,
-    stream: Arc<Stream>,
+    replica: Arc<DatasetReplica>,
     context: &Context,
+    stream: Arc<Stream>,
     (counters, cancel): (Arc<Counters>, CancellationToken),
 ) -> impl Future<Output = LookReport> + Send + use<> {
-    let metrics = context.metrics.clone();
+    let (metrics, events) = (context.metrics.clone(), context.events.clone());
     async move {
         let (keys, in_step, removed) = stream.take();
-        let outcome = look_at(job, keys, (&in_step, &removed), &cancel, move |bytes| {
+        let copied = move |bytes| {
             counters.objects.fetch_add(1, Ordering::Relaxed);
             counters.bytes.fetch_add(bytes, Ordering::Relaxed);
             metrics.mirrored(1, bytes);
-        })
-        .await;
+        };
+        let (outcome, report) = Box::pin(look_at(job, keys, (&in_step, &removed), &cancel, copied)).await;
         stream.end_look(&outcome);
+        for note in report.iter().flat_map(|report| losses(report, &replica.spec)) {
+            events.tell(&*replica, "TagsLost", &note, true);
+        }
         LookReport { is_complete: outcome.is_complete() }
     }
 }
@@ -185,10 +189,11 @@ async fn look_at(
     (in_step, removed): (&[bool], &[u64]),
     cancel: &CancellationToken,
     copied: impl Fn(u64) + Send + Sync + 'static,
-) -> LookOutcome {
+) -> (LookOutcome, Option<PassReport>) {
     let connect_options = ConnectOptions { requests_per_second: job.requests_per_second, ..ConnectOptions::default() };
     let mut outcomes = BTreeMap::new();
     let (mut places, mut connected) = (Vec::new(), Vec::new());
+    let mut reports: Vec<_> = job.targets.iter().map(|_| Err("it was not looked at".to_owned())).collect();
     for (place, target) in job.targets.into_iter().enumerate().filter(|(place, _)| in_step.get(*place) == Some(&true)) {
         match connect(target, connect_options).await {
             Ok(replica) => {
@@ -201,7 +206,7 @@ async fn look_at(
             }
         }
     }
-    let Ok(source) = open(job.source, connect_options).await else { return LookOutcome::Failed };
+    let Ok(source) = open(job.source, connect_options).await else { return (LookOutcome::Failed, None) };
     let failed = Arc::new(Mutex::new(Failed { unread: BTreeSet::new(), targets: vec![BTreeSet::new(); places.len()] }));
     let told = failed.clone();
     let progress: MirrorProgress = Arc::new(move |event| match event {
@@ -222,7 +227,7 @@ async fn look_at(
         Ok(report) => report,
         Err(error) => {
             tracing::warn!(%error, "changes are left to the next pass over everything");
-            return LookOutcome::Failed;
+            return (LookOutcome::Failed, None);
         }
     };
     let Failed { unread, targets } = std::mem::take(&mut *failed.lock().unwrap_or_else(PoisonError::into_inner));
@@ -231,8 +236,10 @@ async fn look_at(
         let is_unclear = job.options.transforming.is_some() && !(failed.is_empty() && unread.is_empty());
         let gave_up = has_failed(report) || is_unclear;
         outcomes.insert(place, TargetOutcome { failed, gave_up, removed: report.removed });
+        reports[place] = Ok(report.clone());
     }
-    LookOutcome::Ended { unread, targets: outcomes }
+    let ended = LookOutcome::Ended { unread, targets: outcomes };
+    (ended, Some(PassReport { source: Ok(report), targets: reports }))
 }
 
 /// Keys that failed in a pass over some.
@@ -343,10 +350,11 @@ mod tests {
 
     #[test]
     fn a_target_that_is_left_out_keeps_its_part() {
-        let replica = replica(&json!({"mode": "Shard", "sharding": {"by": "Size"}}));
+        let replica = replica(&json!({"mode": "Shard", "sharding": {"by": "Size", "pieceSize": "64Mi"}}));
         let sharding = copied(&replica, &buckets(true, &["SHA256"])).options.sharding.expect("it is split");
         let names: Vec<_> = sharding.shards.iter().map(|shard| shard.name.as_str()).collect();
         assert_eq!((sharding.by, names), (ShardBy::Size, vec!["b/w/", "c/w/"]));
+        assert_eq!(sharding.piece_size.map(u64::from), Some(64 << 20));
         let targets = |left_out: &[Option<()>]| {
             let reached = reached(sharding.clone(), left_out);
             reached.shards.iter().map(|shard| shard.target).collect::<Vec<_>>()

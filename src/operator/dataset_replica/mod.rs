@@ -6,6 +6,7 @@ mod chain;
 mod dereference;
 mod lineage;
 mod passes;
+mod pins;
 mod status;
 mod stream;
 mod validate;
@@ -138,11 +139,14 @@ pub(super) async fn reconcile(
             let action = if waits { Action::requeue(WAITING_INTERVAL) } else { Action::await_change() };
             (status::without_pass(&replica, &findings, now), action)
         }
-        Verdict::Copy(job) => {
+        Verdict::Copy(mut job) => {
             let reference = ObjectRef::from_obj(&DeserializeGuard(Ok((*replica).clone())));
             let stream = stream::follow(&context, (&uid, reference.clone()), &replica, &job, now);
             let (of_job, known) = ((&*job.fingerprint, &*follows, &job.schedule), status::known_end(&replica));
             let look = passes.look(&uid, of_job, (known, stream.as_deref()), now);
+            if let (Look::Due(_), Some(kept)) = (&look, &mut job.options.versions) {
+                kept.pinned = pins::pinned(&context, &namespace, &replica.name_any()).await?;
+            }
             let job_of_pass = (*job).clone();
             match (&look, &stream) {
                 (Look::Due(_), stream) => {
@@ -151,7 +155,8 @@ pub(super) async fn reconcile(
                     passes.start(&uid, reference, (&job.fingerprint, &follows), work);
                 }
                 (Look::Changed(_), Some(stream)) => {
-                    let work = apply::look(job_of_pass, stream.clone(), &context, passes.counters(&uid));
+                    let work =
+                        apply::look(job_of_pass, replica.clone(), &context, stream.clone(), passes.counters(&uid));
                     passes.start_look(&uid, reference, work);
                 }
                 _ => {}

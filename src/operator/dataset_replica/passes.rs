@@ -140,7 +140,7 @@ impl Passes {
             fingerprint.clone_into(&mut entry.fingerprint);
             follows.clone_into(&mut entry.follows);
         }
-        self.run(uid, reference, Kind::Everything, pass.map(Done::Everything));
+        self.run(uid, reference, Kind::Everything, pass.map(|report| Done::Everything(Box::new(report))));
     }
 
     /// Starts a pass over what a stream was told of; its end brings the DatasetReplica back, too.
@@ -212,7 +212,7 @@ impl Passes {
             match done {
                 Done::Everything(report) => {
                     entry.failures = if report.rests() { 0 } else { entry.failures.saturating_add(1) };
-                    let ended = Ended { report, at: Timestamp::now() };
+                    let ended = Ended { report: *report, at: Timestamp::now() };
                     entry.last = (!entry.cancel.is_cancelled()).then(|| Arc::new(ended));
                 }
                 // What it did not bring, only a pass over everything does.

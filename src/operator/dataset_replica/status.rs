@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use skyfleet_api::conditions::{ConditionType, Finding, Reason, conditions, is_true, whole_seconds};
-use skyfleet_api::dataset_replica::{ReplicaStatus, RowsStatus, StepStatus};
+use skyfleet_api::dataset_replica::{ReplicaStatus, RowsStatus, StepStatus, VersionStatus};
 use skyfleet_api::{DatasetReplica, DatasetReplicaSpec, DatasetReplicaStatus};
-use skyfleet_mirror::{MirrorReport, SourcePublication, TargetReport};
+use skyfleet_mirror::{MirrorReport, SourcePublication, TargetReport, Version};
 
 use super::apply::{Ended, PassReport, holds_its_own};
 use super::validate::Job;
@@ -76,22 +76,30 @@ pub(super) fn of_look(
         conditions,
         source: Some(source),
         shard_index_digest: index,
-        rows: rows(spec, report).or(earlier.rows).filter(|_| spec.transform.is_some()),
+        rows: rows(spec, report).or(earlier.rows).filter(|_| counts_rows(spec)),
         targets,
         stream: earlier.stream.filter(|_| job.teller.is_some()),
         last_pass_time,
     }
 }
 
+/// Whether objects are looked at row by row, or cut between rows.
+fn counts_rows(spec: &DatasetReplicaSpec) -> bool {
+    spec.transform.is_some() || spec.sharding.as_ref().is_some_and(|sharding| sharding.piece_size.is_some())
+}
+
 /// What became of all rows, where a pass has seen all of them.
 fn rows(spec: &DatasetReplicaSpec, report: &PassReport) -> Option<RowsStatus> {
-    let (transform, source) = (spec.transform.as_ref()?, report.source.as_ref().ok()?);
+    let source = report.source.as_ref().ok().filter(|_| counts_rows(spec))?;
     let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-    let steps = transform.steps.iter().zip(&source.rows.steps).map(|(step, counted)| StepStatus {
-        step: step.name().to_owned(),
-        rows_in: count(counted.rows_in),
-        rows_out: count(counted.rows_out),
-    });
+    let steps =
+        spec.transform.iter().flat_map(|transform| &transform.steps).zip(&source.rows.steps).map(|(step, counted)| {
+            StepStatus {
+                step: step.name().to_owned(),
+                rows_in: count(counted.rows_in),
+                rows_out: count(counted.rows_out),
+            }
+        });
     Some(RowsStatus {
         read: count(source.rows.rows_read),
         rejected: count(source.rows.rejected),
@@ -138,7 +146,8 @@ fn target(
     };
     match outcome {
         Ok(target) if let Some(digest) = target.manifest => {
-            let base = ReplicaStatus { lag_seconds: None, ..base };
+            let versions = target.versions.iter().map(version).collect();
+            let base = ReplicaStatus { versions, lag_seconds: None, ..base };
             let (objects, bytes) = (target.settled + target.copied, target.settled_bytes + target.copied_bytes);
             let error = (!target.is_complete()).then(|| failure(target));
             verified(base, Some(digest.to_string()), (objects, bytes), now, error)
@@ -146,6 +155,11 @@ fn target(
         Ok(outcome) => behind(base, &failure(outcome), now),
         Err(why) => behind(base, why, now),
     }
+}
+
+fn version(Version { digest, published }: &Version) -> VersionStatus {
+    let published_at = published.map(|at| Time(whole_seconds(at)));
+    VersionStatus { digest: digest.to_string(), published_at }
 }
 
 /// The manifest that was verified last stays: pods go on to load by it.
@@ -220,10 +234,34 @@ fn findings<'a>(report: &PassReport, targets: impl Iterator<Item = &'a str>) -> 
 mod tests {
     use serde_json::json;
     use skyfleet_api::conditions::ConditionType;
-    use skyfleet_mirror::Left;
+    use skyfleet_mirror::{Left, ManifestDigest, Sha256};
 
     use super::*;
     use crate::operator::dataset_replica::validate::tests::{buckets, copied, replica};
+
+    #[test]
+    fn versions_are_told_and_stay_told_while_a_newer_one_is_made() {
+        let replica = replica(&json!({"versions": {"keep": 2}}));
+        let job = copied(&replica, &buckets(true, &["SHA256"]));
+        let at: Timestamp = "2026-11-25T12:00:00.5Z".parse().expect("a time");
+        let digest = |content: &[u8]| ManifestDigest(Sha256::of(content));
+        let versions =
+            [b"new", b"old"].map(|content| Version { digest: digest(content), published: Some(at) }).to_vec();
+        let whole = TargetReport { manifest: Some(digest(b"new")), versions, ..TargetReport::default() };
+        let status = |replica: &DatasetReplica, target: TargetReport| {
+            let report =
+                PassReport { source: Ok(MirrorReport::default()), targets: vec![Ok(target.clone()), Ok(target)] };
+            of_look(replica, &job, Some(&Ended { report, at }), at)
+        };
+        let told = status(&replica, whole.clone());
+        let published_at = Some(Time(whole_seconds(at)));
+        let version =
+            |content: &[u8]| VersionStatus { digest: digest(content).to_string(), published_at: published_at.clone() };
+        assert_eq!(told.targets[1].versions, [version(b"new"), version(b"old")]);
+        let replica = DatasetReplica { status: Some(told.clone()), ..replica };
+        assert_eq!(status(&replica, TargetReport::default()).targets[1].versions, told.targets[1].versions);
+        assert_eq!(status(&replica, whole), told, "a look that finds no change says nothing new");
+    }
 
     #[test]
     fn what_is_left_for_its_cost_is_said_with_its_price() {

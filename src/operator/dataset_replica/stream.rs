@@ -51,13 +51,27 @@ pub(super) fn say(
     let said = replica.status.clone().unwrap_or_default();
     let fresh = with_lag(status.clone(), context.streams.error(&bucket(replica)), stream, now);
     let before = with_lag_of(status, &said);
-    if fresh == before {
-        return (fresh, action);
+    if !is_news(&before, &fresh) {
+        return (before, action);
     }
     match stream.silence(now) {
         None => (fresh, action),
         Some(wait) => (before, Action::requeue(wait)),
     }
+}
+
+/// Lag that grows is told again when it has grown by a tenth: a target that is gone for a day is no reason to write all day.
+fn is_news(said: &DatasetReplicaStatus, fresh: &DatasetReplicaStatus) -> bool {
+    let grew = |said: Option<i64>, fresh: Option<i64>| match (said, fresh) {
+        (Some(said), Some(fresh)) => (fresh - said).abs() * 10 > said.abs(),
+        (said, fresh) => said != fresh,
+    };
+    let (Some(before), Some(now)) = (&said.stream, &fresh.stream) else { return said != fresh };
+    let of_targets =
+        said.targets.iter().zip(&fresh.targets).any(|(said, fresh)| grew(said.lag_seconds, fresh.lag_seconds));
+    of_targets
+        || grew(before.lag_seconds, now.lag_seconds)
+        || (before.pending, &before.error) != (now.pending, &now.error)
 }
 
 fn bucket(replica: &DatasetReplica) -> BucketName {
@@ -89,4 +103,35 @@ fn with_lag_of(mut status: DatasetReplicaStatus, said: &DatasetReplicaStatus) ->
         target.lag_seconds = said.lag_seconds;
     }
     status
+}
+
+#[cfg(test)]
+mod tests {
+    use skyfleet_api::dataset_replica::ReplicaStatus;
+
+    use super::*;
+
+    fn status(pending: i64, lag: Option<i64>, of_target: Option<i64>) -> DatasetReplicaStatus {
+        let target = ReplicaStatus { lag_seconds: of_target, ..ReplicaStatus::default() };
+        let stream = StreamStatus { pending, lag_seconds: lag, error: None };
+        DatasetReplicaStatus { stream: Some(stream), targets: vec![target], ..DatasetReplicaStatus::default() }
+    }
+
+    #[test]
+    fn what_hardly_changed_is_not_written_again() {
+        let said = status(1, Some(1000), Some(1000));
+        for (fresh, is_it) in [
+            (said.clone(), false),
+            (status(1, Some(1100), Some(1100)), false),
+            (status(1, Some(1101), Some(1000)), true),
+            (status(1, Some(1000), Some(1101)), true),
+            (status(2, Some(1000), Some(1000)), true),
+            (status(1, None, Some(1000)), true),
+            (status(1, Some(1000), None), true),
+        ] {
+            assert_eq!(is_news(&said, &fresh), is_it, "{fresh:?}");
+        }
+        let quiet = status(0, None, None);
+        assert!(is_news(&DatasetReplicaStatus::default(), &quiet) && !is_news(&quiet, &quiet));
+    }
 }

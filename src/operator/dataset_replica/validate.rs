@@ -2,7 +2,7 @@
 
 use std::num::{NonZeroU32, NonZeroU64};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use skyfleet_api::bucket::StoreProvider;
 use skyfleet_api::conditions::{ConditionType, Finding, Reason, is_true};
@@ -11,8 +11,8 @@ use skyfleet_api::dataset_replica::{
 };
 use skyfleet_api::{Bucket, BucketSpec, DatasetReplica, DatasetReplicaSpec, UnsupportedFields};
 use skyfleet_mirror::{
-    Dataset, DatasetName, Deletion, EgressBudget, Filter, MirrorOptions, MostDeleted, Sha256, Shard, ShardBy, Sharding,
-    SourceLimits, Transforming, Verification,
+    Dataset, DatasetName, Deletion, EgressBudget, Filter, MirrorOptions, MostDeleted, Retention, Sha256, Shard,
+    ShardBy, Sharding, SourceLimits, Transforming, Verification,
 };
 use skyfleet_plan::schedule::Schedule;
 use skyfleet_stream::Origin;
@@ -37,7 +37,7 @@ pub(super) struct Job {
     pub(super) source: Place,
     /// One for each target of the spec, in its order.
     pub(super) targets: Vec<TargetPlace>,
-    /// Of a dataset that is split, as if every target could be reached.
+    /// Of a dataset that is split, as if every target could be reached, and without the versions that are pinned.
     pub(super) options: MirrorOptions,
     /// Who tells of changes, in mode Stream.
     pub(super) teller: Option<Teller>,
@@ -85,6 +85,7 @@ fn job(replica: &DatasetReplica, found: &Found, now: Timestamp) -> Result<Job, V
         .map_err(|(reason, message)| Finding::reconciling(reason, message))?;
     let source_limits = source_limits(spec, buckets).map_err(invalid)?;
     let transforming = transforming(spec, mask_keys)?;
+    let sharding = sharding(spec).map_err(invalid)?;
     let requests_per_second = spec.limits.as_ref().and_then(|limits| limits.requests_per_second);
     let targets = spec
         .targets
@@ -97,7 +98,8 @@ fn job(replica: &DatasetReplica, found: &Found, now: Timestamp) -> Result<Job, V
         source_limits,
         verification: verification(spec, buckets),
         deletion: deletion(spec),
-        sharding: sharding(spec),
+        versions: versions(spec),
+        sharding,
         transforming,
         dataset: Some(Dataset { name: dataset, publish_to_source }),
         ..MirrorOptions::default()
@@ -168,6 +170,16 @@ fn deletion(spec: &DatasetReplicaSpec) -> Deletion {
     }
 }
 
+fn versions(spec: &DatasetReplicaSpec) -> Option<Retention> {
+    let wanted = spec.versions.as_ref()?;
+    let age = |seconds| SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));
+    Some(Retention {
+        newest: wanted.keep.map_or(Retention::MOST, usize::from),
+        replaced_within: wanted.max_age_seconds().map(age),
+        ..Retention::only_the_newest()
+    })
+}
+
 /// What becomes of objects on their way.
 fn transforming(spec: &DatasetReplicaSpec, mask_keys: &MaskKeys) -> Result<Option<Transforming>, Vec<Finding>> {
     let Some(wanted) = &spec.transform else { return Ok(None) };
@@ -219,8 +231,11 @@ fn teller(name: &str, buckets: &Buckets, token: Option<&Secret>, source: &Place)
     Ok(Teller { origin, prefix: spec.prefix.clone(), token: shown.transpose()?, queue, version })
 }
 
-/// All shards, as if every target could be reached.
-fn sharding(spec: &DatasetReplicaSpec) -> Option<Sharding> {
+/// All shards, as if every target could be reached; the error says what is wrong with it.
+fn sharding(spec: &DatasetReplicaSpec) -> Result<Option<Sharding>, String> {
+    if spec.mode != Mode::Shard {
+        return Ok(None);
+    }
     let shard = |(index, target): (usize, &Target)| Shard {
         name: format!("{}/{}", target.bucket_ref.name, target.prefix),
         weight: target
@@ -234,7 +249,16 @@ fn sharding(spec: &DatasetReplicaSpec) -> Option<Sharding> {
         WantedShardBy::Count => ShardBy::Count,
         WantedShardBy::Size => ShardBy::Size,
     };
-    (spec.mode == Mode::Shard).then(|| Sharding { by, shards: spec.targets.iter().enumerate().map(shard).collect() })
+    let shards = spec.targets.iter().enumerate().map(shard).collect();
+    Ok(Some(Sharding { by, shards, piece_size: piece_size(spec)? }))
+}
+
+fn piece_size(spec: &DatasetReplicaSpec) -> Result<Option<NonZeroU64>, String> {
+    let piece_size = spec.sharding.as_ref().and_then(|sharding| sharding.piece_size.as_ref()).map(|quantity| {
+        let size = quantity::whole(&quantity.0).and_then(NonZeroU64::new);
+        size.ok_or_else(|| format!("spec.sharding.pieceSize: {:?} is beyond what can be counted", quantity.0))
+    });
+    piece_size.transpose()
 }
 
 /// By the stores' checksums where every target checks one, else by reading back. Azure checks each request and names none.
@@ -342,6 +366,7 @@ pub(super) mod tests {
             (json!({"source": {"bucketRef": {"name": "nowhere"}}}), Reason::ReferenceNotFound),
             (json!({"schedule": {"cron": "0 25 * * *"}}), Reason::InvalidSpec),
             (json!({"limits": {"bandwidth": "16Ei"}}), Reason::InvalidSpec),
+            (json!({"mode": "Shard", "sharding": {"pieceSize": "16Ei"}}), Reason::InvalidSpec),
             (json!({"limits": {"egressCost": "12.50"}}), Reason::InvalidSpec),
             (json!({"transform": {}}), Reason::InvalidSpec),
             (json!({"transform": {"steps": [masked_by("gone")]}}), Reason::ReferenceNotFound),
@@ -422,6 +447,20 @@ pub(super) mod tests {
         let job = copied(&replica(&json!({"limits": {"bandwidth": 1_000_000}})), &all);
         assert_eq!(job.options.source_limits, SourceLimits { bandwidth: NonZeroU64::new(1_000_000), egress: None });
         assert!(!job.schedule.is_cron());
+    }
+
+    #[test]
+    fn versions_stay_by_number_by_age_or_by_both() {
+        let all = buckets(true, &["SHA256"]);
+        let versions = |wanted: Value| {
+            let kept =
+                copied(&replica(&json!({"versions": wanted})), &all).options.versions.expect("versions are kept");
+            (kept.newest, kept.replaced_within.map(|age| age.as_secs()))
+        };
+        assert_eq!(versions(json!({"keep": 3})), (3, None));
+        assert_eq!(versions(json!({"maxAge": "2h"})), (100, Some(7200)));
+        assert_eq!(versions(json!({"keep": 1, "maxAge": "90s"})), (1, Some(90)));
+        assert_eq!(copied(&replica(&json!({})), &all).options.versions, None);
     }
 
     #[test]

@@ -90,20 +90,28 @@ fn state(model: &ModelDeployment, dataset: &Dataset, replica: &DatasetReplica, p
         return ModelState::Waiting(message.to_owned());
     }
     let wanted = model.spec.model.dataset_replica.as_ref();
-    let digest = place.status.and_then(|status| status.manifest_digest.as_deref());
     let pinned = wanted.and_then(|wanted| wanted.digest.as_deref());
-    let digest = match (digest, pinned) {
-        (None, _) => return ModelState::Waiting(waiting(place)),
-        (Some(digest), Some(pinned)) if digest != pinned => {
-            let message = format!(
-                "the Bucket {:?} holds {digest}, and spec.model.datasetReplica.digest wants {pinned}",
-                place.bucket
-            );
-            return ModelState::Waiting(message);
-        }
-        (Some(digest), _) => digest.to_owned(),
+    match version(place, pinned) {
+        Ok(digest) => verified(model, dataset, replica, place, digest),
+        Err(message) => ModelState::Waiting(message),
+    }
+}
+
+/// The version that is loaded from a place: the newest verified one, or the one that is pinned as long as it is kept there.
+fn version(place: Place<'_>, pinned: Option<&str>) -> Result<String, String> {
+    let newest = |status: &ReplicaStatus| status.manifest_digest.clone();
+    let Some((status, newest)) = place.status.and_then(|status| Some((status, newest(status)?))) else {
+        return Err(waiting(place));
     };
-    verified(model, dataset, replica, place, digest)
+    match pinned {
+        None => Ok(newest),
+        Some(pinned) if status.has_version(pinned) => Ok(pinned.to_owned()),
+        Some(pinned) => Err(format!(
+            "the Bucket {:?} holds {newest}, and spec.model.datasetReplica.digest wants {pinned}, which is none of the versions \
+             that are kept there",
+            place.bucket
+        )),
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -227,7 +235,7 @@ mod tests {
     use skyfleet_api::BucketSpec;
     use skyfleet_plan::workload::PodIdentity;
 
-    use super::{argument, environment, pod_identity};
+    use super::{Place, argument, environment, pod_identity, version};
     use crate::buckets::{self, Identity};
 
     fn spec(provider: &str, more: &[(&str, Value)]) -> BucketSpec {
@@ -236,6 +244,20 @@ mod tests {
             spec[*name] = value.clone();
         }
         serde_json::from_value(spec).expect("a spec")
+    }
+
+    #[test]
+    fn a_version_can_be_pinned_as_long_as_it_is_kept() {
+        let versions = json!([{"digest": "sha256:3"}, {"digest": "sha256:2"}]);
+        let status = json!({"bucket": "b", "manifestDigest": "sha256:3", "versions": versions});
+        let status = serde_json::from_value(status).expect("a status");
+        let place = |status| Place { bucket: "b", prefix: "", status };
+        for (pinned, wanted) in [(None, "sha256:3"), (Some("sha256:3"), "sha256:3"), (Some("sha256:2"), "sha256:2")] {
+            assert_eq!(version(place(Some(&status)), pinned).as_deref(), Ok(wanted));
+        }
+        let refused = version(place(Some(&status)), Some("sha256:1")).expect_err("it is gone");
+        assert!(refused.contains("none of the versions that are kept there"), "{refused}");
+        assert!(version(place(None), None).expect_err("nothing is known").contains("is not verified yet"));
     }
 
     #[test]

@@ -22,7 +22,10 @@ impl Streams {
     pub(super) fn poll(self: &Arc<Self>, bucket: BucketName, url: String, access: StoreAccess) -> CancellationToken {
         let (stop, streams) = (CancellationToken::new(), self.clone());
         let stopped = stop.clone();
-        tokio::spawn(async move { stopped.run_until_cancelled(read(&streams, &bucket, &url, access)).await });
+        tokio::spawn(async move {
+            let reading = Box::pin(read(&streams, &bucket, &url, access));
+            stopped.run_until_cancelled(reading).await
+        });
         stop
     }
 }
@@ -58,7 +61,9 @@ async fn read_on(
         if messages.is_empty() && !queue.waits() {
             tokio::time::sleep(EMPTY).await;
         }
-        messages.iter().for_each(|message| take(streams, bucket, message));
+        for message in &messages {
+            take(streams, bucket, message);
+        }
         // What is taken is kept until it is mirrored, and an operator that begins looks at everything.
         if let Err(error) = queue.remove(&messages).await {
             return error;

@@ -42,7 +42,7 @@ async fn receive(
 ) -> Response {
     let streams = match admitted(&leading, &bucket, query.as_deref(), &headers) {
         Ok(streams) => streams,
-        Err(refusal) => return refusal,
+        Err(refusal) => return refusal.into_response(),
     };
     match Notice::parse(&body) {
         Ok(Notice::Changes(changes)) => {
@@ -67,12 +67,23 @@ async fn allow(
     headers: HeaderMap,
 ) -> Response {
     if let Err(refusal) = admitted(&leading, &bucket, query.as_deref(), &headers) {
-        return refusal;
+        return refusal.into_response();
     }
     let Some(origin) = headers.get(ASKING).cloned() else {
         return (StatusCode::BAD_REQUEST, "the header WebHook-Request-Origin is missing\n").into_response();
     };
     ([(ALLOWED, origin)], "").into_response()
+}
+
+/// Why somebody may not tell now.
+struct Refusal(StatusCode, &'static str);
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let Self(status, text) = self;
+        let again = (status == StatusCode::SERVICE_UNAVAILABLE).then_some([(RETRY_AFTER, "1")]);
+        (status, again, text).into_response()
+    }
 }
 
 /// Who may tell; the others hear why not.
@@ -81,10 +92,9 @@ fn admitted(
     bucket: &(String, String),
     query: Option<&str>,
     headers: &HeaderMap,
-) -> Result<Arc<Streams>, Response> {
+) -> Result<Arc<Streams>, Refusal> {
     let Some(streams) = leading() else {
-        let text = "this operator does not lead: send it again\n";
-        return Err((StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")], text).into_response());
+        return Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, "this operator does not lead: send it again\n"));
     };
     let bearer = headers.get(AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
     let mut parameters = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
@@ -97,5 +107,5 @@ fn admitted(
     // The same for a Bucket that is not there: nobody finds out by this which there are.
     let text = "no DatasetReplica in mode Stream reads such a Bucket, or this is not the token of the Secret that its \
                 spec.notifications.webhook names: show that as Authorization: Bearer TOKEN or ?token=TOKEN\n";
-    Err((StatusCode::UNAUTHORIZED, text).into_response())
+    Err(Refusal(StatusCode::UNAUTHORIZED, text))
 }

@@ -1,6 +1,7 @@
 //! `DatasetReplica`: keeps data the same in several buckets.
 
 mod transform;
+mod versions;
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -16,6 +17,7 @@ pub use transform::{
     ColumnType, Columns, Compression, DeadLetters, Deduplicate, Mask, MaskKeyReference, MaskMethod, RowExpression,
     RowFilter, RowFormat, RowOperator, RowsStatus, StepStatus, Transform, TransformOutput, TransformStep,
 };
+pub use versions::{VersionStatus, Versions};
 
 /// Data in one bucket, and the buckets that shall hold it too.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -51,6 +53,11 @@ pub use transform::{
         .message("sharding and the weights of targets say how mode Shard splits the data: set mode to Shard, or leave them out"),
     validation = Rule::new("self.mode != 'Stream' || !has(self.limits) || !has(self.limits.egressCost)")
         .message("limits.egressCost bounds a pass, and mode Stream makes passes all the time: use limits.bandwidth, or another mode"),
+    validation = Rule::new(
+        "!(has(self.sharding) && has(self.sharding.pieceSize) && has(self.transform) && has(self.transform.steps)) || \
+         self.transform.steps.all(s, !has(s.deduplicate))")
+        .message("deduplicate sees all rows of an object, and of one that is cut into pieces only those of a piece: deduplicate by a \
+                  DatasetReplica before this one, or leave out sharding.pieceSize"),
 )]
 pub struct DatasetReplicaSpec {
     /// Where the data is. It stays: with another source, the targets would mix two datasets.
@@ -87,6 +94,10 @@ pub struct DatasetReplicaSpec {
     #[serde(default = "a_tenth")]
     #[schemars(range(min = 1, max = 100))]
     pub max_deletion_percent: u8,
+    /// Which older versions of the data stay in the targets and can be loaded by their digest. If not given, what a version named is
+    /// overwritten and deleted as newer ones come.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub versions: Option<Versions>,
     /// How a copy is proven to be one.
     #[serde(default)]
     pub verification: Verification,
@@ -152,13 +163,21 @@ pub struct Target {
 }
 
 /// How data is split over targets.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Sharding {
     /// What decides where an object goes. However it is decided, a target that is added takes over its share, and nothing else
     /// moves.
     #[serde(default)]
     pub by: ShardBy,
+    /// Cut objects with rows between those into pieces of about so many bytes, such as `64Mi`, and split the pieces instead of the objects;
+    /// at least `1Mi`, and at most 100,000 pieces of an object. `a/train.jsonl` becomes `a/train-00000-of-00016.jsonl` and so on; so it is
+    /// with `.ndjson`, `.csv` and `.parquet`, and other objects stay whole. One that is compressed (`.jsonl.gz`) cannot be cut and fails. If
+    /// not given, all objects stay whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("isQuantity(string(self)) && !quantity(string(self)).isLessThan(quantity('1Mi'))")
+        .message("must be a quantity of at least 1Mi, such as 64Mi (bytes)"))]
+    pub piece_size: Option<Quantity>,
 }
 
 /// What decides where an object goes.
@@ -219,14 +238,19 @@ impl Schedule {
     /// The interval in seconds; the API server has checked its form, so another form gives `None`.
     #[must_use]
     pub fn interval_seconds(&self) -> Option<u64> {
-        let unit = self.interval.chars().last()?;
-        let count: u64 = self.interval.get(..self.interval.len() - unit.len_utf8())?.parse().ok()?;
-        match unit {
-            's' => Some(count),
-            'm' => count.checked_mul(60),
-            'h' => count.checked_mul(3600),
-            _ => None,
-        }
+        seconds(&self.interval)
+    }
+}
+
+/// A whole number of seconds, minutes or hours, such as `30s`, `5m` or `1h`, in seconds.
+fn seconds(text: &str) -> Option<u64> {
+    let unit = text.chars().last()?;
+    let count: u64 = text.get(..text.len() - unit.len_utf8())?.parse().ok()?;
+    match unit {
+        's' => Some(count),
+        'm' => count.checked_mul(60),
+        'h' => count.checked_mul(3600),
+        _ => None,
     }
 }
 
@@ -306,7 +330,7 @@ pub struct DatasetReplicaStatus {
     /// hold its part. It lies below `.skyfleet/shards/` in every target, and in the source where that is writable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shard_index_digest: Option<String>,
-    /// What became of the rows of all objects, where they are transformed.
+    /// What became of the rows of all objects, where they are transformed or cut into pieces.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rows: Option<RowsStatus>,
     /// What each target holds, in the order of the spec.
@@ -327,8 +351,8 @@ pub struct DatasetReplicaStatus {
 pub struct StreamStatus {
     /// Objects that are known to have changed and are not mirrored to all targets.
     pub pending: i64,
-    /// The age of the oldest change that is known and not mirrored to all targets, in seconds; absent when there is none. What nobody
-    /// told of is known with the next look at everything.
+    /// The age of the oldest change that is known and not mirrored to all targets, in seconds and to within a tenth; absent when there
+    /// is none. What nobody told of is known with the next look at everything.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lag_seconds: Option<i64>,
     /// Why the queue of notifications cannot be read; absent when it can.
@@ -355,6 +379,9 @@ pub struct ReplicaStatus {
     /// every object was verified once; the last verified one while a newer is being copied.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub manifest_digest: Option<String>,
+    /// Where older versions are kept, those that can be loaded from here, the newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub versions: Vec<VersionStatus>,
     /// How far the verified manifest is behind the source, in seconds, when the last pass failed or is under way. In mode Stream the age
     /// of the oldest change that is known and not mirrored here.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -365,6 +392,15 @@ pub struct ReplicaStatus {
     /// What went wrong in the last pass; absent when nothing did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+}
+
+impl ReplicaStatus {
+    /// Whether the version of this digest can be loaded from here.
+    #[must_use]
+    pub fn has_version(&self, digest: &str) -> bool {
+        let is_newest = self.manifest_digest.as_deref() == Some(digest);
+        is_newest || self.versions.iter().any(|version| version.digest == digest)
+    }
 }
 
 impl UnsupportedFields for DatasetReplicaSpec {

@@ -13,6 +13,15 @@ pub(crate) async fn read_document(
     key: &str,
     cancel: &CancellationToken,
 ) -> Result<Vec<u8>, StoreError> {
+    read_dated(replica, key, cancel).await.map(|(bytes, _)| bytes)
+}
+
+/// All bytes of one, and when it was written, in seconds since the Unix epoch.
+pub(crate) async fn read_dated(
+    replica: &Replica,
+    key: &str,
+    cancel: &CancellationToken,
+) -> Result<(Vec<u8>, i64), StoreError> {
     let store = replica.store.clone();
     let mut reader = ObjectReader::open(store, key.to_owned(), ByteRange::ALL, None, cancel.clone()).await?;
     let size = reader.head().size;
@@ -23,7 +32,7 @@ pub(crate) async fn read_document(
         bytes.extend_from_slice(&chunk);
     }
     reader.confirm(&hashing.finish())?;
-    Ok(bytes)
+    Ok((bytes, reader.head().modified))
 }
 
 pub(crate) async fn write_document(replica: &Replica, key: &str, bytes: Vec<u8>) -> Result<(), StoreError> {

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::ManifestDigest;
+use crate::{ManifestDigest, Sha256};
 
 /// Keys below it, at any depth, belong to Skyfleet: never mirrored, never part of a manifest.
 pub const RESERVED_PREFIX: &str = ".skyfleet/";
@@ -52,6 +52,10 @@ impl DatasetName {
 
     pub(crate) fn shards_folder(&self) -> String {
         format!("{RESERVED_PREFIX}shards/{self}/")
+    }
+
+    pub(crate) fn kept_folder(&self) -> String {
+        format!("{RESERVED_PREFIX}objects/{self}/")
     }
 }
 
@@ -100,6 +104,18 @@ pub fn shard_index_key(dataset: &DatasetName, digest: ManifestDigest) -> String 
     format!("{}{}.json", dataset.shards_folder(), digest.0)
 }
 
+/// The key of a content that was put away before it was overwritten or removed, relative to the Bucket's prefix: older versions of
+/// the dataset that name it are read from there.
+#[must_use]
+pub fn kept_key(dataset: &DatasetName, sha256: Sha256) -> String {
+    format!("{}{sha256}", dataset.kept_folder())
+}
+
+/// The content that the key of a kept object names.
+pub(crate) fn content_of_key(dataset: &DatasetName, key: &str) -> Option<Sha256> {
+    key.strip_prefix(&dataset.kept_folder())?.parse().ok()
+}
+
 /// Where records lie that could not be transformed into a part of the object with this key, both relative to the store's prefix.
 pub(crate) fn dead_letters_key(dataset: Option<&DatasetName>, key: &str) -> String {
     let dataset = dataset.map(|dataset| format!("{dataset}/")).unwrap_or_default();
@@ -128,7 +144,10 @@ pub fn is_reserved(key: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{DatasetName, is_reserved, manifest_key, manifest_of_key, provenance_key, provenance_of_key};
+    use super::{
+        DatasetName, content_of_key, is_reserved, kept_key, manifest_key, manifest_of_key, provenance_key,
+        provenance_of_key,
+    };
     use crate::{ManifestDigest, Sha256};
 
     #[test]
@@ -150,6 +169,9 @@ mod tests {
         let beside = provenance_key(&dataset, digest);
         assert_eq!(beside, format!(".skyfleet/provenance/ml.weights/{}.jsonl", digest.0));
         assert_eq!((provenance_of_key(&dataset, &beside), provenance_of_key(&dataset, &key)), (Some(digest), None));
+        let kept = kept_key(&dataset, digest.0);
+        assert_eq!(kept, format!(".skyfleet/objects/ml.weights/{}", digest.0));
+        assert_eq!((content_of_key(&dataset, &kept), content_of_key(&dataset, &key)), (Some(digest.0), None));
     }
 
     #[test]

@@ -4,5 +4,6 @@ pub(crate) mod document;
 pub(crate) mod filter;
 pub(crate) mod layout;
 pub(crate) mod manifest;
+pub(crate) mod manifest_reader;
 pub(crate) mod provenance;
 pub(crate) mod shard_index;

@@ -1,15 +1,18 @@
 //! Where a version of a dataset came from: pure.
 
+use std::num::NonZeroU64;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use skyfleet_transform::Outcome;
+use skyfleet_transform::{Outcome, Piece};
 
 use crate::{DatasetName, ManifestDigest, Sha256};
 
 /// Where a version of a dataset came from: the first line of the document that lies beside its manifest.
 ///
 /// The document is JSON Lines. Of a dataset that is transformed a [`ProvenanceEntry`] for each object follows, in the byte order of
-/// the keys. Of copies none does: the manifest and the source say all there is, and a million lines more would say nothing.
+/// the keys, and of one that is only cut into pieces one for each piece. Of copies none does: the manifest and the source say all there
+/// is, and a million lines more would say nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Provenance {
@@ -59,8 +62,22 @@ pub struct ProvenanceSource {
 pub enum HowMade {
     /// Nothing: they are the same bytes.
     Copied,
-    /// They went through a transform.
+    /// They went through a transform, all of them or cut into pieces before.
     Transformed(ProvenanceTransform),
+    /// Those with rows were cut into pieces between them, and the others are the same bytes.
+    Cut(ProvenanceCut),
+}
+
+/// How objects were cut, and what came of all of them together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProvenanceCut {
+    /// What the size of pieces was to be, in bytes of the source's objects.
+    pub piece_size: NonZeroU64,
+    /// How many there are: each has a line.
+    pub pieces: u64,
+    /// Their rows.
+    pub rows: u64,
 }
 
 /// A transform, and what it did with all objects together.
@@ -71,6 +88,9 @@ pub struct ProvenanceTransform {
     pub digest: String,
     /// Its steps by name, in their order: that of `rows.steps`.
     pub steps: Vec<String>,
+    /// What the size of pieces was to be, in bytes of the source's objects, where those were cut before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub piece_size: Option<NonZeroU64>,
     /// What became of the rows.
     pub rows: ProvenanceRows,
 }
@@ -117,13 +137,26 @@ pub struct ProvenanceEntry {
     pub rows: ProvenanceRows,
 }
 
+/// A piece of an object: of 16 pieces the fourth is `{"index":3,"of":16}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProvenancePiece {
+    /// From 0.
+    pub index: u32,
+    /// How many there are.
+    pub of: u32,
+}
+
 /// An object of the source, as it was read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ProvenanceObject {
     /// The key, relative to the source's prefix.
     pub key: String,
-    /// Bytes.
+    /// Which piece of it was read, where not all was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub piece: Option<ProvenancePiece>,
+    /// Bytes; of a piece, its share of them.
     pub bytes: u64,
     /// What names its version; empty where the store gives nothing.
     pub etag: String,
@@ -200,7 +233,14 @@ impl Provenance {
         match self.made {
             HowMade::Copied => 0,
             HowMade::Transformed(_) => self.objects,
+            HowMade::Cut(ProvenanceCut { pieces, .. }) => pieces,
         }
+    }
+}
+
+impl From<Piece> for ProvenancePiece {
+    fn from(Piece { index, of }: Piece) -> Self {
+        Self { index, of }
     }
 }
 
@@ -247,7 +287,12 @@ mod tests {
 
     fn transformed() -> Provenance {
         let steps = vec!["Filter".to_owned()];
-        version(HowMade::Transformed(ProvenanceTransform { digest: "ab".to_owned(), steps, rows: rows() }))
+        version(HowMade::Transformed(ProvenanceTransform {
+            digest: "ab".to_owned(),
+            steps,
+            piece_size: None,
+            rows: rows(),
+        }))
     }
 
     fn entry() -> ProvenanceEntry {
@@ -257,6 +302,7 @@ mod tests {
             sha256: Sha256::of(b"x"),
             source: ProvenanceObject {
                 key: "x.csv".to_owned(),
+                piece: None,
                 bytes: 20,
                 etag: "e".to_owned(),
                 modified: Timestamp::UNIX_EPOCH,
@@ -289,6 +335,10 @@ mod tests {
             r#"{{"key":"x.parquet","bytes":10,"sha256":"{sha256}","source":{{"key":"x.csv","bytes":20,"etag":"e","modified":"1970-01-01T00:00:00Z"}},"made":"1970-01-01T00:01:00Z","rows":{ROWS}}}"#
         );
         assert_eq!(line(&entry()), object);
+        let cut = ProvenanceCut { piece_size: NonZeroU64::new(7).unwrap(), pieces: 1, rows: 3 };
+        assert_eq!(line(&version(HowMade::Cut(cut))), head(r#"{"cut":{"pieceSize":7,"pieces":1,"rows":3}}"#));
+        let piece = ProvenanceObject { piece: Some(ProvenancePiece { index: 3, of: 16 }), ..entry().source };
+        assert!(line(&piece).starts_with(r#"{"key":"x.csv","piece":{"index":3,"of":16},"bytes":20,"etag":"e""#));
     }
 
     #[test]

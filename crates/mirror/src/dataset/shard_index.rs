@@ -1,3 +1,5 @@
+use std::num::NonZeroU64;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{ManifestDigest, Sha256, ShardBy};
@@ -9,6 +11,10 @@ use crate::{ManifestDigest, Sha256, ShardBy};
 pub struct ShardIndex {
     /// What decided where an object went.
     pub by: ShardBy,
+    /// What the size of pieces was to be, in bytes of the source's objects, where those with rows were cut between them. Their keys say
+    /// which piece of how many they are: `train-00003-of-00016.jsonl` is one of `train.jsonl`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub piece_size: Option<NonZeroU64>,
     /// The parts, in the order of the targets.
     pub shards: Vec<ShardEntry>,
 }
@@ -59,6 +65,8 @@ impl ShardIndex {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU64;
+
     use super::{ShardEntry, ShardIndex};
     use crate::{ManifestDigest, Sha256, ShardBy};
 
@@ -66,12 +74,16 @@ mod tests {
     fn its_bytes_stay_as_they_were_released() {
         let manifest = ManifestDigest(Sha256::of(b""));
         let shard = ShardEntry { name: "eu".to_owned(), weight: 2, manifest, objects: 3, bytes: 4 };
-        let index = ShardIndex { by: ShardBy::Size, shards: vec![shard] };
+        let index = ShardIndex { by: ShardBy::Size, piece_size: None, shards: vec![shard] };
         let text = format!(
             r#"{{"by":"Size","shards":[{{"name":"eu","weight":2,"manifest":"{manifest}","objects":3,"bytes":4}}]}}"#
         );
         assert_eq!(index.to_bytes(), text.as_bytes());
-        assert_eq!(ShardIndex::parse(text.as_bytes()), Ok(index));
+        assert_eq!(ShardIndex::parse(text.as_bytes()), Ok(index.clone()));
+        let in_pieces = ShardIndex { piece_size: NonZeroU64::new(7), ..index };
+        let text = text.replace(r#","shards""#, r#","pieceSize":7,"shards""#);
+        assert_eq!(in_pieces.to_bytes(), text.as_bytes());
+        assert_eq!(ShardIndex::parse(text.as_bytes()), Ok(in_pieces));
         assert!(ShardIndex::parse(b"{}").is_err());
     }
 }

@@ -1,20 +1,37 @@
-use std::io;
+use std::io::{self, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use sha2::Digest as _;
 use tokio::fs::{self, File, OpenOptions};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufWriter};
+use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _, BufWriter};
 use tokio_util::sync::CancellationToken;
 
 use super::path::PlannedFile;
-use super::{FetchError, FetchEvent};
+use super::{FetchError, FetchEvent, at};
 use crate::transfer::parallel_reader::{ParallelReader, Unread};
 use crate::transfer::reader::ChunkReader as _;
 use crate::transfer::room::Room;
-use crate::{ManifestEntry, RESERVED_PREFIX, Replica, Sha256, StoreErrorKind};
+use crate::{DatasetName, ManifestEntry, RESERVED_PREFIX, Replica, Sha256, StoreError, StoreErrorKind, kept_key};
+
+/// What is brought, and from where.
+pub(super) struct Version<'a> {
+    pub(super) replica: &'a Replica,
+    pub(super) dataset: &'a DatasetName,
+    /// When its manifest was written, by the store's clock. What was written later is of another version, or the same once more.
+    pub(super) published: i64,
+}
+
+/// Where a content may lie.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    /// Under its key, as in the newest version.
+    Key,
+    /// Where it was put away when that became another.
+    Kept,
+}
 
 pub(super) struct Download<'a, P> {
-    pub(super) replica: &'a Replica,
+    pub(super) version: Version<'a>,
     pub(super) into: &'a Path,
     pub(super) cancel: &'a CancellationToken,
     pub(super) progress: &'a P,
@@ -76,21 +93,58 @@ impl<P: Fn(FetchEvent) + Sync> Download<'_, P> {
             Err(error) => return Err(at(partial)(error)),
         };
         if found > 0 && found < entry.size {
-            match self.append(partial, entry, found).await {
-                Err(FetchError::Mismatch { .. }) => (),
+            match self.append_from_anywhere(partial, entry, found).await {
+                Err(error) if is_another(&error) => (),
                 other => return other,
             }
         }
-        self.append(partial, entry, 0).await
+        self.append_from_anywhere(partial, entry, 0).await
     }
 
-    async fn append(&self, partial: &Path, entry: &ManifestEntry, offset: u64) -> Result<(), FetchError> {
+    /// From where the content lies: a pass that is under way puts it away before it overwrites or removes the object.
+    async fn append_from_anywhere(&self, partial: &Path, entry: &ManifestEntry, offset: u64) -> Result<(), FetchError> {
+        let another = match self.append(partial, entry, (offset, Place::Key)).await {
+            Err(error) if is_another(&error) => error,
+            other => return other,
+        };
+        match self.append(partial, entry, (offset, Place::Kept)).await {
+            // What is wrong under its key is the thing to tell.
+            Err(error) if is_another(&error) => Err(another),
+            other => other,
+        }
+    }
+
+    /// Opens the content where it is most likely: what was written under the key after the version was published is hardly it.
+    async fn open(&self, entry: &ManifestEntry, (offset, place): (u64, Place)) -> Result<ParallelReader, StoreError> {
+        let Version { replica, dataset, published } = self.version;
+        let open = |key| {
+            let unread = Unread { store: replica.store.clone(), key, from: offset, size: entry.size };
+            ParallelReader::open(unread, None, Some(self.room.clone()), self.cancel.clone())
+        };
+        let kept = kept_key(dataset, entry.sha256);
+        match place {
+            Place::Kept => open(kept).await,
+            Place::Key => {
+                let reader = open(replica.key(&entry.key)).await?;
+                if reader.head().modified <= published {
+                    return Ok(reader);
+                }
+                match open(kept).await {
+                    Err(error) if error.kind == StoreErrorKind::NotFound => Ok(reader),
+                    kept => kept,
+                }
+            }
+        }
+    }
+
+    async fn append(
+        &self,
+        partial: &Path,
+        entry: &ManifestEntry,
+        (offset, place): (u64, Place),
+    ) -> Result<(), FetchError> {
         let mismatch = |reason| FetchError::Mismatch { key: entry.key.clone(), reason };
-        let mut hasher = if offset > 0 { hash_file(partial).await.map_err(at(partial))? } else { sha2::Sha256::new() };
-        let (store, key) = (self.replica.store.clone(), self.replica.key(&entry.key));
-        let unread = Unread { store, key, from: offset, size: entry.size };
-        let opened = ParallelReader::open(unread, None, Some(self.room.clone()), self.cancel.clone()).await;
-        let mut reader = opened.map_err(|error| match error.kind {
+        let mut reader = self.open(entry, (offset, place)).await.map_err(|error| match error.kind {
             StoreErrorKind::NotFound => mismatch("the bucket does not have it".to_owned()),
             StoreErrorKind::Rejected if offset > 0 => mismatch(error.to_string()),
             _ => error.into(),
@@ -98,9 +152,13 @@ impl<P: Fn(FetchEvent) + Sync> Download<'_, P> {
         if reader.head().size != entry.size {
             return Err(mismatch(format!("{} bytes instead of {}", reader.head().size, entry.size)));
         }
-        let file =
-            OpenOptions::new().create(true).write(true).append(offset > 0).truncate(offset == 0).open(partial).await;
-        let mut file = BufWriter::with_capacity(CHUNK, file.map_err(at(partial))?);
+        let mut file =
+            OpenOptions::new().create(true).write(true).truncate(false).open(partial).await.map_err(at(partial))?;
+        // What another object has left behind it.
+        file.set_len(offset).await.map_err(at(partial))?;
+        let mut hasher = if offset > 0 { hash_file(partial).await.map_err(at(partial))? } else { sha2::Sha256::new() };
+        file.seek(SeekFrom::Start(offset)).await.map_err(at(partial))?;
+        let mut file = BufWriter::with_capacity(CHUNK, file);
         (self.progress)(FetchEvent::Received { bytes: offset });
         while let Some(chunk) = reader.next_chunk().await? {
             hasher.update(&chunk);
@@ -118,6 +176,15 @@ impl<P: Fn(FetchEvent) + Sync> Download<'_, P> {
     }
 }
 
+/// Whether an object is not what the manifest says, now or since a moment ago.
+fn is_another(error: &FetchError) -> bool {
+    match error {
+        FetchError::Mismatch { .. } => true,
+        FetchError::Store(error) => matches!(error.kind, StoreErrorKind::Changed | StoreErrorKind::NotFound),
+        _ => false,
+    }
+}
+
 /// How much of a file is read or written at once.
 const CHUNK: usize = 256 * 1024;
 
@@ -131,9 +198,4 @@ async fn hash_file(path: &Path) -> io::Result<sha2::Sha256> {
             read => hasher.update(&chunk[..read]),
         }
     }
-}
-
-fn at(path: &Path) -> impl FnOnce(io::Error) -> FetchError {
-    let path = path.to_owned();
-    move |source| FetchError::File { path, source }
 }

@@ -31,7 +31,7 @@ impl Assignment {
     pub(super) fn new(sharding: Option<&Sharding>, survey: Option<&Survey>) -> Self {
         match sharding {
             None => Self::All,
-            Some(Sharding { by: ShardBy::Hash, shards }) => {
+            Some(Sharding { by: ShardBy::Hash, shards, .. }) => {
                 Self::ByHash(Rendezvous::new(shards), shards.iter().map(|shard| shard.target).collect())
             }
             Some(sharding) => survey.map_or(Self::AsHeld, |survey| {

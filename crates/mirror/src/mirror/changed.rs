@@ -7,6 +7,7 @@ use futures::stream::{self, BoxStream, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 
 use super::listing::{Listed, clash};
+use super::naming::Naming;
 use super::rows::{Found, Held, Row};
 use super::types::MirrorOptions;
 use crate::cancel::cancellable;
@@ -65,14 +66,14 @@ impl Looks {
         source: &Replica,
         targets: &[Replica],
         origins: Origins,
-        transformed: bool,
+        naming: &Naming,
         cancel: &CancellationToken,
     ) -> Self {
-        let (source, replicas, cancel) = (source.clone(), targets.to_vec(), cancel.clone());
+        let (source, replicas, cancel, naming) = (source.clone(), targets.to_vec(), cancel.clone(), naming.clone());
         let look = move |(key, origins): (String, BTreeSet<String>)| {
-            let (source, targets, cancel) = (source.clone(), replicas.clone(), cancel.clone());
+            let (source, targets, cancel, naming) = (source.clone(), replicas.clone(), cancel.clone(), naming.clone());
             async move {
-                let at_source = at_source(&source, &key, origins, transformed, &cancel);
+                let at_source = at_source(&source, &key, origins, &naming, &cancel);
                 let held = futures::future::join_all(targets.iter().map(|target| held(target, &key, &cancel)));
                 let (source, targets) = futures::join!(at_source, held);
                 Looked { key, source, targets }
@@ -114,7 +115,7 @@ async fn at_source(
     source: &Replica,
     key: &str,
     origins: BTreeSet<String>,
-    transformed: bool,
+    naming: &Naming,
     cancel: &CancellationToken,
 ) -> Result<Option<Listed>, StoreError> {
     let looks = origins.into_iter().map(|origin| async move {
@@ -126,8 +127,7 @@ async fn at_source(
     if let Some((other, _)) = found.next() {
         return Err(clash(source, (&origin, &other), key));
     }
-    let source_key = (transformed && origin != key).then_some(origin);
-    Ok(Some(Listed { object: ObjectSummary { key: key.to_owned(), ..object }, source_key }))
+    Ok(naming.list(object).into_iter().find(|listed| listed.object.key == key))
 }
 
 async fn held(target: &Replica, key: &str, cancel: &CancellationToken) -> Result<Held, StoreError> {

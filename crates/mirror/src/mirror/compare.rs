@@ -3,12 +3,14 @@
 use super::assign::Assigned;
 use super::judge::{Wanted, is_settled};
 use super::listing::Listed;
+use super::naming::How;
 use super::round::{Needed, REPORT_EVERY, Round};
 use super::rows::{Held, Row};
 use super::target::Target;
 use super::types::MirrorEvent;
+use crate::ObjectFailure;
 use crate::state::StateEntry;
-use crate::{ObjectFailure, ObjectSummary};
+use crate::transfer::put_away::Leaving;
 
 impl Round<'_> {
     pub(super) async fn look_at(&mut self, row: Row) {
@@ -38,22 +40,20 @@ impl Round<'_> {
         if self.report.compared.is_multiple_of(REPORT_EVERY) {
             (self.shared.progress)(MirrorEvent::Compared(REPORT_EVERY));
         }
-        let in_bounds = self.options.is_in_bounds(object);
-        let wanted = Wanted {
-            in_dataset: self.options.dataset.is_some(),
-            made_by: self.options.transform().map(|transform| transform.digest()),
-        };
-        let (assigned, recalled) = self.share_out(object, &targets).await;
+        let in_bounds = self.options.is_in_bounds(&listed);
+        let naming = self.naming.clone();
+        let wanted = Wanted { in_dataset: self.options.dataset.is_some(), made_by: naming.made_by(&listed.how) };
+        let (assigned, recalled) = self.share_out(&listed, &targets).await;
         let mut recalled = recalled.into_iter();
         let (mut needed_by, mut rows) = (Vec::new(), None);
         for (index, held) in targets.into_iter().enumerate() {
             let target = &mut self.targets[index];
-            let remembered = match recalled.next() {
+            let mut remembered = match recalled.next() {
                 Some(remembered) => remembered,
                 None => target.recall(&object.key).await,
             };
             if !assigned.is_for(index) {
-                target.leave_to(assigned, &object.key, held, remembered);
+                self.leave_to(assigned, index, &object.key, held, remembered);
                 continue;
             }
             let is_needed = match &held {
@@ -72,7 +72,7 @@ impl Round<'_> {
             }
             match &held {
                 Some(Held::Object(held)) if !is_needed && remembered.is_none() => target.found(object, held),
-                _ if !in_bounds || !is_needed => target.carry(&object.key, remembered),
+                _ if !in_bounds || !is_needed => target.carry(&object.key, remembered.take()),
                 _ => {}
             }
             let Some(held) = held else { continue };
@@ -80,30 +80,32 @@ impl Round<'_> {
                 target.report.settled += 1;
                 target.report.settled_bytes += if let Held::Object(held) = &held { held.size } else { 0 };
             } else if in_bounds && !target.is_given_up() {
-                needed_by.push(Needed { target: index, condition: held.still(), had_dead_letters });
+                let leaving = self.leaving(index, Some(&held), remembered.as_ref());
+                let had_some = matches!(held, Held::Object(_)) || remembered.is_some();
+                self.targets[index].loses |= had_some && leaving.is_none();
+                let condition = held.still();
+                needed_by.push(Needed { target: index, condition, had_dead_letters, remembered, leaving });
             }
         }
-        if !needed_by.is_empty() {
-            self.copy(listed, &needed_by);
-        } else if let Some(rows) = rows {
-            self.report.rows.add(&rows);
+        match (&listed.how, rows) {
+            (How::Refused(why), _) if !needed_by.is_empty() => self.refuse(&listed, why, needed_by),
+            _ if !needed_by.is_empty() => self.copy(listed, needed_by),
+            (_, Some(rows)) => self.report.rows.add(&rows),
+            (_, None) => {}
         }
     }
 
     /// Which targets are to hold the object, and what is remembered of it at each, where that had to be looked at.
-    async fn share_out(
-        &mut self,
-        object: &ObjectSummary,
-        held: &[Option<Held>],
-    ) -> (Assigned, Vec<Option<StateEntry>>) {
+    async fn share_out(&mut self, listed: &Listed, held: &[Option<Held>]) -> (Assigned, Vec<Option<StateEntry>>) {
         if self.options.sharding.is_none() {
             return (Assigned::All, Vec::new());
         }
+        let object = &listed.object;
         let mut remembered = Vec::with_capacity(held.len());
         for target in &mut self.targets {
             remembered.push(target.recall(&object.key).await);
         }
-        if !self.options.is_in_bounds(object) {
+        if !self.options.is_in_bounds(listed) {
             return (Assigned::Unknown, remembered);
         }
         let is_known = |(target, held): (&Target, &Option<Held>)| !target.is_given_up() && held.is_some();
@@ -115,14 +117,53 @@ impl Round<'_> {
 
     /// The source does not have it, or it is not to be copied.
     async fn leave(&mut self, key: &str, targets: Vec<Option<Held>>, is_wanted: bool) {
-        for (target, held) in self.targets.iter_mut().zip(targets) {
-            let remembered = target.recall(key).await;
+        for (index, held) in targets.into_iter().enumerate() {
+            let mut remembered = self.targets[index].recall(key).await;
+            let leaving = self.leaving(index, held.as_ref(), remembered.as_ref());
+            let target = &mut self.targets[index];
+            target.loses |= held.is_some() && remembered.is_some() && leaving.is_none();
+            let is_unknown = held.is_none() && target.manner.keeps_versions;
             match held {
                 Some(Held::Object(held)) if is_wanted => target.surplus.add(key.to_owned(), held.etag),
-                Some(_) if is_wanted => {}
+                Some(_) if is_wanted || leaving.is_some() => {}
                 // For a pass with another filter, or that can list it; a dataset is what its own filter keeps.
-                _ => target.carry(key, remembered.filter(|_| is_wanted || self.options.dataset.is_none())),
+                _ => {
+                    let stays = is_wanted || is_unknown || self.options.dataset.is_none();
+                    target.carry(key, remembered.take().filter(|_| stays));
+                }
+            }
+            if let Some(leaving) = leaving {
+                self.begin_to_put_away(index, key, remembered, leaving);
             }
         }
+    }
+
+    /// Another target is to hold the object, or it is not known which.
+    fn leave_to(
+        &mut self,
+        assigned: Assigned,
+        index: usize,
+        key: &str,
+        held: Option<Held>,
+        remembered: Option<StateEntry>,
+    ) {
+        let leaving = self.leaving(index, held.as_ref(), remembered.as_ref());
+        let target = &mut self.targets[index];
+        match (assigned, held) {
+            (Assigned::To(other), Some(Held::Object(held))) => {
+                target.surplus.add_moved(key.to_owned(), held.etag, other);
+                if let Some(leaving) = leaving {
+                    self.begin_to_put_away(index, key, remembered, leaving);
+                }
+            }
+            (Assigned::To(_), Some(Held::Nothing)) => {}
+            _ => target.carry(key, remembered),
+        }
+    }
+
+    /// What must be put away of an object that a target holds before it is no more remembered.
+    fn leaving(&self, index: usize, held: Option<&Held>, remembered: Option<&StateEntry>) -> Option<Leaving> {
+        let Some(Held::Object(held)) = held else { return None };
+        self.targets[index].content_of(self.options.dataset.as_ref(), held, remembered)
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct Totals {
     pub(super) bytes_in: u64,
     pub(super) bytes_out: u64,
     pub(super) rows: Outcome,
+    /// Objects that were cut out of others.
+    pub(super) pieces: u64,
 }
 
 /// What is known once all of it was read.
@@ -84,6 +86,7 @@ impl Totals {
         self.bytes_in += object.made.as_ref().map_or(object.size, |made| made.source_size);
         if let Some(made) = &object.made {
             self.rows.add(&made.rows);
+            self.pieces += u64::from(made.piece.is_some());
         }
     }
 }

@@ -1,19 +1,17 @@
 //! One side's listing, in the byte order of keys, a few pages ahead of who reads it.
 
-use std::sync::Arc;
-
-use skyfleet_transform::Transform;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::naming::{How, Naming};
 use crate::cancel::cancellable;
 use crate::dataset::layout::is_reserved;
 use crate::{ObjectSummary, Place, Replica, StoreError, StoreErrorKind};
 
 /// Pages that wait to be read.
 const PAGES_AHEAD: usize = 2;
-/// Objects of a page that was sorted here.
+/// Objects of a page that was made here.
 const PAGE: usize = 1000;
 
 /// Why a listing ended before its end.
@@ -34,11 +32,18 @@ pub(super) struct Listed {
     pub(super) object: ObjectSummary,
     /// The key that it has at the source, where that is another.
     pub(super) source_key: Option<String>,
+    /// Whether it is all of that.
+    pub(super) how: How,
 }
 
 impl Listed {
     pub(super) fn source_key(&self) -> &str {
         self.source_key.as_deref().unwrap_or(&self.object.key)
+    }
+
+    /// Bytes that it has at the source, of which a piece is only a share.
+    pub(super) fn source_size(&self) -> u64 {
+        if let How::Piece(cut) = &self.how { cut.whole } else { self.object.size }
     }
 }
 
@@ -55,16 +60,11 @@ pub(super) struct Listing {
 impl Listing {
     /// Starts to list what lies below the prefix of a replica, Skyfleet's own objects left out, by the keys that they are to have.
     /// With `sort`, all of it is held in memory.
-    pub(super) fn start(
-        replica: &Replica,
-        transform: Option<&Arc<Transform>>,
-        sort: bool,
-        cancel: &CancellationToken,
-    ) -> Self {
+    pub(super) fn start(replica: &Replica, naming: &Naming, sort: bool, cancel: &CancellationToken) -> Self {
         let (sender, pages) = mpsc::channel(PAGES_AHEAD);
         let place = replica.store.place().clone();
-        let (replica, transform) = (replica.clone(), transform.cloned());
-        let lister = Lister { replica, transform, cancel: cancel.clone(), last: None };
+        let (replica, naming) = (replica.clone(), naming.clone());
+        let lister = Lister { replica, naming, cancel: cancel.clone(), last: None };
         let task =
             tokio::spawn(async move { if sort { lister.sorted(sender).await } else { lister.ordered(sender).await } });
         Self {
@@ -104,7 +104,7 @@ impl Listing {
 
 struct Lister {
     replica: Replica,
-    transform: Option<Arc<Transform>>,
+    naming: Naming,
     cancel: CancellationToken,
     /// The last key, relative to the prefix.
     last: Option<String>,
@@ -114,18 +114,19 @@ impl Lister {
     async fn ordered(mut self, sender: mpsc::Sender<Page>) {
         let mut next = Some(None);
         while let Some(continuation) = next.take() {
-            let page = match self.page(continuation).await {
-                Ok((objects, continuation)) => {
-                    next = continuation.map(Some);
-                    self.in_order(objects)
-                }
-                Err(error) => Err(Broken::Failed(error)),
+            let (objects, continuation) = match self.page(continuation).await {
+                Ok(page) => page,
+                Err(error) => return drop(sender.send(Err(Broken::Failed(error))).await),
             };
-            let failed = page.is_err();
-            // Nobody reads any more: the pass has ended.
-            let empty = matches!(&page, Ok(objects) if objects.is_empty());
-            if (!empty && sender.send(page).await.is_err()) || failed {
-                return;
+            next = continuation.map(Some);
+            let mut objects = objects.into_iter();
+            while let Some(page) = self.some_of(&mut objects) {
+                let page = self.in_order(page);
+                let failed = page.is_err();
+                // Nobody reads any more: the pass has ended.
+                if sender.send(page).await.is_err() || failed {
+                    return;
+                }
             }
         }
         let _nobody_reads = sender.send(Ok(Vec::new())).await;
@@ -136,7 +137,7 @@ impl Lister {
         while let Some(continuation) = next.take() {
             match self.page(continuation).await {
                 Ok((objects, continuation)) => {
-                    all.extend(objects);
+                    all.extend(objects.into_iter().flat_map(|object| self.naming.list(object)));
                     next = continuation.map(Some);
                 }
                 Err(error) => return drop(sender.send(Err(Broken::Failed(error))).await),
@@ -158,7 +159,7 @@ impl Lister {
     }
 
     /// One page, keys relative to the prefix, and where the next one starts.
-    async fn page(&self, continuation: Option<String>) -> Result<(Vec<Listed>, Option<String>), StoreError> {
+    async fn page(&self, continuation: Option<String>) -> Result<(Vec<ObjectSummary>, Option<String>), StoreError> {
         let Replica { store, prefix } = &self.replica;
         let request = store.list_page(prefix, continuation.clone());
         let page = cancellable(&self.cancel, store.place(), request).await?;
@@ -171,17 +172,21 @@ impl Lister {
             let ours = is_reserved(&object.key);
             object.key.drain(..prefix.len());
             // What consoles make of a folder holds nothing that could be transformed.
-            let is_folder = self.transform.is_some() && object.size == 0 && object.key.ends_with('/');
+            let is_folder = self.naming.transforms() && object.size == 0 && object.key.ends_with('/');
             !ours && !is_folder && !object.key.is_empty()
         });
-        Ok((objects.into_iter().map(|object| self.named(object)).collect(), page.continuation))
+        Ok((objects, page.continuation))
     }
 
-    /// An object whose key does not say what would become of it keeps that key, and fails when it is read.
-    fn named(&self, mut object: ObjectSummary) -> Listed {
-        let key = self.transform.as_ref().and_then(|transform| transform.output_key(&object.key).ok());
-        let source_key = key.filter(|key| *key != object.key).map(|key| std::mem::replace(&mut object.key, key));
-        Listed { object, source_key }
+    /// What some of these become: each may be cut into very many.
+    fn some_of(&self, objects: &mut impl Iterator<Item = ObjectSummary>) -> Option<Vec<Listed>> {
+        let mut page = Vec::new();
+        while page.len() < PAGE
+            && let Some(object) = objects.next()
+        {
+            page.extend(self.naming.list(object));
+        }
+        (!page.is_empty()).then_some(page)
     }
 
     /// What to say of two objects of the source that would have the same key.

@@ -6,8 +6,10 @@ mod compare;
 mod content;
 mod failure;
 mod judge;
+mod keeping;
 mod listing;
 mod manifests;
+pub(crate) mod naming;
 mod outcome;
 mod overlap;
 mod provenance;
@@ -17,8 +19,10 @@ mod round;
 mod rows;
 pub(crate) mod surplus;
 mod survey;
+mod sweep;
 mod target;
 mod types;
+pub(crate) mod versions;
 
 use tokio_util::sync::CancellationToken;
 
@@ -49,8 +53,14 @@ pub use types::{
 /// A [`Dataset`] is remembered whole, with the SHA-256 of each object: a target that holds all of it gets a manifest, which one
 /// digest names, and beside it a [`crate::Provenance`], which tells where it came from.
 ///
+/// Where versions of it are kept (see [`Retention`]), a content is put away before it is overwritten, removed, or no longer named by the
+/// newest manifest: whatever a manifest that is there names can be [`fetch`](crate::fetch())ed, also while a pass writes.
+///
 /// With a transform, each object is read through it instead, and a target holds what came out. Whether that is so still is always
 /// remembered: no listing tells it.
+///
+/// With a size of pieces, an object whose rows can be told apart is cut between them, and its pieces are split over the targets as any
+/// objects are. All pieces are of the version that was listed: those of one that changed meanwhile fail, and nothing names the others.
 ///
 /// What it guarantees:
 /// - An object is read once however many targets need it, and never held whole in memory (see [`crate::TransferLimits`]).
@@ -85,12 +95,14 @@ pub async fn mirror(
         return Err(MirrorError::Overlap(one, other));
     }
     if let Some(sharding) = &options.sharding {
-        sharding.check(targets.len())?;
+        sharding.check(targets.len(), options.transform().map(|transform| &**transform))?;
     }
     let by_what_they_hold = options.sharding.as_ref().filter(|sharding| sharding.by != ShardBy::Hash);
     let dataset: Option<&DatasetName> = options.dataset.as_ref().map(|dataset| &dataset.name);
-    let remembers_all = dataset.is_some() || by_what_they_hold.is_some() || options.transforming.is_some();
-    let manner = Manner { remembers_all, is_dry: options.dry_run };
+    let is_made = options.transforming.is_some() || options.piece_size().is_some();
+    let remembers_all = dataset.is_some() || by_what_they_hold.is_some() || is_made;
+    let keeps_versions = dataset.is_some() && options.versions.is_some() && !options.dry_run;
+    let manner = Manner { remembers_all, keeps_versions, is_dry: options.dry_run };
     let mut sorted = vec![false; targets.len() + 1];
     let mut spending = Spending::new(options.source_limits.egress);
     loop {
@@ -147,9 +159,12 @@ pub async fn mirror(
 ///
 /// No manifest is published and none is moved: the next [`mirror`] over everything does that. It also finds what nobody told of.
 ///
-/// The guarantees, assumptions and errors are those of [`mirror`]; the requests are those for the objects themselves and few more:
-/// pages of what is remembered are read and written where these objects are on them. A target that cannot be asked for one of them is
-/// given up.
+/// The guarantees and assumptions are those of [`mirror`], and objects are neither split nor cut; the requests are those for the objects
+/// themselves and few more: pages of what is remembered are read and written where these objects are on them. A target that cannot be
+/// asked for one of them is given up.
+///
+/// # Errors
+/// When the source cannot be asked, two of the copies overlap, or on cancellation. What fails at a target is in the report.
 pub async fn mirror_changed(
     source: &Replica,
     targets: &[Replica],
@@ -164,7 +179,8 @@ pub async fn mirror_changed(
     let asked: Vec<_> = origins.keys().cloned().collect();
     let dataset: Option<&DatasetName> = options.dataset.as_ref().map(|dataset| &dataset.name);
     let remembers_all = dataset.is_some() || options.transforming.is_some();
-    let manner = Manner { remembers_all, is_dry: options.dry_run };
+    let keeps_versions = dataset.is_some() && options.versions.is_some() && !options.dry_run;
+    let manner = Manner { remembers_all, is_dry: options.dry_run, keeps_versions };
     let mut looked_at = Vec::with_capacity(targets.len());
     for (index, replica) in targets.iter().enumerate() {
         let book = Book::of(replica, dataset, source.identity());

@@ -1,19 +1,35 @@
 //! What became of an object that was to be copied.
 
+use skyfleet_transform::NotCut;
 use tokio::task::JoinError;
 
-use super::round::{Attempted, Round};
+use super::listing::Listed;
+use super::round::{Attempted, Done, Needed, Round};
 use super::types::{MirrorEvent, TagsUnread};
 use crate::transfer::source_tags::SourceTags;
 use crate::transfer::{Copy, SourceRead};
-use crate::{ObjectFailure, ObjectSummary, StoreError};
+use crate::{ObjectFailure, ObjectSummary, StoreError, StoreErrorKind};
 
 impl Round<'_> {
-    pub(super) fn take(&mut self, attempted: Result<Attempted, JoinError>) {
-        let Attempted { object, indices, outcome } = match attempted {
-            Ok(attempted) => attempted,
+    pub(super) fn take(&mut self, done: Result<Done, JoinError>) {
+        match done {
+            Ok(Done::Copied(attempted)) => self.take_copies(attempted),
+            Ok(Done::PutAway(put_away)) => self.was_put_away(put_away),
             Err(failure) => std::panic::resume_unwind(failure.into_panic()),
-        };
+        }
+    }
+
+    fn take_copies(&mut self, Attempted { object, indices, refusals, outcome }: Attempted) {
+        let (mut refused, mut open) = (Vec::new(), Vec::new());
+        for (index, refusal) in indices.iter().zip(refusals) {
+            match refusal {
+                Some(error) => refused.push((*index, error)),
+                None => open.push(*index),
+            }
+        }
+        for (index, error) in refused {
+            self.copied(index, &object, Err(error));
+        }
         let copies = match outcome {
             Ok(SourceRead::Whole(copies)) => copies,
             // It left the source after it was listed; the next pass removes it, where that is asked for.
@@ -21,10 +37,15 @@ impl Round<'_> {
                 self.report.compared -= 1;
                 self.report.compared_bytes -= object.size;
                 self.leave_behind(&indices);
-                return self.forget(&object.key, &indices);
+                for index in open {
+                    self.targets[index].forget(&object.key);
+                }
+                return;
             }
             Err(error) => {
-                self.forget(&object.key, &indices);
+                for index in open {
+                    self.targets[index].keep_remembered(&object.key);
+                }
                 return self.source_failed(ObjectFailure { key: object.key, error });
             }
         };
@@ -40,7 +61,7 @@ impl Round<'_> {
             // It did not leave its service.
             self.report.source_bytes -= object.size;
         }
-        for (index, copy) in indices.into_iter().zip(copies) {
+        for (index, copy) in open.into_iter().zip(copies) {
             self.copied(index, &object, copy);
         }
     }
@@ -59,10 +80,15 @@ impl Round<'_> {
         others.for_each(|(_, target)| target.is_behind = true);
     }
 
-    fn forget(&mut self, key: &str, indices: &[usize]) {
-        for index in indices {
-            self.targets[*index].forget(key);
+    /// An object that cannot be cut is not read at all.
+    pub(super) fn refuse(&mut self, listed: &Listed, why: &NotCut, needed_by: Vec<Needed>) {
+        for Needed { target, remembered, .. } in needed_by {
+            self.targets[target].carry(&listed.object.key, remembered);
         }
+        let key = listed.source_key().to_owned();
+        let place = self.shared.source.store.place();
+        let error = place.error(StoreErrorKind::Rejected, format!("cut {key:?} into pieces"), why.to_string());
+        self.source_failed(ObjectFailure { key, error });
     }
 
     pub(super) fn source_failed(&mut self, failure: ObjectFailure) {
@@ -84,7 +110,7 @@ impl Round<'_> {
             }
             Err(error) => {
                 let failure = ObjectFailure { key, error };
-                target.forget(&failure.key);
+                target.keep_remembered(&failure.key);
                 target.failed(failure.clone());
                 MirrorEvent::Failed { target: Some(index), failure }
             }

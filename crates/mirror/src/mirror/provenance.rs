@@ -1,6 +1,7 @@
 //! Puts beside a manifest where its objects came from.
 
 use std::collections::HashSet;
+use std::num::NonZeroU64;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -14,9 +15,9 @@ use crate::state::{Made, StateEntry};
 use crate::transfer::Size;
 use crate::transfer::reader::ChunkReader;
 use crate::{
-    DatasetName, HowMade, ManifestEntry, ObjectSummary, Place, Provenance, ProvenanceEntry, ProvenanceFormat,
-    ProvenanceObject, ProvenanceSource, ProvenanceTransform, Replica, StoreError, StoreErrorKind, manifest_key,
-    provenance_key,
+    DatasetName, HowMade, ManifestEntry, ObjectSummary, Place, Provenance, ProvenanceCut, ProvenanceEntry,
+    ProvenanceFormat, ProvenanceObject, ProvenanceSource, ProvenanceTransform, Replica, StoreError, StoreErrorKind,
+    manifest_key, provenance_key,
 };
 
 /// Where the objects of a dataset come from.
@@ -25,6 +26,8 @@ pub(super) struct Origin<'a> {
     pub(super) source: &'a Replica,
     /// `None` where they are copied as they are.
     pub(super) transform: Option<&'a Transform>,
+    /// Where objects with rows are cut.
+    pub(super) piece_size: Option<NonZeroU64>,
 }
 
 /// Writes the document about a version.
@@ -36,7 +39,8 @@ pub(super) async fn write_provenance(
 ) -> Result<(), StoreError> {
     let place = replica.store.place();
     let version = line(place, &origin.provenance(measured, content.objects, Timestamp::now()))?;
-    let objects = origin.transform.map(|_| content.read());
+    let is_made = origin.transform.is_some() || origin.piece_size.is_some();
+    let objects = is_made.then(|| content.read());
     let mut reader = ProvenanceReader { version: Some(version.into()), objects, place };
     let key = provenance_key(origin.dataset, measured.digest);
     write_streamed(replica, &key, Size::Open { source: measured.size }, &mut reader, content.transfer).await
@@ -47,13 +51,13 @@ pub(super) async fn write_provenance(
 pub(super) async fn remove_provenance(
     replica: &Replica,
     dataset: &DatasetName,
-    there: Vec<ObjectSummary>,
+    there: &[ObjectSummary],
     kept: &HashSet<String>,
 ) -> Result<(), StoreError> {
     let is_left = |object: &ObjectSummary| {
         provenance_of_key(dataset, &object.key).is_some_and(|digest| !kept.contains(&manifest_key(dataset, digest)))
     };
-    for old in there.into_iter().filter(is_left) {
+    for old in there.iter().filter(|object| is_left(object)) {
         replica.store.delete(&old.key).await?;
     }
     Ok(())
@@ -67,13 +71,20 @@ impl Origin<'_> {
             bucket: bucket.to_string(),
             prefix: format!("{prefix}{}", self.source.prefix),
         };
-        let made = self.transform.map_or(HowMade::Copied, |transform| {
-            HowMade::Transformed(ProvenanceTransform {
+        let made = match (self.transform, self.piece_size) {
+            (Some(transform), piece_size) => HowMade::Transformed(ProvenanceTransform {
                 digest: transform.digest().to_owned(),
                 steps: transform.spec().steps.iter().map(Step::name).map(str::to_owned).collect(),
+                piece_size,
                 rows: (&measured.totals.rows).into(),
-            })
-        });
+            }),
+            (None, Some(piece_size)) => HowMade::Cut(ProvenanceCut {
+                piece_size,
+                pieces: measured.totals.pieces,
+                rows: measured.totals.rows.rows_written,
+            }),
+            (None, None) => HowMade::Copied,
+        };
         Provenance {
             format: ProvenanceFormat::V1,
             dataset: self.dataset.clone(),
@@ -108,16 +119,18 @@ impl ChunkReader for ProvenanceReader<'_> {
         let Some(objects) = objects.next().await? else { return Ok(None) };
         let mut lines = Vec::new();
         for (entry, remembered) in objects {
-            lines.extend(line(self.place, &provenance_of(entry, remembered))?);
+            // An object that was copied has its source's key and bytes.
+            if let Some(made) = remembered.made.clone() {
+                lines.extend(line(self.place, &provenance_of(entry, &remembered, *made))?);
+            }
         }
         Ok(Some(lines.into()))
     }
 }
 
-fn provenance_of(entry: ManifestEntry, remembered: StateEntry) -> ProvenanceEntry {
+fn provenance_of(entry: ManifestEntry, remembered: &StateEntry, made: Made) -> ProvenanceEntry {
     let ManifestEntry { key, size, sha256 } = entry;
-    let Made { source_key, source_size, source_sha256, at, rows, .. } =
-        remembered.made.map(|made| *made).unwrap_or_default();
+    let Made { source_key, piece, source_size, source_sha256, at, rows, .. } = made;
     ProvenanceEntry {
         key,
         bytes: size,
@@ -125,7 +138,8 @@ fn provenance_of(entry: ManifestEntry, remembered: StateEntry) -> ProvenanceEntr
         source: ProvenanceObject {
             key: source_key,
             bytes: source_size,
-            etag: remembered.source_etag,
+            piece: piece.map(Into::into),
+            etag: remembered.source_etag.clone(),
             modified: time(remembered.source_modified),
             sha256: source_sha256,
         },

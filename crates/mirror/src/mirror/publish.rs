@@ -1,11 +1,14 @@
 //! Names the datasets that are whole now.
 
 use super::content::HeldContent;
-use super::manifests::{publish, publish_index};
+use super::manifests::{Published, publish, publish_index};
 use super::provenance::Origin;
 use super::round::Round;
+use super::sweep::{keep_versions, sweep_unpublished};
 use super::target::Target;
 use super::types::{Dataset, SourcePublication, TargetReport};
+use super::versions::Retention;
+use crate::dataset::layout::KEPT_MANIFESTS;
 use crate::{ManifestDigest, Shard, ShardEntry, ShardIndex, Sharding, StoreError};
 
 /// Publishes the manifest at each target that holds all that the source does, and at the source where that is asked for. Called
@@ -13,12 +16,16 @@ use crate::{ManifestDigest, Shard, ShardEntry, ShardIndex, Sharding, StoreError}
 pub(super) async fn publish_everywhere(round: &mut Round<'_>) {
     let Some(dataset) = round.options.dataset.as_ref().filter(|_| !round.options.dry_run) else { return };
     if round.report.source_failures > 0 {
-        return;
+        return sweep_unpublished(round, dataset).await;
     }
     for index in 0..round.targets.len() {
         match publish_at(round, index).await {
-            Ok(Some(digest)) => {
+            Ok(Some(published)) => {
+                let digest = published.digest;
                 round.targets[index].report.manifest = Some(digest);
+                if let Err(error) = keep_versions(round, (index, dataset), published).await {
+                    round.targets[index].give_up(error);
+                }
                 // What only a part of the dataset has, names none.
                 if round.options.sharding.is_some() {
                     continue;
@@ -34,6 +41,7 @@ pub(super) async fn publish_everywhere(round: &mut Round<'_>) {
             Err(error) => round.targets[index].give_up(error),
         }
     }
+    sweep_unpublished(round, dataset).await;
     publish_shards(round, dataset).await;
 }
 
@@ -43,8 +51,11 @@ async fn publish_shards(round: &mut Round<'_>, dataset: &Dataset) {
         return;
     };
     let cancel = &round.shared.transfer.cancel;
+    // One can be put together as long as its parts are kept.
+    let wanted = round.options.versions.as_ref().map_or(KEPT_MANIFESTS, |versions| versions.newest);
+    let kept = wanted.clamp(KEPT_MANIFESTS, Retention::MOST);
     for target in &round.targets {
-        if let Err(error) = publish_index(&target.replica, &dataset.name, &index, cancel).await {
+        if let Err(error) = publish_index(&target.replica, &dataset.name, (&index, kept), cancel).await {
             target.give_up(error);
         }
     }
@@ -52,8 +63,12 @@ async fn publish_shards(round: &mut Round<'_>, dataset: &Dataset) {
         return;
     }
     round.report.shard_index = Some(index.digest());
-    if dataset.publish_to_source && round.options.transforming.is_none() {
-        let published = publish_index(&round.shared.source, &dataset.name, &index, cancel).await;
+    // A source that is cut holds none of what the index names.
+    let is_of_source = round.options.transforming.is_none() && !round.naming.cuts();
+    if dataset.publish_to_source && is_of_source {
+        let source = &round.shared.source;
+        let kept = if round.is_target(source) { kept } else { KEPT_MANIFESTS };
+        let published = publish_index(source, &dataset.name, (&index, kept), cancel).await;
         round.report.source_publication =
             published.map_or_else(SourcePublication::Failed, |()| SourcePublication::Published);
     }
@@ -73,11 +88,11 @@ fn shard_index(sharding: &Sharding, targets: &[Target]) -> Option<ShardIndex> {
         })
     };
     let shards: Option<_> = sharding.shards.iter().map(shard).collect();
-    Some(ShardIndex { by: sharding.by, shards: shards? })
+    Some(ShardIndex { by: sharding.by, piece_size: sharding.piece_size, shards: shards? })
 }
 
 /// `None` for a target that is behind.
-async fn publish_at(round: &mut Round<'_>, index: usize) -> Result<Option<ManifestDigest>, StoreError> {
+async fn publish_at(round: &mut Round<'_>, index: usize) -> Result<Option<Published>, StoreError> {
     let target = &mut round.targets[index];
     let (true, Some(dataset)) = (target.holds_all(), &round.options.dataset) else { return Ok(None) };
     let objects = target.report.settled + target.report.copied;
@@ -85,10 +100,8 @@ async fn publish_at(round: &mut Round<'_>, index: usize) -> Result<Option<Manife
     let (book, pages) = state.written();
     let content = HeldContent { book, pages, objects, transfer: &round.shared.transfer };
     let (source, transform) = (&round.shared.source, round.options.transform().map(|transform| &**transform));
-    let origin = Origin { dataset: &dataset.name, source, transform };
-    let digest = publish(&target.replica, &origin, state.manifest(), &content).await?;
-    state.name(digest).await?;
-    Ok(Some(digest))
+    let origin = Origin { dataset: &dataset.name, source, transform, piece_size: round.options.piece_size() };
+    publish(&target.replica, &origin, state.manifest(), &content).await.map(Some)
 }
 
 /// From what is remembered of a target that holds all of it.
@@ -100,9 +113,13 @@ async fn publish_to_source(round: &Round<'_>, index: usize, digest: ManifestDige
     let (book, pages) = state.written();
     let objects = target.report.settled + target.report.copied;
     let content = HeldContent { book, pages, objects, transfer: &round.shared.transfer };
-    let origin = Origin { dataset: &dataset.name, source: &round.shared.source, transform: None };
-    match publish(&round.shared.source, &origin, Some(digest), &content).await {
-        Ok(_) => SourcePublication::Published,
-        Err(error) => SourcePublication::Failed(error),
-    }
+    let origin = Origin { dataset: &dataset.name, source: &round.shared.source, transform: None, piece_size: None };
+    let source = &round.shared.source;
+    let published = match publish(source, &origin, Some(digest), &content).await {
+        // What lies beside a target's versions stays as long as those.
+        Ok(_) if round.is_target(source) && round.options.versions.is_some() => Ok(()),
+        Ok(published) => published.remove_oldest(source, &dataset.name).await,
+        Err(error) => Err(error),
+    };
+    published.map_or_else(SourcePublication::Failed, |()| SourcePublication::Published)
 }

@@ -1,19 +1,24 @@
 //! Removes what the source does not have, or another target holds now, where that is asked for, each object after a last look at
 //! both sides.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use futures::stream::{self, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 
+use super::naming::Naming;
 use super::round::Round;
-use super::surplus::{Removal, SurplusObject};
+use super::surplus::{Removal, Surplus, SurplusObject};
 use super::target::Target;
 use super::types::{Deletion, MirrorEvent, TargetError};
 use crate::cancel::cancellable;
-use crate::{ObjectFailure, Replica, StoreError, StoreErrorKind};
+use crate::{ObjectFailure, ObjectHead, Replica, StoreError, StoreErrorKind};
 
 /// Called only when the listings of the source and of every target that is not given up have ended whole.
 pub(super) async fn remove_surplus(round: &mut Round<'_>) {
-    let shared = round.shared.clone();
+    let (shared, naming) = (round.shared.clone(), round.naming.clone());
+    let lacks_pieces = lacks_pieces(round);
     let (options, is_dry) = (round.options, round.options.dry_run);
     let incomplete = round.report.source_failures > 0;
     let replicas: Vec<_> = round.targets.iter().map(|target| target.replica.clone()).collect();
@@ -27,8 +32,13 @@ pub(super) async fn remove_surplus(round: &mut Round<'_>) {
         let Deletion::Surplus(most) = round.options.deletion else { continue };
         // A dataset loses what it had once its manifest without that is there.
         let is_early = is_whole_dataset && target.report.manifest.is_none();
-        if incomplete || is_early || target.is_given_up() || !target.report.left.is_nothing() {
+        if incomplete || is_early || lacks_pieces || target.is_given_up() || !target.report.left.is_nothing() {
             continue;
+        }
+        let (at_once, cancel) = (shared.transfer.limits.objects, &shared.transfer.cancel);
+        if naming.cuts() {
+            let replaced = replaced(&shared.source, &naming, &target.surplus, at_once, cancel).await;
+            target.surplus.spare(replaced);
         }
         let objects = match std::mem::take(&mut target.surplus).removal(most) {
             Removal::Remove { objects, left } => {
@@ -50,7 +60,6 @@ pub(super) async fn remove_surplus(round: &mut Round<'_>) {
             }
             continue;
         }
-        let (at_once, cancel) = (shared.transfer.limits.objects, &shared.transfer.cancel);
         let told = |key: String, removed: Result<bool, StoreError>| match removed {
             Ok(false) => {}
             Ok(true) => {
@@ -68,22 +77,34 @@ pub(super) async fn remove_surplus(round: &mut Round<'_>) {
             instead: object.moved_to.map(|other| replicas[other].clone()),
             source: shared.source.clone(),
             source_keys: options.sources_of(&object.key),
+            naming: naming.clone(),
             dead_letters: shared
                 .making
                 .as_ref()
-                .map(|making| making.dead_letters_key(&replicas[index].key(&object.key))),
+                .and_then(|making| making.dead_letters_of(&replicas[index].key(&object.key))),
         };
         let objects = objects.into_iter().map(|object| (sides(&object), object)).collect();
         remove_all(objects, at_once, cancel, told).await;
     }
 }
 
+/// Whether old pieces have to stay: of an object that is cut anew they are all there is, until all new ones are there and the index
+/// of a dataset names them.
+fn lacks_pieces(round: &Round<'_>) -> bool {
+    let is_there = match round.options.dataset {
+        Some(_) => round.report.shard_index.is_some(),
+        None => round.targets.iter().all(Target::holds_all),
+    };
+    round.naming.cuts() && !round.options.dry_run && !is_there
+}
+
 /// Where an object is looked at before it is removed.
 struct Sides {
     target: Replica,
     source: Replica,
-    /// What it may be made of there.
+    /// What it may be made of there, and what says whether it is.
     source_keys: Vec<String>,
+    naming: Arc<Naming>,
     /// Where records lie that would have become a part of it.
     dead_letters: Option<String>,
     /// The target that holds it now.
@@ -109,12 +130,12 @@ async fn remove_all(
 }
 
 async fn remove(sides: &Sides, object: &SurplusObject, cancel: &CancellationToken) -> Result<bool, StoreError> {
-    let (Sides { target, source, instead, .. }, SurplusObject { key, etag, .. }) = (sides, object);
+    let (Sides { target, instead, .. }, SurplusObject { key, etag, .. }) = (sides, object);
     let is_surplus = match instead {
-        Some(instead) => version(instead, key, cancel).await?.is_some(),
-        None => is_gone(source, &sides.source_keys, cancel).await?,
+        Some(instead) => look(instead, key, cancel).await?.is_some(),
+        None => is_gone(sides, key, cancel).await?,
     };
-    if !is_surplus || version(target, key, cancel).await?.is_none_or(|now| now != *etag) {
+    if !is_surplus || look(target, key, cancel).await?.is_none_or(|now| now.etag != *etag) {
         return Ok(false);
     }
     for held in [Some(target.key(key)), sides.dead_letters.clone()].into_iter().flatten() {
@@ -123,21 +144,41 @@ async fn remove(sides: &Sides, object: &SurplusObject, cancel: &CancellationToke
     Ok(true)
 }
 
-/// Whether the source has nothing that it could have come from.
-async fn is_gone(source: &Replica, keys: &[String], cancel: &CancellationToken) -> Result<bool, StoreError> {
-    for key in keys {
-        if version(source, key, cancel).await?.is_some() {
+/// Whether the source has nothing that it would come from.
+async fn is_gone(sides: &Sides, key: &str, cancel: &CancellationToken) -> Result<bool, StoreError> {
+    for source_key in &sides.source_keys {
+        let there = look(&sides.source, source_key, cancel).await?;
+        if there.is_some_and(|head| sides.naming.becomes(source_key, head.size, key)) {
             return Ok(false);
         }
     }
     Ok(true)
 }
 
-/// What names the version of an object that is there now.
-async fn version(replica: &Replica, key: &str, cancel: &CancellationToken) -> Result<Option<String>, StoreError> {
+/// How many of a target's objects are of ones that the source has still, which are cut into other pieces by now: they are no loss.
+async fn replaced(
+    source: &Replica,
+    naming: &Naming,
+    surplus: &Surplus,
+    at_once: usize,
+    cancel: &CancellationToken,
+) -> u64 {
+    let wholes: HashSet<_> = surplus.lost().flat_map(|key| naming.cut_of(key)).collect();
+    let looks = stream::iter(wholes).map(|key| async move {
+        // Of one that cannot be looked at it counts as a loss: then less is removed.
+        let there = look(source, &key, cancel).await.ok().flatten();
+        there.map(|_| key)
+    });
+    let there: HashSet<_> = looks.buffer_unordered(at_once.max(1)).filter_map(async |key| key).collect().await;
+    let is_replaced = |key: &&str| naming.cut_of(key).iter().any(|whole| there.contains(whole));
+    surplus.lost().filter(is_replaced).count() as u64
+}
+
+/// What is there now.
+async fn look(replica: &Replica, key: &str, cancel: &CancellationToken) -> Result<Option<ObjectHead>, StoreError> {
     let key = replica.key(key);
     match cancellable(cancel, replica.store.place(), replica.store.head(&key)).await {
-        Ok(head) => Ok(Some(head.etag)),
+        Ok(head) => Ok(Some(head)),
         Err(error) if error.kind == StoreErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }

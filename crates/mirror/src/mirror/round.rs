@@ -2,20 +2,25 @@
 
 use std::sync::Arc;
 
-use skyfleet_transform::Outcome;
+use futures::future::join_all;
+use skyfleet_transform::{Format, Outcome};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::assign::Assignment;
 use super::changed::{Looks, Origins};
+use super::keeping::PutAway;
 use super::listing::Listed;
+use super::naming::{How, Naming};
 use super::publish::publish_everywhere;
 use super::remove::remove_surplus;
 use super::rows::{Found, Listings, Rows, Stopped};
 use super::target::Target;
 use super::types::{Deletion, MirrorEvent, MirrorOptions, MirrorProgress, MirrorReport, TargetError};
+use crate::state::StateEntry;
 use crate::transfer::egress::Spending;
 use crate::transfer::made::{Making, Unmade, make_object};
+use crate::transfer::put_away::{Leaving, Turns, put_away};
 use crate::transfer::{Destination, SourceRead, Transfer, copy_object};
 use crate::{Condition, MirrorError, ObjectSummary, Replica, StoreError};
 
@@ -28,6 +33,7 @@ pub(super) struct Shared {
     pub(super) transfer: Transfer,
     /// Where objects are not copied as they are.
     pub(super) making: Option<Making>,
+    pub(super) turns: Turns,
     pub(super) progress: MirrorProgress,
 }
 
@@ -39,8 +45,11 @@ pub(super) struct Round<'a> {
     pub(super) assignment: Assignment,
     /// Only some objects are looked at.
     pub(super) is_partial: bool,
+    pub(super) naming: Arc<Naming>,
+    /// The object that was paid for last to be looked through before it is cut.
+    scanned: Option<String>,
     spending: &'a mut Spending,
-    running: JoinSet<Attempted>,
+    pub(super) running: JoinSet<Done>,
     /// Every further read would meet the same error.
     pub(super) source_is_lost: Option<StoreError>,
 }
@@ -65,6 +74,16 @@ pub(super) struct Needed {
     pub(super) condition: Condition,
     /// Whether records of an earlier version of it lie there that could not be transformed.
     pub(super) had_dead_letters: bool,
+    /// What is remembered of what it has now.
+    pub(super) remembered: Option<StateEntry>,
+    /// What must be put away first.
+    pub(super) leaving: Option<Leaving>,
+}
+
+/// What was done with one object.
+pub(super) enum Done {
+    Copied(Attempted),
+    PutAway(PutAway),
 }
 
 /// How one object went.
@@ -72,6 +91,9 @@ pub(super) struct Attempted {
     pub(super) object: ObjectSummary,
     /// The targets, in the order of the copies.
     pub(super) indices: Vec<usize>,
+    /// At which of them it was not to be written, since what it has now could not be put away.
+    pub(super) refusals: Vec<Option<StoreError>>,
+    /// How the others went, in their order.
     pub(super) outcome: Result<SourceRead, StoreError>,
 }
 
@@ -86,13 +108,22 @@ impl<'a> Round<'a> {
     ) -> Self {
         let transfer = Transfer::new(options.limits, options.verification, cancel).within(options.source_limits);
         let transfer = if options.dataset.is_some() { transfer.with_sha256() } else { transfer };
+        let naming = Arc::new(options.naming());
         Self {
-            shared: Arc::new(Shared { source, transfer, making: Making::of(options), progress }),
+            shared: Arc::new(Shared {
+                source,
+                transfer,
+                making: Making::of(options, naming.clone()),
+                turns: Turns::default(),
+                progress,
+            }),
             options,
             targets,
             report: MirrorReport::default(),
             assignment,
             is_partial: false,
+            naming,
+            scanned: None,
             spending,
             running: JoinSet::new(),
             source_is_lost: None,
@@ -102,16 +133,16 @@ impl<'a> Round<'a> {
     /// Looks at everything.
     pub(super) async fn run(self, sorted: &[bool]) -> Result<Ended, MirrorError> {
         let replicas: Vec<_> = self.targets.iter().map(|target| target.replica.clone()).collect();
-        let (Shared { source, transfer, .. }, transform) = (&*self.shared, self.options.transform());
-        let listings = Listings::start(source, &replicas, transform, sorted, &transfer.cancel);
-        self.run_over(Rows::Listings(listings)).await
+        let Shared { source, transfer, .. } = &*self.shared;
+        let listings = Listings::start(source, &replicas, &self.naming, sorted, &transfer.cancel);
+        self.run_over(Rows::Listings(Box::new(listings))).await
     }
 
     /// Looks at these objects only. What else the targets hold stays, and no manifest is published.
     pub(super) async fn run_for(self, origins: Origins) -> Result<MirrorReport, MirrorError> {
         let replicas: Vec<_> = self.targets.iter().map(|target| target.replica.clone()).collect();
-        let (Shared { source, transfer, .. }, transformed) = (&*self.shared, self.options.transforming.is_some());
-        let looks = Looks::start(source, &replicas, origins, transformed, &transfer.cancel);
+        let Shared { source, transfer, .. } = &*self.shared;
+        let looks = Looks::start(source, &replicas, origins, &self.naming, &transfer.cancel);
         match (Self { is_partial: true, ..self }).run_over(Rows::Looks(looks)).await? {
             Ended::Whole(report) => Ok(*report),
             // What is asked for by its key comes in the order of keys.
@@ -213,14 +244,22 @@ impl<'a> Round<'a> {
     }
 
     /// Begins to copy an object to the targets that need it.
-    pub(super) fn copy(&mut self, listed: Listed, needed_by: &[Needed]) {
-        let Listed { object, source_key } = listed;
+    pub(super) fn copy(&mut self, listed: Listed, needed_by: Vec<Needed>) {
+        let looked_through = self.looked_through(&listed);
+        let Listed { object, source_key, how } = listed;
         let indices: Vec<_> = needed_by.iter().map(|needed| needed.target).collect();
-        if let Err(cost) = self.spending.reserve(object.size) {
+        if let Err(cost) = self.spending.reserve(object.size + looked_through) {
             self.report.left.add(object.size, cost);
-            return indices.into_iter().for_each(|index| self.targets[index].report.left.add(object.size, cost));
+            for Needed { target, remembered, .. } in needed_by {
+                self.targets[target].report.left.add(object.size, cost);
+                self.targets[target].carry(&object.key, remembered);
+            }
+            return;
         }
-        self.report.source_bytes += object.size;
+        self.report.source_bytes += object.size + looked_through;
+        if looked_through > 0 {
+            self.scanned.clone_from(&source_key);
+        }
         for target in &indices {
             let (key, bytes, modified) = (object.key.clone(), object.size, object.modified);
             (self.shared.progress)(MirrorEvent::Differs { target: *target, key, bytes, modified });
@@ -233,17 +272,27 @@ impl<'a> Round<'a> {
             }
             return;
         }
-        let destination = |Needed { target, condition, .. }: &Needed| {
-            let target = &mut self.targets[*target];
-            target.expect(&object.key);
+        let way = |Needed { target, condition, had_dead_letters, remembered, leaving }: Needed| {
+            let target = &mut self.targets[target];
+            target.puts_away |= leaving.is_some();
+            target.expect(&object.key, remembered);
             let Target { replica, journals, .. } = target;
-            let key = replica.key(&object.key);
-            Destination { store: replica.store.clone(), key, condition: condition.clone(), journals: journals.clone() }
+            let (store, key, journals) = (replica.store.clone(), replica.key(&object.key), journals.clone());
+            Way { destination: Destination { store, key, condition, journals }, had_dead_letters, leaving }
         };
-        let destinations: Vec<_> = needed_by.iter().map(destination).collect();
-        let had_dead_letters = needed_by.iter().map(|needed| needed.had_dead_letters).collect();
-        let unmade = Unmade { key: source_key.unwrap_or_else(|| object.key.clone()), had_dead_letters };
-        self.running.spawn(attempt(self.shared.clone(), (object, unmade), indices, destinations));
+        let ways: Vec<_> = needed_by.into_iter().map(way).collect();
+        let source_key = source_key.unwrap_or_else(|| object.key.clone());
+        let shared = self.shared.clone();
+        let attempt = async move { attempt(&shared, (object, source_key, how), indices, ways).await };
+        self.running.spawn(async move { Done::Copied(attempt.await) });
+    }
+
+    /// Bytes that are read beside an object's own: CSV is looked through once before its first piece is read.
+    fn looked_through(&self, listed: &Listed) -> u64 {
+        match &listed.how {
+            How::Piece(cut) if cut.format == Format::Csv && self.scanned != listed.source_key => cut.whole,
+            _ => 0,
+        }
     }
 
     /// The error is that of a source that was lost on the way.
@@ -262,17 +311,42 @@ impl<'a> Round<'a> {
     }
 }
 
+/// How an object gets to a target.
+struct Way {
+    destination: Destination,
+    had_dead_letters: bool,
+    leaving: Option<Leaving>,
+}
+
 async fn attempt(
-    shared: Arc<Shared>,
-    (object, unmade): (ObjectSummary, Unmade),
+    shared: &Shared,
+    (object, source_key, how): (ObjectSummary, String, How),
     indices: Vec<usize>,
-    destinations: Vec<Destination>,
+    ways: Vec<Way>,
 ) -> Attempted {
-    let sent = |index: usize, bytes| (shared.progress)(MirrorEvent::Sent { target: indices[index], bytes });
-    let Shared { source, transfer, making, .. } = &*shared;
+    let refusals = put_away_first(shared, &ways).await;
+    let open = || ways.iter().zip(&indices).zip(&refusals).filter(|(_, refusal)| refusal.is_none());
+    let destinations: Vec<_> = open().map(|((way, _), _)| way.destination.clone()).collect();
+    let targets: Vec<_> = open().map(|((_, index), _)| *index).collect();
+    let had_dead_letters = open().map(|((way, _), _)| way.had_dead_letters).collect();
+    let sent = |index: usize, bytes| (shared.progress)(MirrorEvent::Sent { target: targets[index], bytes });
+    let Shared { source, transfer, making, .. } = shared;
     let outcome = match making {
-        Some(making) => make_object(source, (&object, &unmade), &destinations, (making, transfer), sent).await,
-        None => copy_object(source, &object, &destinations, transfer, sent).await,
+        _ if destinations.is_empty() => Ok(SourceRead::Whole(Vec::new())),
+        Some(making) if making.makes(&how) => {
+            let unmade = Unmade { key: source_key, how, had_dead_letters };
+            make_object(source, (&object, &unmade), &destinations, (making, transfer), sent).await
+        }
+        _ => copy_object(source, &object, &destinations, transfer, sent).await,
     };
-    Attempted { object, indices, outcome }
+    Attempted { object, indices, refusals, outcome }
+}
+
+/// Puts away what each target has now, where that is to be kept: why it may not be overwritten there.
+async fn put_away_first(shared: &Shared, ways: &[Way]) -> Vec<Option<StoreError>> {
+    let put = |way: &Way| {
+        let (store, leaving) = (way.destination.store.clone(), way.leaving.clone());
+        async move { put_away(&store, &leaving?, &shared.turns, &shared.transfer).await.err() }
+    };
+    join_all(ways.iter().map(put)).await
 }

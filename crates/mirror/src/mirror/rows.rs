@@ -1,13 +1,12 @@
 //! Joins the source's listing with the targets', key by key.
 
 use std::mem;
-use std::sync::Arc;
 
-use skyfleet_transform::Transform;
 use tokio_util::sync::CancellationToken;
 
 use super::changed::Looks;
 use super::listing::{Broken, Listed, Listing};
+use super::naming::Naming;
 use crate::{Condition, ObjectFailure, ObjectSummary, Replica, StoreError};
 
 /// What each side has under one key.
@@ -51,7 +50,7 @@ pub(super) enum Found {
 /// All that is to be looked at, in the order of keys.
 pub(super) enum Rows {
     /// Everything.
-    Listings(Listings),
+    Listings(Box<Listings>),
     /// Some objects.
     Looks(Looks),
 }
@@ -85,16 +84,16 @@ impl Listings {
     pub(super) fn start(
         source: &Replica,
         targets: &[Replica],
-        transform: Option<&Arc<Transform>>,
+        naming: &Naming,
         sorted: &[bool],
         cancel: &CancellationToken,
     ) -> Self {
         let sort = |side: usize| sorted.get(side).copied().unwrap_or_default();
+        let as_they_are = Naming::default();
         let targets = targets.iter().enumerate();
-        Self {
-            source: Listing::start(source, transform, sort(0), cancel),
-            targets: targets.map(|(index, target)| Ok(Listing::start(target, None, sort(index + 1), cancel))).collect(),
-        }
+        let targets =
+            targets.map(|(index, target)| Ok(Listing::start(target, &as_they_are, sort(index + 1), cancel))).collect();
+        Self { source: Listing::start(source, naming, sort(0), cancel), targets }
     }
 
     /// The next key that any side has; `None` when every listing has ended whole or, of a target, failed.

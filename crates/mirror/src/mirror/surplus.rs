@@ -35,6 +35,8 @@ pub(crate) struct Surplus {
     moved: u64,
     /// Objects that were removed since all of them were last looked at.
     removed: u64,
+    /// Of `count`, those that are no loss.
+    spared: u64,
     objects: Vec<SurplusObject>,
 }
 
@@ -83,6 +85,16 @@ impl Surplus {
         self.remember(SurplusObject { key, etag, moved_to: Some(to) });
     }
 
+    /// The keys of those that the source does not have, as far as they are remembered.
+    pub(crate) fn lost(&self) -> impl Iterator<Item = &str> {
+        self.objects.iter().filter(|object| object.moved_to.is_none()).map(|object| object.key.as_str())
+    }
+
+    /// So many of those are no loss, and do not count for the share.
+    pub(crate) fn spare(&mut self, objects: u64) {
+        self.spared = objects.min(self.count);
+    }
+
     fn remember(&mut self, object: SurplusObject) {
         if self.objects.len() < MOST_REMEMBERED {
             self.objects.push(object);
@@ -99,8 +111,9 @@ impl Surplus {
 
     /// To be asked only when both listings have ended whole. What moved is no loss, and does not count for the share.
     pub(crate) fn removal(self, most: MostDeleted) -> Removal {
-        if !most.allows(self.count + self.removed, self.held) && self.count > 0 {
-            return Removal::TooMany { surplus: self.count, held: self.held };
+        let lost = self.count - self.spared;
+        if lost > 0 && !most.allows(lost + self.removed, self.held) {
+            return Removal::TooMany { surplus: lost, held: self.held };
         }
         let left = self.count + self.moved - self.objects.len() as u64;
         Removal::Remove { objects: self.objects, left }
@@ -147,6 +160,14 @@ mod tests {
         (0..9).for_each(|number| surplus.add_moved(number.to_string(), String::new(), 1));
         assert_eq!((surplus.count(), surplus.moved()), (0, 9));
         let removal = surplus.removal(MostDeleted::default());
+        assert!(matches!(removal, Removal::Remove { objects, left: 0 } if objects.len() == 9));
+    }
+
+    #[test]
+    fn what_is_cut_anew_is_no_loss() {
+        let mut surplus = surplus(1, 9);
+        surplus.spare(9);
+        let removal = surplus.removal(MostDeleted::percent(0));
         assert!(matches!(removal, Removal::Remove { objects, left: 0 } if objects.len() == 9));
     }
 

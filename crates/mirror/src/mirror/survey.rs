@@ -34,7 +34,7 @@ pub(super) async fn survey(
             Err(error) => return Ok(Surveyed::Unknown { target, error }),
         }
     }
-    let mut rows = Listings::start(source, targets, options.transform(), sorted, cancel);
+    let mut rows = Listings::start(source, targets, &options.naming(), sorted, cancel);
     let mut survey = Survey::of(targets.len());
     while let Some(Row { key, source, targets: held }) = rows.next().await? {
         let mut holders = Vec::new();
@@ -45,7 +45,7 @@ pub(super) async fn survey(
                 Ok(_) => {}
             }
         }
-        if let Some(listed) = source.filter(|listed| options.copies(&listed.object, listed.source_key())) {
+        if let Some(listed) = source.filter(|listed| options.copies(listed)) {
             survey.add(sharding.by.measure(listed.object.size), &holders);
         }
     }

@@ -4,16 +4,15 @@ use std::sync::{Arc, OnceLock};
 
 use tokio_util::sync::CancellationToken;
 
-use super::assign::Assigned;
 use super::judge::listings_agree;
-use super::rows::Held;
 use super::surplus::Surplus;
-use super::types::{TargetError, TargetReport};
+use super::types::{Dataset, TargetError, TargetReport};
 use crate::state::{Book, StateEntry, TargetState};
 use crate::transfer::Copy;
 use crate::transfer::journal::Journals;
+use crate::transfer::put_away::Leaving;
 use crate::transfer::source_tags::SourceTags;
-use crate::{ObjectFailure, ObjectSummary, Replica, RetryClass, StoreError, StoreErrorKind};
+use crate::{ObjectFailure, ObjectSummary, Replica, RetryClass, StoreError, StoreErrorKind, kept_key};
 
 pub(super) struct Target {
     pub(super) replica: Replica,
@@ -25,10 +24,12 @@ pub(super) struct Target {
     pub(super) report: TargetReport,
     /// It holds objects in another version than others have got meanwhile.
     pub(super) is_behind: bool,
-    /// Whether the listings settle what they can; else all is remembered.
-    remembers_all: bool,
-    /// Nothing is written.
-    is_dry: bool,
+    pub(super) manner: Manner,
+    /// Whether something is being, or was, put away.
+    pub(super) puts_away: bool,
+    /// Whether contents are lost, or may be, that older versions name: those that another has overwritten or removed, or of which
+    /// nothing is remembered.
+    pub(super) loses: bool,
     /// Set once every further object would meet the same error.
     gave_up: Arc<OnceLock<StoreError>>,
 }
@@ -36,7 +37,11 @@ pub(super) struct Target {
 /// What a pass does with its targets.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Manner {
+    /// Whether all is remembered; else the listings settle what they can.
     pub(super) remembers_all: bool,
+    /// Whether what leaves the newest version is put away for older ones.
+    pub(super) keeps_versions: bool,
+    /// Nothing is written.
     pub(super) is_dry: bool,
 }
 
@@ -49,9 +54,11 @@ impl Target {
         cancel: &CancellationToken,
     ) -> Self {
         let gave_up = Arc::new(OnceLock::new());
-        let state = TargetState::open(book, asked, cancel).await.map_err(|error| gave_up.set(error)).ok();
+        let mut state = TargetState::open(book, asked, cancel).await.map_err(|error| gave_up.set(error)).ok();
+        if let Some(state) = state.as_mut().filter(|_| manner.keeps_versions) {
+            state.keep_versions();
+        }
         let journals = if state.is_some() { Journals::load(&replica, cancel).await } else { None };
-        let Manner { remembers_all, is_dry } = manner;
         Self {
             replica,
             state,
@@ -59,8 +66,9 @@ impl Target {
             surplus: Surplus::default(),
             report: TargetReport::default(),
             is_behind: false,
-            remembers_all,
-            is_dry,
+            manner,
+            puts_away: false,
+            loses: false,
             gave_up,
         }
     }
@@ -94,14 +102,14 @@ impl Target {
 
     /// What is remembered of an object stays so.
     pub(super) fn carry(&mut self, key: &str, entry: Option<StateEntry>) {
-        if let (Some(entry), Some(state), false) = (entry, &mut self.state, self.is_dry) {
+        if let (Some(entry), Some(state), false) = (entry, &mut self.state, self.manner.is_dry) {
             state.carry(key.to_owned(), entry);
         }
     }
 
     /// An object was there already, as listings tell. Where all is remembered, so is that.
     pub(super) fn found(&mut self, source: &ObjectSummary, held: &ObjectSummary) {
-        if let (true, false, Some(state)) = (self.remembers_all, self.is_dry, &mut self.state) {
+        if let (true, false, Some(state)) = (self.manner.remembers_all, self.manner.is_dry, &mut self.state) {
             let entry = StateEntry {
                 size: source.size,
                 sha256: None,
@@ -110,38 +118,45 @@ impl Target {
                 target_etag: held.etag.clone(),
                 made: None,
             };
-            state.expect(source.key.clone());
+            state.expect(source.key.clone(), None);
             state.settle(&source.key, Some(entry));
         }
     }
 
-    /// Another target is to hold the object, or it is not known which.
-    pub(super) fn leave_to(
-        &mut self,
-        assigned: Assigned,
-        key: &str,
-        held: Option<Held>,
-        remembered: Option<StateEntry>,
-    ) {
-        match (assigned, held) {
-            (Assigned::To(other), Some(Held::Object(held))) => self.surplus.add_moved(key.to_owned(), held.etag, other),
-            (Assigned::To(_), Some(Held::Nothing)) => {}
-            _ => self.carry(key, remembered),
-        }
-    }
-
-    /// The object is being copied.
-    pub(super) fn expect(&mut self, key: &str) {
+    /// The object is being copied; what is remembered of the one that it takes the place of holds until then.
+    pub(super) fn expect(&mut self, key: &str, remembered: Option<StateEntry>) {
         if let Some(state) = &mut self.state {
-            state.expect(key.to_owned());
+            state.expect(key.to_owned(), remembered);
         }
     }
 
-    /// An object that was expected did not come.
+    /// An object that was expected will not come, and belongs to the dataset no more.
     pub(super) fn forget(&mut self, key: &str) {
         if let Some(state) = &mut self.state {
             state.settle(key, None);
         }
+    }
+
+    /// An object that was expected did not come: what lies there may be what was.
+    pub(super) fn keep_remembered(&mut self, key: &str) {
+        if let Some(state) = &mut self.state {
+            state.keep_known(key);
+        }
+    }
+
+    /// The content that would be lost if this object was overwritten or removed, where versions are kept and it is known what it is:
+    /// what another has written is of no version.
+    pub(super) fn content_of(
+        &self,
+        dataset: Option<&Dataset>,
+        held: &ObjectSummary,
+        remembered: Option<&StateEntry>,
+    ) -> Option<Leaving> {
+        let (true, Some(Dataset { name, .. })) = (self.manner.keeps_versions, dataset) else { return None };
+        let entry = remembered.filter(|entry| !held.etag.is_empty() && entry.target_etag == held.etag)?;
+        let sha256 = entry.sha256.filter(|_| entry.size == held.size)?;
+        let object = ObjectSummary { key: self.replica.key(&held.key), ..held.clone() };
+        Some(Leaving { object, sha256, to: kept_key(name, sha256) })
     }
 
     /// An object was proven there.
@@ -163,7 +178,7 @@ impl Target {
         });
         let from = summary(&copy.entry.source_etag, copy.entry.source_modified);
         let to = summary(&copy.entry.target_etag, copy.modified);
-        let is_told = !self.remembers_all && listings_agree(&ObjectSummary { md5: source.md5, ..from }, &to);
+        let is_told = !self.manner.remembers_all && listings_agree(&ObjectSummary { md5: source.md5, ..from }, &to);
         state.settle(key, (!is_told).then_some(copy.entry));
     }
 
@@ -201,7 +216,7 @@ impl Target {
             |error: &StoreError| error.kind == StoreErrorKind::Cancelled || error.retry() != RetryClass::Permanent;
         let is_open = self.error().is_none_or(passes);
         let is_whole = is_whole && !self.is_given_up();
-        let Some(state) = self.state.as_mut().filter(|_| is_open && !self.is_dry) else { return };
+        let Some(state) = self.state.as_mut().filter(|_| is_open && !self.manner.is_dry) else { return };
         let kept = if is_whole { state.finish().await } else { state.keep().await };
         if let Err(error) = kept {
             self.give_up(error);

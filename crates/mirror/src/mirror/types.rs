@@ -1,12 +1,16 @@
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use skyfleet_transform::{Outcome, RowLimits, Transform};
 
+use super::listing::Listed;
+use super::naming::Naming;
 use super::surplus::MostDeleted;
+use super::versions::{Retention, Version};
 use crate::{
-    DatasetName, Filter, Left, ManifestDigest, ObjectFailure, ObjectSummary, Sharding, SourceLimits, StoreError,
-    TagsLost, TransferLimits, Verification,
+    DatasetName, Filter, Left, ManifestDigest, ObjectFailure, Sharding, SourceLimits, StoreError, TagsLost,
+    TransferLimits, Verification,
 };
 
 /// What a pass does and may use.
@@ -31,6 +35,8 @@ pub struct MirrorOptions {
     pub verification: Verification,
     /// What is copied as a dataset: then the SHA-256 of every object is known, and a digest names all of it.
     pub dataset: Option<Dataset>,
+    /// Which older versions of a dataset stay; `None` where what they name is overwritten and removed.
+    pub versions: Option<Retention>,
     /// How the objects are split over the targets; `None` where each target gets all of them.
     pub sharding: Option<Sharding>,
     /// What becomes of the objects on their way; `None` where they are copied as they are.
@@ -47,15 +53,24 @@ pub struct Transforming {
 }
 
 impl MirrorOptions {
-    /// Whether an object of the source, which has this key there, is copied where it is missing.
-    pub(super) fn copies(&self, object: &ObjectSummary, source_key: &str) -> bool {
-        self.filter.keeps(source_key) && self.is_in_bounds(object)
+    /// Whether an object of the source is copied where it is missing.
+    pub(super) fn copies(&self, listed: &Listed) -> bool {
+        self.filter.keeps(listed.source_key()) && self.is_in_bounds(listed)
     }
 
-    /// The keys of the source's objects that would become the one with this key.
+    /// The keys of the source's objects of which the one with this key may be made.
     pub(super) fn sources_of(&self, key: &str) -> Vec<String> {
-        let keys = self.transform().map_or_else(|| vec![key.to_owned()], |transform| transform.sources_of(key));
-        keys.into_iter().filter(|key| self.filter.keeps(key)).collect()
+        self.naming().sources_of(key).into_iter().filter(|key| self.filter.keeps(key)).collect()
+    }
+
+    /// What the source's objects are called at the targets.
+    pub(super) fn naming(&self) -> Naming {
+        Naming::new(self.transform().cloned(), self.piece_size())
+    }
+
+    /// Of about how many bytes pieces are, where objects are cut.
+    pub(crate) fn piece_size(&self) -> Option<NonZeroU64> {
+        self.sharding.as_ref().and_then(|sharding| sharding.piece_size)
     }
 
     /// What makes the targets' objects of the source's.
@@ -63,8 +78,9 @@ impl MirrorOptions {
         self.transforming.as_ref().map(|transforming| &transforming.transform)
     }
 
-    pub(super) fn is_in_bounds(&self, object: &ObjectSummary) -> bool {
-        self.sizes.hold(&object.size) && self.modified.hold(&object.modified)
+    /// Whether an object of the source, all of it, is as large and as old as it is to be.
+    pub(super) fn is_in_bounds(&self, listed: &Listed) -> bool {
+        self.sizes.hold(&listed.source_size()) && self.modified.hold(&listed.object.modified)
     }
 }
 
@@ -172,7 +188,7 @@ pub struct MirrorReport {
     pub manifest: Option<ManifestDigest>,
     /// The digest of the index of a dataset that is split, where every target holds its part.
     pub shard_index: Option<ManifestDigest>,
-    /// What became of the rows of all objects, where they are transformed: those of earlier passes too, each object once.
+    /// What became of the rows of all objects that are transformed or cut into pieces: those of earlier passes too, each object once.
     pub rows: Outcome,
     /// Whether the source's bucket has the manifest, or the index.
     pub source_publication: SourcePublication,
@@ -209,6 +225,8 @@ pub struct TargetReport {
     /// The manifest of the dataset that the target now holds, every object proven, and that is published there; `None` when it is
     /// behind.
     pub manifest: Option<ManifestDigest>,
+    /// Where versions are kept, those that can be loaded from there, the newest first; empty when it is behind.
+    pub versions: Vec<Version>,
     /// Objects that needed nothing.
     pub settled: u64,
     /// Their bytes.

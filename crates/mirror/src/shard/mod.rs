@@ -4,9 +4,10 @@ mod quotas;
 mod rendezvous;
 
 use std::collections::BTreeSet;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 
 use serde::{Deserialize, Serialize};
+use skyfleet_transform::{Step, Transform};
 
 pub(crate) use quotas::{Quotas, Survey};
 pub(crate) use rendezvous::Rendezvous;
@@ -18,6 +19,9 @@ pub struct Sharding {
     pub by: ShardBy,
     /// One for each target, in their order, and those that cannot be reached now.
     pub shards: Vec<Shard>,
+    /// Objects with rows are cut between those into pieces of about so many bytes, which are split instead of them; `None` where all
+    /// stay whole.
+    pub piece_size: Option<NonZeroU64>,
 }
 
 /// What decides where an object goes. However it is decided, a target that is added takes over its share, and nothing else moves.
@@ -55,6 +59,12 @@ pub enum InvalidSharding {
     /// Nothing tells two shards apart.
     #[error("two shards are called {0:?}: give each target a name of its own")]
     SameName(String),
+    /// Rows are to be compared that would lie in different pieces.
+    #[error(
+        "a transform that deduplicates sees all rows of an object, and of one that is cut into pieces only those of a piece: \
+         deduplicate by a dataset of its own before, or leave out the size of pieces"
+    )]
+    Deduplicates,
 }
 
 impl Sharding {
@@ -63,8 +73,13 @@ impl Sharding {
         self.shards.iter().all(|shard| shard.target.is_some())
     }
 
-    /// Whether it can split a source over so many targets.
-    pub(crate) fn check(&self, targets: usize) -> Result<(), InvalidSharding> {
+    /// Whether it can split a source over so many targets, and what comes of it by a transform.
+    pub(crate) fn check(&self, targets: usize, transform: Option<&Transform>) -> Result<(), InvalidSharding> {
+        let deduplicates =
+            |transform: &Transform| transform.spec().steps.iter().any(|step| matches!(step, Step::Deduplicate(_)));
+        if self.piece_size.is_some() && transform.is_some_and(deduplicates) {
+            return Err(InvalidSharding::Deduplicates);
+        }
         if !self.shards.iter().filter_map(|shard| shard.target).eq(0..targets) {
             return Err(InvalidSharding::Targets { targets });
         }

@@ -82,7 +82,7 @@ mod tests {
     fn sharding(weights: &[u32]) -> Sharding {
         let shard =
             |weight: &u32| Shard { name: String::new(), weight: NonZeroU32::new(*weight).unwrap(), target: None };
-        Sharding { by: ShardBy::Size, shards: weights.iter().map(shard).collect() }
+        Sharding { by: ShardBy::Size, shards: weights.iter().map(shard).collect(), piece_size: None }
     }
 
     /// Where objects of these sizes go that are held so far by these.

@@ -1,7 +1,7 @@
 //! Some objects in the order of their keys: pure.
 
 use serde::{Deserialize, Serialize};
-use skyfleet_transform::Outcome;
+use skyfleet_transform::{Outcome, Piece};
 
 use crate::Sha256;
 
@@ -27,11 +27,14 @@ pub(crate) struct StateEntry {
 /// How an object was made of one of the source.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Made {
-    /// What names the transform.
+    /// What names the transform, or the way of cutting.
     pub(crate) by: String,
     /// The source's object.
     pub(crate) source_key: String,
-    /// Its bytes.
+    /// Which piece of that it was made of, where not of all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) piece: Option<Piece>,
+    /// Its bytes; of a piece, the share of them.
     pub(crate) source_size: u64,
     /// The digest of its content, where all of it was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]

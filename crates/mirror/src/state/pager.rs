@@ -37,8 +37,8 @@ struct Slot {
 #[derive(Debug)]
 enum Entry {
     Known(StateEntry),
-    /// Its object is being copied.
-    Awaited,
+    /// Its object is being copied. What was known of the one that it takes the place of holds until then.
+    Awaited(Option<StateEntry>),
     Nothing,
 }
 
@@ -64,26 +64,41 @@ impl Pager {
         self.push(key, Entry::Known(entry));
     }
 
-    /// An object is being copied; see [`Self::settle`].
-    pub(super) fn expect(&mut self, key: String) {
+    /// An object is being copied, and what was known until now: see [`Self::settle`] and [`Self::keep`].
+    pub(super) fn expect(&mut self, key: String, known: Option<StateEntry>) {
         self.repeats = None;
-        self.push(key, Entry::Awaited);
+        self.push(key, Entry::Awaited(known));
     }
 
     /// What became of an object that was expected.
     pub(super) fn settle(&mut self, key: &str, entry: Option<StateEntry>) {
-        let entry = entry.map_or(Entry::Nothing, Entry::Known);
+        self.end_waiting(key, |_| entry);
+    }
+
+    /// An object that was expected did not come: what was known still holds.
+    pub(super) fn keep(&mut self, key: &str) {
+        self.end_waiting(key, |known| known);
+    }
+
+    fn end_waiting(&mut self, key: &str, now: impl FnOnce(Option<StateEntry>) -> Option<StateEntry>) {
+        let end = |slot: &mut Slot| {
+            let known = match std::mem::replace(&mut slot.entry, Entry::Nothing) {
+                Entry::Awaited(known) => known,
+                Entry::Known(_) | Entry::Nothing => None,
+            };
+            slot.entry = now(known).map_or(Entry::Nothing, Entry::Known);
+        };
         for closed in self.closed.values_mut() {
             if closed.slots.last().is_some_and(|last| key <= last.key.as_str()) {
                 if let Some(slot) = find(&mut closed.slots, key) {
-                    slot.entry = entry;
+                    end(slot);
                     closed.awaited -= 1;
                 }
                 return;
             }
         }
         if let Some(slot) = find(&mut self.open, key) {
-            slot.entry = entry;
+            end(slot);
         }
     }
 
@@ -96,7 +111,7 @@ impl Pager {
     }
 
     /// A page of the last pass still holds as it is, unread.
-    pub(super) fn keep(&mut self, page: PageRef) {
+    pub(super) fn take_over(&mut self, page: PageRef) {
         self.end();
         self.pages.push(Some(page));
     }
@@ -155,7 +170,7 @@ impl Pager {
         let rest = self.open.split_off(count);
         let slots = std::mem::replace(&mut self.open, rest);
         if !slots.is_empty() {
-            let awaited = slots.iter().filter(|slot| matches!(slot.entry, Entry::Awaited)).count();
+            let awaited = slots.iter().filter(|slot| matches!(slot.entry, Entry::Awaited(_))).count();
             self.closed.insert(self.pages.len(), Closed { slots, awaited });
             self.pages.push(None);
         }
@@ -169,8 +184,8 @@ fn find<'a>(slots: &'a mut [Slot], key: &str) -> Option<&'a mut Slot> {
 
 fn known(slots: &[Slot]) -> Vec<(&str, &StateEntry)> {
     let known = slots.iter().filter_map(|slot| match &slot.entry {
-        Entry::Known(entry) => Some((slot.key.as_str(), entry)),
-        Entry::Awaited | Entry::Nothing => None,
+        Entry::Known(entry) | Entry::Awaited(Some(entry)) => Some((slot.key.as_str(), entry)),
+        Entry::Awaited(None) | Entry::Nothing => None,
     });
     known.collect()
 }
@@ -239,7 +254,7 @@ mod tests {
             if let Some(known) = known.filter(|known| *known == entry(*version)) {
                 pager.carry(key.clone(), known);
             } else {
-                pager.expect(key.clone());
+                pager.expect(key.clone(), None);
                 flying.push((key.clone(), *version));
             }
             if flying.len() > late {
@@ -311,13 +326,31 @@ mod tests {
     #[test]
     fn what_is_not_known_yet_is_left_out_of_what_is_kept_meanwhile() {
         let mut pager = Pager::new(MOST);
-        pager.expect("a".to_owned());
+        pager.expect("a".to_owned(), None);
         pager.carry("b".to_owned(), entry(1));
         assert_eq!(pager.pages().collect::<Vec<_>>(), [Page::Unwritten(vec![("b", &entry(1))])]);
         pager.end();
         assert_eq!((pager.waiting(), pager.ready()), (1, None));
         pager.settle("a", None);
         assert_eq!(pager.ready(), Some((0, vec![("b", &entry(1))])));
+    }
+
+    #[test]
+    fn what_an_object_takes_the_place_of_is_known_until_it_came() {
+        for (came, left) in [(false, Some(entry(1))), (true, Some(entry(2)))] {
+            let mut pager = Pager::new(MOST);
+            pager.expect("a".to_owned(), Some(entry(1)));
+            assert_eq!(pager.pages().collect::<Vec<_>>(), [Page::Unwritten(vec![("a", &entry(1))])]);
+            pager.end();
+            assert_eq!(pager.ready(), None);
+            if came {
+                pager.settle("a", Some(entry(2)));
+            } else {
+                pager.keep("a");
+            }
+            let (_, records) = pager.ready().unwrap();
+            assert_eq!(records.first().map(|(_, entry)| (*entry).clone()), left);
+        }
     }
 
     fn keys() -> impl Strategy<Value = BTreeMap<String, u64>> {

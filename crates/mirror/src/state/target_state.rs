@@ -10,7 +10,7 @@ use super::page::StateEntry;
 use super::pager::{Page, Pager};
 use super::recall::{Recall, Turned};
 use super::unsaved::Unsaved;
-use crate::{ManifestDigest, StoreError};
+use crate::{ManifestDigest, StoreError, Version};
 
 /// Records of a page at most: about a megabyte of them.
 const MOST_RECORDS: usize = 4096;
@@ -21,6 +21,8 @@ pub(crate) struct TargetState {
     book: Book,
     /// What lies there.
     index: Index,
+    /// The versions that are kept, the newest first; to be written with the index.
+    versions: Option<Vec<Version>>,
     /// Names of pages that lie there.
     there: HashSet<String>,
     recall: Recall,
@@ -28,6 +30,8 @@ pub(crate) struct TargetState {
     unsaved: Unsaved,
     /// Whether what is not asked for holds still.
     keeps_others: bool,
+    /// Whether all that the pass found remembered was named by a manifest.
+    was_named: bool,
 }
 
 impl TargetState {
@@ -42,8 +46,19 @@ impl TargetState {
         let there = index.pages.iter().map(|page| page.name.clone()).collect();
         let read = asked.map_or_else(|| vec![true; index.pages.len()], |keys| touched(&index.pages, keys));
         let recall = Recall::start(book.clone(), index.pages.iter().cloned().zip(read).collect(), cancel);
+        let (versions, was_named) = (index.versions.clone(), index.manifest.is_some());
         let (pager, unsaved) = (Pager::new(MOST_RECORDS), Unsaved::default());
-        Ok(Self { book, index, there, recall, pager, unsaved, keeps_others: asked.is_some() })
+        let keeps_others = asked.is_some();
+        Ok(Self { book, index, versions, there, recall, pager, unsaved, keeps_others, was_named })
+    }
+
+    /// From now on versions are kept: the one that is there now is the first.
+    pub(crate) fn keep_versions(&mut self) {
+        if let (Some(versions), Some(digest)) = (&mut self.versions, self.index.manifest)
+            && versions.is_empty()
+        {
+            versions.push(Version { digest, published: None });
+        }
     }
 
     /// What is remembered of an object. Keys are to be asked for in their order; what is not said of one before the next is
@@ -73,7 +88,7 @@ impl TargetState {
         }
         match self.recall.turn().await? {
             Turned::Page(page) => self.pager.begin(page),
-            Turned::Untouched(page) => self.pager.keep(page),
+            Turned::Untouched(page) => self.pager.take_over(page),
             // The same content may have to be written again.
             Turned::Lost(page) => _ = self.there.remove(&page.name),
             Turned::Ended => return Ok(false),
@@ -91,9 +106,9 @@ impl TargetState {
         self.pager.carry(key, entry);
     }
 
-    /// The object is being copied.
-    pub(crate) fn expect(&mut self, key: String) {
-        self.pager.expect(key);
+    /// The object is being copied; what is known of the one that it takes the place of holds until then.
+    pub(crate) fn expect(&mut self, key: String, known: Option<StateEntry>) {
+        self.pager.expect(key, known);
     }
 
     /// What became of an object that was expected.
@@ -102,6 +117,11 @@ impl TargetState {
             self.unsaved.add(entry.size);
         }
         self.pager.settle(key, entry);
+    }
+
+    /// An object that was expected did not come: what was known still holds.
+    pub(crate) fn keep_known(&mut self, key: &str) {
+        self.pager.keep(key);
     }
 
     /// Whether there is something to write.
@@ -163,8 +183,19 @@ impl TargetState {
         self.index.manifest
     }
 
-    /// The digest of all that is remembered, to be told.
-    pub(crate) async fn name(&mut self, manifest: ManifestDigest) -> Result<(), StoreError> {
+    /// Whether all that the pass found remembered was named by a manifest: an earlier pass that published it ended its work there.
+    pub(crate) fn was_named(&self) -> bool {
+        self.was_named
+    }
+
+    /// The versions that are kept, the newest first; `None` where that is not known.
+    pub(crate) fn versions(&self) -> Option<&[Version]> {
+        self.versions.as_deref()
+    }
+
+    /// The digest of all that is remembered, to be told, and the versions that are kept.
+    pub(crate) async fn name(&mut self, manifest: ManifestDigest, versions: Vec<Version>) -> Result<(), StoreError> {
+        self.versions = Some(versions);
         self.replace_index(self.index.pages.clone(), Some(manifest)).await
     }
 
@@ -197,7 +228,7 @@ impl TargetState {
     }
 
     async fn replace_index(&mut self, pages: Vec<PageRef>, manifest: Option<ManifestDigest>) -> Result<(), StoreError> {
-        let index = Index { pages, manifest };
+        let index = Index { pages, manifest, versions: self.versions.clone() };
         if index == self.index {
             return Ok(());
         }

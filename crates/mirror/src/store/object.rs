@@ -14,7 +14,7 @@ pub struct ListPage {
 }
 
 /// An object as a listing shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ObjectSummary {
     /// The key, relative to the store's prefix.
     pub key: String,

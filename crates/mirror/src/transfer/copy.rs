@@ -87,7 +87,7 @@ pub(crate) async fn copy_object(
 }
 
 /// Why destinations cannot hold an object of this size.
-fn refusals(size: u64, destinations: &[Destination]) -> Vec<Option<StoreError>> {
+pub(super) fn refusals(size: u64, destinations: &[Destination]) -> Vec<Option<StoreError>> {
     let limits: Vec<_> = destinations.iter().map(|destination| destination.store.part_limits()).collect();
     let refusals = part::refusals(size, &limits).into_iter().zip(destinations);
     let refusal = |(why, Destination { store, key, .. }): (Option<String>, &Destination)| {

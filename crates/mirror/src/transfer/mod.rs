@@ -13,6 +13,7 @@ pub(crate) mod made;
 pub(crate) mod object_reader;
 pub(crate) mod parallel_reader;
 pub(crate) mod part;
+pub(crate) mod put_away;
 pub(crate) mod reader;
 pub(crate) mod room;
 mod server_copy;

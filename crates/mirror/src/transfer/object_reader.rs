@@ -52,7 +52,7 @@ impl ObjectReader {
         &self.head
     }
 
-    pub(super) fn error(&self, kind: StoreErrorKind, detail: &str) -> StoreError {
+    pub(crate) fn error(&self, kind: StoreErrorKind, detail: &str) -> StoreError {
         self.store.place().error(kind, format!("read {:?} to its end", self.key), detail)
     }
 

@@ -11,4 +11,5 @@ mod reading;
 mod resuming;
 mod support;
 mod tags;
+mod versions;
 mod writing;

@@ -205,7 +205,7 @@ async fn a_dataset_has_one_digest_wherever_it_lies() {
         for replica in targets.iter().chain([&from_source]) {
             let bytes = read(&*replica.store, &manifest_key(&name, digests[0])).await;
             let manifest = Manifest::parse(&bytes).unwrap();
-            let report = verify(replica, &manifest, Verification::ReadBack, 4, &cancel).await.unwrap();
+            let report = verify(replica, (&manifest, Some(&name)), Verification::ReadBack, 4, &cancel).await.unwrap();
             assert_eq!((report.verified, report.mismatches), (ODD.len() as u64 + 2, vec![]));
         }
     }

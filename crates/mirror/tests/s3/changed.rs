@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex};
 use http::Method;
 use skyfleet_e2e::object_store::{Contents, Fault, SimulatedBucket, SimulatedS3};
 use skyfleet_mirror::{
-    Changed, Deletion, MirrorError, MirrorOptions, MirrorReport, MostDeleted, TargetError, TransferLimits,
+    Changed, Deletion, MirrorError, MirrorOptions, MirrorReport, MostDeleted, Retention, TargetError, TransferLimits,
     manifest_key, mirror_changed,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::faulty::{open, pass};
 use crate::support::{content, dataset, dataset_options};
+use crate::versions::{Files, bring};
 
 const OBJECTS: u64 = 300;
 const TARGETS: [&str; 2] = ["one", "two"];
@@ -224,4 +225,44 @@ async fn whatever_fails_now_and_then_the_end_is_right() {
     assert_same(&server);
     let all = pass(&server, &TARGETS, &options).await.unwrap();
     assert!(all.is_complete() && all.targets.iter().all(|target| target.copied == 0), "{all:?}");
+}
+
+/// What a bucket holds, apart from what is Skyfleet's own.
+fn files(server: &SimulatedS3, bucket: &str) -> Files {
+    let bucket = server.bucket(bucket).unwrap();
+    let keys = bucket.keys().filter(|key| !key.starts_with(".skyfleet/"));
+    keys.map(|key| (key.to_owned(), bucket.body(key).unwrap())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_can_be_loaded_however_much_has_changed_since() {
+    let server = server().await;
+    let versions = Some(Retention { newest: 2, ..Retention::only_the_newest() });
+    let options = MirrorOptions { versions, ..deleting(100) };
+    let first = pass(&server, &TARGETS, &options).await.unwrap();
+    let (named, digest) = (files(&server, "source"), first.manifest.unwrap());
+    let one = open(&server, "one").await;
+    for round in 1..4 {
+        write(&server, &["data/007", "data/008", &format!("data/new-{round}")], round);
+        remove(&server, &[&format!("data/10{round}")]);
+        let told = ["data/007", "data/008", &format!("data/new-{round}"), &format!("data/10{round}")];
+        let report = look(&server, &told, &options).await.unwrap();
+        assert!(report.is_complete(), "{report:?}");
+        assert_eq!(files(&server, "one"), files(&server, "source"));
+        assert!(bring(&one, digest).await.unwrap() == named, "round {round}");
+    }
+    // The next version is named, and what lay between the two is not kept.
+    let second = pass(&server, &TARGETS, &options).await.unwrap();
+    assert!(second.is_complete() && second.targets[0].copied == 0, "{second:?}");
+    assert!(bring(&one, digest).await.unwrap() == named);
+    assert!(bring(&one, second.manifest.unwrap()).await.unwrap() == files(&server, "source"));
+    let kept = |server: &SimulatedS3| {
+        let bucket = server.bucket("one").unwrap();
+        bucket.keys().filter(|key| key.starts_with(".skyfleet/objects/")).count()
+    };
+    assert_eq!(kept(&server), 5, "two that were overwritten, three that were removed");
+    write(&server, &["data/009"], 9);
+    pass(&server, &TARGETS, &options).await.unwrap();
+    assert!(bring(&one, digest).await.is_err(), "two are kept");
+    assert_eq!(kept(&server), 1);
 }

@@ -39,13 +39,13 @@ async fn only_what_changed_is_copied_again() {
     target.put_text("c", "x").await;
     let cancel = CancellationToken::new();
     for verification in [Verification::Checksum, Verification::ReadBack] {
-        let report = verify(&replica(&target, ""), &manifest, verification, 4, &cancel).await.unwrap();
+        let report = verify(&replica(&target, ""), (&manifest, None), verification, 4, &cancel).await.unwrap();
         let keys: Vec<_> = report.mismatches.iter().map(|mismatch| mismatch.key.as_str()).collect();
         assert_eq!((report.verified, keys), (2, vec!["c"]));
     }
     let third = pass(&source, &[&target]).await;
     assert_eq!(third.targets[0].copied, 1);
-    let report = verify(&replica(&target, ""), &manifest, Verification::ReadBack, 4, &cancel).await.unwrap();
+    let report = verify(&replica(&target, ""), (&manifest, None), Verification::ReadBack, 4, &cancel).await.unwrap();
     assert!(report.mismatches.is_empty());
 }
 

@@ -13,17 +13,17 @@ use skyfleet_mirror::{
 use crate::faulty::pass;
 use crate::support::{content, dataset, dataset_options};
 
-const ALL: [ShardBy; 3] = [ShardBy::Hash, ShardBy::Count, ShardBy::Size];
+pub(crate) const ALL: [ShardBy; 3] = [ShardBy::Hash, ShardBy::Count, ShardBy::Size];
 const OBJECTS: u64 = 200;
 
 type Script = fn(&Asked) -> Fault;
 
-fn sharding(by: ShardBy, targets: &[&str]) -> Sharding {
+pub(crate) fn sharding(by: ShardBy, targets: &[&str]) -> Sharding {
     let shard = |(index, name): (usize, &&str)| {
         let name = (*name).to_owned();
         Shard { name, weight: NonZeroU32::MIN, target: Some(index) }
     };
-    Sharding { by, shards: targets.iter().enumerate().map(shard).collect() }
+    Sharding { by, shards: targets.iter().enumerate().map(shard).collect(), piece_size: None }
 }
 
 /// With moved objects removed from where they were, however many.

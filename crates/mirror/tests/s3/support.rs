@@ -10,9 +10,10 @@ use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 use skyfleet_e2e::object_store::{ObjectStore as Garage, REGION, RunningObjectStore};
 use skyfleet_mirror::{
-    Attributes, Body, ByteRange, Capabilities, Checksum, Condition, ConnectOptions, Credentials, Dataset, DatasetName,
-    ListPage, MirrorOptions, MirrorReport, ObjectHead, ObjectStore, PartLimits, Payload, Place, Proof, Replica,
-    RetryPolicy, S3Location, S3Store, StoreError, StoreErrorKind, UploadedPart, Written, list, mirror,
+    Attributes, Body, ByteRange, Capabilities, Checksum, Condition, ConnectOptions, CopySource, Credentials, Dataset,
+    DatasetName, ListPage, MirrorOptions, MirrorReport, ObjectHead, ObjectStore, PartLimits, Payload, Place, Proof,
+    Replica, RetryPolicy, S3Location, S3Store, StoreCopy, StoreError, StoreErrorKind, UploadedPart, Written, list,
+    mirror,
 };
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -118,6 +119,7 @@ pub(crate) enum Reaction {
 pub(crate) struct Watched {
     inner: S3Store,
     writes: AtomicU64,
+    copies: AtomicU64,
     hook: std::sync::Mutex<Option<Hook>>,
     limits: std::sync::Mutex<Option<PartLimits>>,
 }
@@ -133,6 +135,7 @@ impl Watched {
         Self {
             inner,
             writes: AtomicU64::new(0),
+            copies: AtomicU64::new(0),
             hook: std::sync::Mutex::default(),
             limits: std::sync::Mutex::default(),
         }
@@ -154,6 +157,11 @@ impl Watched {
     /// Writes since the last question.
     pub(crate) fn writes(&self) -> u64 {
         self.writes.swap(0, Ordering::SeqCst)
+    }
+
+    /// Copies that the server has made by itself.
+    pub(crate) fn copies(&self) -> u64 {
+        self.copies.load(Ordering::SeqCst)
     }
 
     fn react(&self, call: &Call) -> Reaction {
@@ -284,6 +292,22 @@ impl ObjectStore for Watched {
             written.checksum = None;
         }
         Ok(written)
+    }
+
+    /// Of Skyfleet's own objects: what else is copied is to come by here.
+    async fn copy_from(
+        &self,
+        source: &CopySource<'_>,
+        key: &str,
+        condition: &Condition,
+    ) -> Result<StoreCopy, StoreError> {
+        if !key.starts_with(".skyfleet/") {
+            return Ok(StoreCopy::None);
+        }
+        self.write("copy", key, source.version.size).await;
+        let copy = self.inner.copy_from(source, key, condition).await?;
+        self.copies.fetch_add(u64::from(matches!(copy, StoreCopy::Proven(_))), Ordering::SeqCst);
+        Ok(copy)
     }
 
     async fn create_multipart(&self, key: &str, attributes: &Attributes) -> Result<String, StoreError> {

@@ -41,8 +41,8 @@ impl EventGrid {
     }
 }
 
-pub(super) fn of_cloud_event(event: CloudEvent) -> Result<Notice, InvalidNotice> {
-    let CloudEvent { kind, source, subject, time, data, .. } = &event;
+pub(super) fn of_cloud_event(event: &CloudEvent) -> Result<Notice, InvalidNotice> {
+    let CloudEvent { kind, source, subject, time, data, .. } = event;
     Event { kind, topic: source, subject, at: time.as_deref(), data }.notice()
 }
 
@@ -176,7 +176,7 @@ mod tests {
             "data": {{"api": "PutBlockList"}}, "specversion": "1.0"}}"#
         );
         let expected = change(Some("new-file.txt"), "2021-01-01T00:00:00Z");
-        assert_eq!(changes(&one), [expected.clone()]);
+        assert_eq!(changes(&one), std::slice::from_ref(&expected));
         assert_eq!(changes(&format!("[{one}, {one}]")), [expected.clone(), expected]);
     }
 

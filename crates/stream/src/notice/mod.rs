@@ -150,9 +150,9 @@ impl Notice {
 }
 
 impl CloudEvent {
-    fn notice(self) -> Result<Notice, InvalidNotice> {
+    fn notice(&self) -> Result<Notice, InvalidNotice> {
         if self.kind.starts_with("google.cloud.storage.object.") {
-            return google::of_cloud_event(&self).map(Notice::Changes);
+            return google::of_cloud_event(self).map(Notice::Changes);
         }
         azure::of_cloud_event(self)
     }

@@ -17,7 +17,7 @@ use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 
 use crate::dead_letters::DeadLetters;
-use crate::{Compression, Format, Spec, TransformError};
+use crate::{Compression, Format, Piece, Spec, TransformError};
 use chunks::Chunks;
 use records::Records;
 
@@ -27,6 +27,8 @@ pub enum Source {
     Stream(Box<dyn Read + Send>),
     /// Here and there: Parquet begins at its end.
     Ranges(Arc<dyn RangeSource>),
+    /// The same, and only the rows of this piece of it.
+    Piece(Arc<dyn RangeSource>, Piece),
 }
 
 /// An object of which any part can be read, in one version.
@@ -62,7 +64,8 @@ pub(crate) fn open(
     spec: &Spec,
 ) -> Result<Box<dyn Rows>, TransformError> {
     match (format, source) {
-        (Format::Parquet, Source::Ranges(ranges)) => Ok(Box::new(parquet::open(ranges, spec)?)),
+        (Format::Parquet, Source::Ranges(ranges)) => Ok(Box::new(parquet::open(ranges, Piece::WHOLE, spec)?)),
+        (Format::Parquet, Source::Piece(ranges, piece)) => Ok(Box::new(parquet::open(ranges, piece, spec)?)),
         (Format::JsonLines, Source::Stream(bytes)) => {
             let mut chunks = Chunks::new(decompressed(bytes, compression)?, format);
             let lines = json_lines::JsonLines::of(&mut chunks, &spec.types)?;

@@ -27,12 +27,14 @@ pub(super) struct Run {
     window: u64,
 }
 
-/// How the columns of a row group are read: all at once where they are small, else some of each.
-pub(super) fn plan(group: usize, mut columns: Vec<Range<u64>>) -> Vec<Run> {
+/// How the columns of a row group are read: all at once where they are small, else some of each; only a little where not all rows are
+/// wanted, and most pages are skipped.
+pub(super) fn plan(group: usize, mut columns: Vec<Range<u64>>, is_cut: bool) -> Vec<Run> {
     columns.sort_unstable_by_key(|column| column.start);
     let all: u64 = columns.iter().map(|column| column.end - column.start).sum();
     if all > MOST_BYTES {
-        let window = (MOST_BYTES / columns.len() as u64).max(LEAST_WINDOW);
+        let share = if is_cut { LEAST_WINDOW } else { MOST_BYTES / columns.len() as u64 };
+        let window = share.max(LEAST_WINDOW);
         return columns.into_iter().map(|bytes| Run { group, bytes, window }).collect();
     }
     let mut runs: Vec<Run> = Vec::new();
@@ -66,12 +68,12 @@ impl Windows {
 }
 
 impl Inner {
-    /// Some bytes from here on, at least one where there is any.
-    fn some(&self, from: u64) -> io::Result<Bytes> {
+    /// Some bytes from here on, at least one where there is any. As many as are needed are asked for at once.
+    fn some(&self, from: u64, needed: u64) -> io::Result<Bytes> {
         let index = self.runs.partition_point(|run| run.bytes.start <= from).checked_sub(1);
         let Some((index, run)) = index.map(|index| (index, &self.runs[index])).filter(|(_, run)| from < run.bytes.end)
         else {
-            return self.source.read(from..self.source.size().min(from + LEAST_WINDOW));
+            return self.source.read(from..self.source.size().min(from + LEAST_WINDOW.max(needed)));
         };
         let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((start, bytes)) = &ahead[index]
@@ -87,7 +89,7 @@ impl Inner {
             }
         }
         ahead[index] = None;
-        let bytes = self.source.read(from..run.bytes.end.min(from.saturating_add(run.window)))?;
+        let bytes = self.source.read(from..run.bytes.end.min(from.saturating_add(run.window.max(needed))))?;
         ahead[index] = Some((from, bytes.clone()));
         Ok(bytes)
     }
@@ -108,15 +110,21 @@ impl ChunkReader for Windows {
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
         let failed = |error| ParquetError::External(Box::new(error));
-        let first = self.0.some(start).map_err(failed)?;
+        let first = self.0.some(start, length as u64).map_err(failed)?;
         if first.len() >= length {
             return Ok(first.slice(..length));
         }
         let mut bytes = Vec::with_capacity(length);
-        let reader = WindowReader { windows: self.clone(), at: start };
-        reader.take(length as u64).read_to_end(&mut bytes).map_err(failed)?;
-        if bytes.len() < length {
-            return Err(ParquetError::EOF(format!("{length} bytes are missing from {start} on")));
+        bytes.extend_from_slice(&first);
+        while bytes.len() < length {
+            let missing = length - bytes.len();
+            let from = start + bytes.len() as u64;
+            let more =
+                if from < self.len() { self.0.some(from, missing as u64).map_err(failed)? } else { Bytes::new() };
+            if more.is_empty() {
+                return Err(ParquetError::EOF(format!("{length} bytes are missing from {start} on")));
+            }
+            bytes.extend_from_slice(&more[..more.len().min(missing)]);
         }
         Ok(bytes.into())
     }
@@ -132,7 +140,7 @@ impl Read for WindowReader {
         if self.at >= self.windows.0.source.size() || buffer.is_empty() {
             return Ok(0);
         }
-        let bytes = self.windows.0.some(self.at)?;
+        let bytes = self.windows.0.some(self.at, 1)?;
         let length = bytes.len().min(buffer.len());
         buffer[..length].copy_from_slice(&bytes[..length]);
         self.at += length as u64;
@@ -147,14 +155,19 @@ mod tests {
     #[test]
     fn small_row_groups_are_read_at_once_and_large_ones_column_by_column() {
         let run = |bytes, window| Run { group: 3, bytes, window };
-        assert_eq!(plan(3, vec![100..200, 4..100]), [run(4..200, u64::MAX)]);
-        assert_eq!(plan(3, vec![0..10, 11 + GAP..100_000]), [run(0..10, u64::MAX), run(11 + GAP..100_000, u64::MAX)]);
+        assert_eq!(plan(3, vec![100..200, 4..100], true), [run(4..200, u64::MAX)]);
+        assert_eq!(
+            plan(3, vec![0..10, 11 + GAP..100_000], false),
+            [run(0..10, u64::MAX), run(11 + GAP..100_000, u64::MAX)]
+        );
         let half = MOST_BYTES / 2;
         assert_eq!(
-            plan(3, vec![0..MOST_BYTES, MOST_BYTES..2 * MOST_BYTES]),
+            plan(3, vec![0..MOST_BYTES, MOST_BYTES..2 * MOST_BYTES], false),
             [run(0..MOST_BYTES, half), run(MOST_BYTES..2 * MOST_BYTES, half)]
         );
-        let wide = plan(3, (0..10_000).map(|column| column * 10_000..(column + 1) * 10_000).collect());
+        let wide = plan(3, (0..10_000).map(|column| column * 10_000..(column + 1) * 10_000).collect(), false);
+        let cut = plan(3, vec![0..MOST_BYTES, MOST_BYTES..2 * MOST_BYTES], true);
+        assert!(cut.iter().all(|run| run.window == LEAST_WINDOW), "what is skipped is not read");
         assert!(wide.iter().all(|run| run.window == LEAST_WINDOW), "whatever it takes, no request is tiny");
     }
 }

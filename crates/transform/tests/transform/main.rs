@@ -4,6 +4,7 @@
 
 mod dead_letters;
 mod formats;
+mod pieces;
 mod pyarrow;
 mod steps;
 mod support;

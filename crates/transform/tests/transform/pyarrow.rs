@@ -9,7 +9,7 @@ use skyfleet_transform::{ColumnType, Compression, Format, Output, Spec};
 use crate::support::{run, to};
 
 /// Runs a program with `pq` and `pa`, whose arguments are files; what it printed.
-fn python(program: &str, files: &[&Path]) -> String {
+pub fn python(program: &str, files: &[&Path]) -> String {
     let mut python = artifacts::python_with_pyarrow().unwrap();
     let program = format!("import sys, pyarrow as pa, pyarrow.parquet as pq\n{program}");
     let output = python.arg("-c").arg(program).args(files).output().unwrap();

@@ -12,7 +12,7 @@ use reqsign_azure_storage::Credential;
 use super::requests::{failure, ready};
 use super::signing::signer;
 use crate::store::credentials::{KeptSigner, exchange};
-use crate::store::http::{Answer, Chunks, Http, encoded, query};
+use crate::store::http::{Answer, Chunks, Failure, Http, encoded, query};
 use crate::store::queue::{check_url, place_of};
 use crate::store::retry::Requests;
 use crate::store::xml::each_element;
@@ -50,6 +50,11 @@ impl AzureQueue {
         check_url(url).map_err(rejected)?;
         let http = Http::new(options).map_err(rejected)?;
         let signer = signer(&http, account, credentials);
+        if let Some(signer) = &signer {
+            // So that credentials that are not there are missed now.
+            let missing = |failure: Failure| place.error(failure.kind, "use the queue", failure.detail);
+            signer.find().await.map_err(missing)?;
+        }
         Ok(Self { http, signer, url: url.to_owned(), place, options: options.into() })
     }
 

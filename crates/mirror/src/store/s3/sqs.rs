@@ -53,7 +53,8 @@ struct Received {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Message {
-    message_id: String,
+    #[serde(rename = "MessageId")]
+    id: String,
     receipt_handle: String,
     body: String,
 }
@@ -101,7 +102,7 @@ impl SqsQueue {
     pub(in crate::store) async fn receive(&self) -> Result<Vec<QueueMessage>, StoreError> {
         let wanted = json!({"QueueUrl": self.url, "MaxNumberOfMessages": BATCH, "WaitTimeSeconds": WAIT});
         let received: Received = self.ask("ReceiveMessage", "read the queue", &wanted).await?;
-        let message = |Message { message_id: id, receipt_handle: receipt, body }: Message| QueueMessage {
+        let message = |Message { id, receipt_handle: receipt, body }: Message| QueueMessage {
             body: body.into_bytes(),
             id,
             receipt,

@@ -1,13 +1,16 @@
-//! Makes objects of the source's by a transform, while they are read.
+//! Makes objects of the source's by a transform, or by cutting them, while they are read.
 
+mod bounds;
 mod dead_letters;
 mod input;
 mod pipe;
+mod text_piece;
+mod version;
 
 use std::sync::{Arc, LazyLock};
 
 use futures::future::join3;
-use skyfleet_transform::{Outcome, RowLimits, Transform, TransformError};
+use skyfleet_transform::{Cuttable, Format, Outcome, RowLimits, Source, Transform, TransformError, cut_parquet};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
@@ -18,17 +21,24 @@ use super::source_tags::SourceTags;
 use super::{Copy, Destination, SourceRead, Transfer};
 use crate::dataset::layout::dead_letters_key;
 use crate::mirror::MirrorOptions;
+use crate::mirror::naming::{CutOut, How, Naming};
 use crate::state::{Made, StateEntry};
 use crate::{Attributes, DatasetName, ObjectHead, ObjectSummary, Replica, StoreError, StoreErrorKind};
+use bounds::CsvScans;
 use dead_letters::{remove_dead_letters, write_dead_letters};
 use input::Input;
 use pipe::{MadeReader, PipeWriter, pipe};
+use text_piece::copy_text;
+use version::{changed, is_of_another_version};
 
 /// What all objects of a pass are made by.
 pub(crate) struct Making {
-    transform: Arc<Transform>,
+    /// `None` where pieces stay as they are.
+    transform: Option<Arc<Transform>>,
     limits: RowLimits,
     dataset: Option<DatasetName>,
+    naming: Arc<Naming>,
+    scans: CsvScans,
 }
 
 /// A transform keeps a core busy, and takes some memory: those of all passes take turns.
@@ -39,27 +49,69 @@ static RUNNING: LazyLock<Semaphore> =
 pub(crate) struct Unmade {
     /// Its key at the source, relative to the prefix.
     pub(crate) key: String,
+    /// Whether all of it becomes one.
+    pub(crate) how: How,
     /// For each destination, whether records of an earlier version lie there that could not be transformed.
     pub(crate) had_dead_letters: Vec<bool>,
 }
 
 impl Making {
-    pub(crate) fn of(options: &MirrorOptions) -> Option<Self> {
-        let transforming = options.transforming.as_ref()?;
-        Some(Self {
-            transform: transforming.transform.clone(),
-            limits: transforming.limits,
+    pub(crate) fn of(options: &MirrorOptions, naming: Arc<Naming>) -> Option<Self> {
+        let transforming = options.transforming.as_ref();
+        (transforming.is_some() || options.piece_size().is_some()).then(|| Self {
+            transform: transforming.map(|transforming| transforming.transform.clone()),
+            limits: transforming.map(|transforming| transforming.limits).unwrap_or_default(),
             dataset: options.dataset.as_ref().map(|dataset| dataset.name.clone()),
+            naming,
+            scans: CsvScans::default(),
         })
     }
 
-    /// Where records lie that could not be transformed into a part of the object with this key.
-    pub(crate) fn dead_letters_key(&self, key: &str) -> String {
+    /// Whether an object is not copied as it is.
+    pub(crate) fn makes(&self, how: &How) -> bool {
+        self.transform.is_some() || *how != How::Whole
+    }
+
+    /// Where records lie that could not be transformed into a part of the object with this key; `None` where none is transformed.
+    pub(crate) fn dead_letters_of(&self, key: &str) -> Option<String> {
+        self.transform.is_some().then(|| self.dead_letters_key(key))
+    }
+
+    fn dead_letters_key(&self, key: &str) -> String {
         dead_letters_key(self.dataset.as_ref(), key)
+    }
+
+    /// What is to be remembered of an object that is made.
+    fn made(&self, unmade: &Unmade, source_size: u64) -> Made {
+        Made {
+            by: self.naming.made_by(&unmade.how).unwrap_or_default().to_owned(),
+            source_key: unmade.key.clone(),
+            piece: unmade.cut().map(|cut| cut.piece),
+            source_size,
+            ..Made::default()
+        }
+    }
+}
+
+impl Unmade {
+    fn cut(&self) -> Option<&CutOut> {
+        match &self.how {
+            How::Piece(cut) => Some(cut),
+            How::Whole | How::Refused(_) => None,
+        }
+    }
+
+    /// What a transform is told that it reads.
+    fn read_as(&self, transform: &Transform) -> String {
+        let cuttable = Cuttable::of(&self.key, Some(transform)).ok().flatten();
+        let piece = self.cut().zip(cuttable).map(|(cut, cuttable)| cuttable.piece_key(cut.piece));
+        piece.unwrap_or_else(|| self.key.clone())
     }
 }
 
 /// Makes one object, anew when the source's changes meanwhile. `sent` is told which destination has taken how many bytes.
+///
+/// A piece is made of the version that was listed, or not at all: the others are of that.
 ///
 /// # Errors
 /// The source cannot be read, changes again and again, or holds what cannot be transformed ([`StoreErrorKind::Rejected`]).
@@ -70,10 +122,17 @@ pub(crate) async fn make_object(
     (making, transfer): (&Making, &Transfer),
     sent: impl Fn(usize, u64) + Sync,
 ) -> Result<SourceRead, StoreError> {
-    let _running = RUNNING.acquire().await;
+    let (cut, with) = (unmade.cut(), (making, transfer));
+    let as_it_is = cut.filter(|cut| making.transform.is_none() && cut.format != Format::Parquet);
+    let _running = if as_it_is.is_none() { Some(RUNNING.acquire().await) } else { None };
     let mut restarts = Restarts::default();
     loop {
-        match make_once(source, (listed, unmade), destinations, (making, transfer), &sent).await {
+        let made = match as_it_is {
+            Some(cut) => copy_text(source, (listed, unmade), cut, destinations, with, &sent).await,
+            None => make_once(source, (listed, unmade), destinations, with, &sent).await,
+        };
+        match made {
+            Err(error) if cut.is_some() && is_of_another_version(&error) => return Err(changed(error)),
             Err(error) if is_stale(&error) => restarts.after(error)?,
             Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(SourceRead::Vanished),
             outcome => return outcome,
@@ -88,17 +147,17 @@ async fn make_once(
     (making, transfer): (&Making, &Transfer),
     sent: &(impl Fn(usize, u64) + Sync),
 ) -> Result<SourceRead, StoreError> {
-    let by_ranges = making.transform.reads_ranges(&unmade.key);
-    let mut input = Input::open(source, (&unmade.key, listed.size), by_ranges, transfer).await?;
+    let mut input = Input::open(source, (listed, unmade), (making, transfer)).await?;
     let head = input.head().clone();
     let tags = SourceTags::of(source, &unmade.key, &head, transfer).await?;
     let attributes = attributes(&head, &tags, &listed.key);
 
     let (out, made) = pipe();
     let (letters_out, letters) = pipe();
-    let running = run(making, &unmade.key, input.source(), out, letters_out);
-    let mut reader = MadeReader::new(made, running, |error| failed(source, &unmade.key, error));
-    let content = Content::new(Size::Open { source: head.size }, &attributes);
+    let running = run(making, unmade, input.source(), out, letters_out);
+    let mut reader = MadeReader::new(made, running, |error| failed(source, unmade, making, error));
+    let source_size = if unmade.cut().is_some() { listed.size } else { head.size };
+    let content = Content::new(Size::Open { source: source_size }, &attributes);
     let start = Start::afresh(destinations.len());
     let making_it = async {
         let copies = fan_out(&mut reader, &content, destinations, start, transfer, sent).await;
@@ -123,14 +182,7 @@ async fn make_once(
         _ => lettered,
     };
     let copy = |proven: Proven| {
-        let made = Made {
-            by: making.transform.digest().to_owned(),
-            source_key: unmade.key.clone(),
-            source_size: head.size,
-            source_sha256,
-            at: proven.modified,
-            rows: rows.clone(),
-        };
+        let made = Made { source_sha256, at: proven.modified, rows: rows.clone(), ..making.made(unmade, source_size) };
         copy_of(&head, tags.clone(), size, made, proven)
     };
     let outcomes = copies.into_iter().zip(lettered).map(|(copy_made, lettered)| {
@@ -148,22 +200,36 @@ fn is_of_target(error: &StoreError) -> bool {
 /// Runs the transform in a thread of its own: it computes, and waits for bytes like any program.
 fn run(
     making: &Making,
-    key: &str,
-    source: skyfleet_transform::Source,
+    unmade: &Unmade,
+    source: Source,
     mut out: PipeWriter,
     mut dead_letters: PipeWriter,
 ) -> JoinHandle<Result<Outcome, TransformError>> {
-    let (transform, limits, key) = (making.transform.clone(), making.limits, key.to_owned());
+    let (limits, transform) = (making.limits, making.transform.clone());
+    let transform = transform.map(|transform| (unmade.read_as(&transform), transform));
     tokio::task::spawn_blocking(move || {
-        let outcome = transform.run(&key, source, &mut out, &mut dead_letters, limits)?;
+        let outcome = match (transform, source) {
+            (Some((key, transform)), source) => transform.run(&key, source, &mut out, &mut dead_letters, limits)?,
+            (None, Source::Piece(ranges, piece)) => {
+                let rows = cut_parquet(ranges, piece, &mut out)?;
+                Outcome { rows_read: rows, rows_written: rows, ..Outcome::default() }
+            }
+            (None, _) => return Err(TransformError::Internal("nothing is to be made of it".to_owned())),
+        };
         out.finish().map_err(TransformError::Write)?;
         dead_letters.finish().map_err(TransformError::Write)?;
         Ok(outcome)
     })
 }
 
-fn failed(source: &Replica, key: &str, error: &TransformError) -> StoreError {
-    source.store.place().error(StoreErrorKind::Rejected, format!("transform {key:?}"), error.to_string())
+fn failed(source: &Replica, unmade: &Unmade, making: &Making, error: &TransformError) -> StoreError {
+    let key = &unmade.key;
+    let action = match (&making.transform, unmade.cut()) {
+        (None, Some(_)) => format!("cut {key:?} into pieces"),
+        (Some(transform), Some(_)) => format!("transform {:?}, a piece of {key:?}", unmade.read_as(transform)),
+        _ => format!("transform {key:?}"),
+    };
+    source.store.place().error(StoreErrorKind::Rejected, action, error.to_string())
 }
 
 /// What an object that is made carries: all that the source's does but what told its format.
