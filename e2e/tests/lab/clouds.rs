@@ -10,10 +10,11 @@ use skyfleet_e2e::ClusterSpec;
 use crate::custom_resources::install_definitions;
 use crate::hub::Hub;
 use crate::operator_process::OperatorProcess;
-use crate::sharding::data_is_split_and_a_target_that_comes_takes_its_share;
+use crate::sharding::{data_is_split_and_a_target_that_comes_takes_its_share, records_are_cut_and_joined};
 use crate::stores::{KINDS, Stores};
 use crate::support::{eventually, get, lab};
 use crate::transforming::records_become_tables;
+use crate::versions::older_versions_can_be_loaded;
 
 /// Files of every size that copying treats in its own way.
 fn fill(folder: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -102,6 +103,8 @@ async fn datasets_go_from_each_kind_of_store_to_the_others() {
     .await;
 
     records_become_tables(&hub, &stores, folder.path()).await;
+    records_are_cut_and_joined((&hub, &cluster.kubeconfig()), &stores, folder.path()).await;
+    older_versions_can_be_loaded(&hub, &stores, folder.path()).await;
 
     // Two of forty objects are a twentieth and may go; with a third one, nothing does.
     let origin = stores.url("s3", "origin");

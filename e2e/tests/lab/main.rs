@@ -24,3 +24,4 @@ mod stores;
 mod streaming;
 mod support;
 mod transforming;
+mod versions;

@@ -50,6 +50,40 @@ pub(crate) async fn data_is_split_and_a_target_that_comes_takes_its_share(
     assert!(missing.contains("there is no DatasetReplica \"nothing\""), "{missing}");
 }
 
+/// Two large files are cut between their records, their pieces split over two clouds, and joined again.
+pub(crate) async fn records_are_cut_and_joined((hub, kubeconfig): (&Hub, &Path), stores: &Stores, folder: &Path) {
+    let raw = folder.join("records");
+    std::fs::create_dir(&raw).unwrap();
+    let text = |row: usize| "a \"line\"\nand more".repeat(row % 7);
+    let lines = (0..30_000).map(|row| format!("{}\n", json!({"id": row, "text": text(row)})));
+    let table = (0..30_000).map(|row| format!("{row},\"{}\"\r\n", text(row).replace('"', "\"\"")));
+    let files = [
+        ("lines.jsonl", lines.collect::<String>()),
+        ("table.csv", ["id,text\r\n".to_owned()].into_iter().chain(table).collect()),
+        ("note.txt", "not cut".to_owned()),
+    ];
+    for (name, content) in &files {
+        std::fs::write(raw.join(name), content).unwrap();
+    }
+    stores.mirror(raw.to_str().unwrap(), &stores.url("s3", "records")).await;
+    let pieces: usize = files.iter().map(|(_, content)| content.len().div_ceil(1 << 20)).sum();
+    let target = |bucket: &str| json!({"bucketRef": {"name": bucket}, "prefix": "pieces/"});
+    let spec = json!({
+        "source": {"bucketRef": {"name": "s3"}, "prefix": "records/"}, "targets": [target("azure"), target("gcs")],
+        "mode": "Shard", "sharding": {"by": "Count", "pieceSize": "1Mi"}, "schedule": {"interval": "1h"},
+    });
+    hub.create("DatasetReplica", "records", spec).await;
+    let status = hub.wait("DatasetReplica", "records", ["Ready", "True", "AsSpecified"]).await;
+    let counts: Vec<_> = status["targets"].as_array().unwrap().iter().map(|target| &target["objects"]).collect();
+    assert!(pieces > 3 && counts == [&Value::from(pieces.div_ceil(2)), &Value::from(pieces / 2)], "{pieces}: {status}");
+    assert_eq!(status["rows"]["written"], 60_000, "{status}");
+    let whole = folder.join("joined");
+    assemble(kubeconfig, "records", &whole).await.unwrap();
+    for (name, content) in &files {
+        assert!(std::fs::read_to_string(whole.join(name)).unwrap() == *content, "{name}");
+    }
+}
+
 /// Runs `skyfleet assemble` as a person does: what it said, or why it failed.
 async fn assemble(kubeconfig: &Path, name: &str, into: &Path) -> Result<String, String> {
     let program = tokio::task::spawn_blocking(artifacts::skyfleet_program).await.unwrap().unwrap();
