@@ -206,7 +206,13 @@ async fn look_at(
             }
         }
     }
-    let Ok(source) = open(job.source, connect_options).await else { return (LookOutcome::Failed, None) };
+    let source = match open(job.source, connect_options).await {
+        Ok(source) => source,
+        Err(error) => {
+            tracing::warn!(%error, "changes are left to the next pass over everything");
+            return (LookOutcome::Failed, None);
+        }
+    };
     let failed = Arc::new(Mutex::new(Failed { unread: BTreeSet::new(), targets: vec![BTreeSet::new(); places.len()] }));
     let told = failed.clone();
     let progress: MirrorProgress = Arc::new(move |event| match event {
