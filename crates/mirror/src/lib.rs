@@ -42,8 +42,9 @@ pub use fetch::{
     read_provenance, read_shard_index,
 };
 pub use mirror::{
-    Bounds, Changed, Dataset, Deletion, MirrorError, MirrorEvent, MirrorOptions, MirrorProgress, MirrorReport,
-    ObjectFailure, SourcePublication, TagsUnread, TargetError, TargetReport, Transforming, mirror, mirror_changed,
+    Bounds, Changed, Dataset, Deletion, HandOver, HandedOver, MirrorError, MirrorEvent, MirrorOptions, MirrorProgress,
+    MirrorReport, ObjectFailure, SourcePublication, TagsUnread, TargetError, TargetReport, Transforming, mirror,
+    mirror_changed,
     surplus::MostDeleted,
     versions::{Retention, Version},
 };

@@ -204,10 +204,9 @@ impl MirrorArgs {
             limits,
             source_limits: SourceLimits { bandwidth: self.bandwidth, egress },
             verification: if self.read_back { Verification::ReadBack } else { Verification::Checksum },
-            dataset: None,
-            versions: None,
             sharding: self.sharding()?,
             transforming: self.transforming()?,
+            ..MirrorOptions::default()
         })
     }
 

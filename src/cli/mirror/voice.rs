@@ -54,7 +54,7 @@ impl Voice {
                     || json!({"event": "wouldCopy", "target": self.targets[*target], "key": key, "bytes": bytes}),
                 );
             }
-            MirrorEvent::Differs { .. } => {}
+            MirrorEvent::Differs { .. } | MirrorEvent::HandedOver { .. } => {}
             MirrorEvent::Copied { target, key, bytes } => {
                 self.copied.fetch_add(1, Ordering::Relaxed);
                 if self.json {

@@ -71,7 +71,7 @@ impl PassReport {
         let source = self.source.as_ref().ok().filter(|source| source.source_failures == 0);
         let has_all = |target: &Result<TargetReport, String>| {
             source.zip(target.as_ref().ok()).is_some_and(|(source, target)| {
-                holds_its_own(source, target) && target.failed == 0 && !has_failed(target) && target.left.is_nothing()
+                holds_its_own(source, target) && target.failed == 0 && !has_failed(target) && target.lacks_nothing()
             })
         };
         self.targets.iter().map(has_all).collect()

@@ -5,6 +5,7 @@ mod changed;
 mod compare;
 mod content;
 mod failure;
+mod hand_over;
 mod judge;
 mod keeping;
 mod listing;
@@ -34,6 +35,7 @@ use overlap::overlapping;
 
 pub use changed::Changed;
 pub use failure::{MirrorError, ObjectFailure};
+pub use hand_over::{HandOver, HandedOver};
 use round::{Ended, Round};
 use rows::Stopped;
 use surplus::Surplus;

@@ -32,7 +32,7 @@ pub(super) async fn remove_surplus(round: &mut Round<'_>) {
         let Deletion::Surplus(most) = round.options.deletion else { continue };
         // A dataset loses what it had once its manifest without that is there.
         let is_early = is_whole_dataset && target.report.manifest.is_none();
-        if incomplete || is_early || lacks_pieces || target.is_given_up() || !target.report.left.is_nothing() {
+        if incomplete || is_early || lacks_pieces || target.is_given_up() || !target.report.lacks_nothing() {
             continue;
         }
         let (at_once, cancel) = (shared.transfer.limits.objects, &shared.transfer.cancel);

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::assign::Assignment;
 use super::changed::{Looks, Origins};
+use super::hand_over::Allowance;
 use super::keeping::PutAway;
 use super::listing::Listed;
 use super::naming::{How, Naming};
@@ -49,6 +50,7 @@ pub(super) struct Round<'a> {
     /// The object that was paid for last to be looked through before it is cut.
     scanned: Option<String>,
     spending: &'a mut Spending,
+    allowance: Allowance,
     pub(super) running: JoinSet<Done>,
     /// Every further read would meet the same error.
     pub(super) source_is_lost: Option<StoreError>,
@@ -125,6 +127,7 @@ impl<'a> Round<'a> {
             naming,
             scanned: None,
             spending,
+            allowance: Allowance::new(options.hand_over),
             running: JoinSet::new(),
             source_is_lost: None,
         }
@@ -236,7 +239,9 @@ impl<'a> Round<'a> {
         if self.options.dry_run {
             return;
         }
-        for target in self.targets.iter().filter(|target| !target.is_given_up()) {
+        // Of an object that was left, a journal may be there that nobody has looked at.
+        let is_looked_at = |target: &&Target| !target.is_given_up() && target.report.lacks_nothing();
+        for target in self.targets.iter().filter(is_looked_at) {
             if let Some(journals) = &target.journals {
                 journals.sweep(&self.shared.transfer.cancel).await;
             }
@@ -247,8 +252,12 @@ impl<'a> Round<'a> {
     pub(super) fn copy(&mut self, listed: Listed, needed_by: Vec<Needed>) {
         let looked_through = self.looked_through(&listed);
         let Listed { object, source_key, how } = listed;
+        let bytes = object.size + looked_through;
+        if !self.allowance.allows(bytes) {
+            return self.hand_over(object.key, bytes, needed_by);
+        }
         let indices: Vec<_> = needed_by.iter().map(|needed| needed.target).collect();
-        if let Err(cost) = self.spending.reserve(object.size + looked_through) {
+        if let Err(cost) = self.spending.reserve(bytes) {
             self.report.left.add(object.size, cost);
             for Needed { target, remembered, .. } in needed_by {
                 self.targets[target].report.left.add(object.size, cost);
@@ -256,7 +265,8 @@ impl<'a> Round<'a> {
             }
             return;
         }
-        self.report.source_bytes += object.size + looked_through;
+        self.allowance.take(bytes);
+        self.report.source_bytes += bytes;
         if looked_through > 0 {
             self.scanned.clone_from(&source_key);
         }
@@ -285,6 +295,17 @@ impl<'a> Round<'a> {
         let shared = self.shared.clone();
         let attempt = async move { attempt(&shared, (object, source_key, how), indices, ways).await };
         self.running.spawn(async move { Done::Copied(attempt.await) });
+    }
+
+    /// Leaves an object to others. What is known of what the targets have of it stays so.
+    fn hand_over(&mut self, key: String, bytes: u64, needed_by: Vec<Needed>) {
+        self.report.handed_over.add(bytes);
+        for Needed { target, remembered, .. } in needed_by {
+            let target = &mut self.targets[target];
+            target.report.handed_over.add(bytes);
+            target.carry(&key, remembered);
+        }
+        (self.shared.progress)(MirrorEvent::HandedOver { key, bytes });
     }
 
     /// Bytes that are read beside an object's own: CSV is looked through once before its first piece is read.

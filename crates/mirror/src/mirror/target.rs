@@ -225,7 +225,7 @@ impl Target {
 
     /// Whether all that the source has was proven to be there, in one version.
     pub(super) fn holds_all(&self) -> bool {
-        !self.is_given_up() && !self.is_behind && self.report.failed == 0 && self.report.left.is_nothing()
+        !self.is_given_up() && !self.is_behind && self.report.failed == 0 && self.report.lacks_nothing()
     }
 
     /// Says how it is.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use skyfleet_transform::{Outcome, RowLimits, Transform};
 
+use super::hand_over::{HandOver, HandedOver};
 use super::listing::Listed;
 use super::naming::Naming;
 use super::surplus::MostDeleted;
@@ -41,6 +42,8 @@ pub struct MirrorOptions {
     pub sharding: Option<Sharding>,
     /// What becomes of the objects on their way; `None` where they are copied as they are.
     pub transforming: Option<Transforming>,
+    /// What is beyond this is left to others; `None` where the pass copies all that differs.
+    pub hand_over: Option<HandOver>,
 }
 
 /// What becomes of objects on their way.
@@ -157,6 +160,14 @@ pub enum MirrorEvent {
         /// The key.
         key: String,
     },
+    /// An object differs and is left to others, each once for all targets, in the order of keys. A key that does not come after the
+    /// last one says that the pass began again, since a store lists in another order: then all are told once more.
+    HandedOver {
+        /// The key, as the targets have it.
+        key: String,
+        /// Bytes that are to be read of it at the source.
+        bytes: u64,
+    },
     /// Something failed with an object; `target` is `None` when the source did.
     Failed {
         /// Which target.
@@ -184,6 +195,8 @@ pub struct MirrorReport {
     pub source_bytes: u64,
     /// What the budget did not suffice for, each object once.
     pub left: Left,
+    /// What others are to copy, each object once.
+    pub handed_over: HandedOver,
     /// The digest of the dataset's content, where a target holds all of it.
     pub manifest: Option<ManifestDigest>,
     /// The digest of the index of a dataset that is split, where every target holds its part.
@@ -245,6 +258,8 @@ pub struct TargetReport {
     pub failures: Vec<ObjectFailure>,
     /// Objects that were left for a later pass. Then nothing is removed either.
     pub left: Left,
+    /// Objects that others are to copy. Then nothing is removed either.
+    pub handed_over: HandedOver,
     /// Objects that the source does not have.
     pub surplus: u64,
     /// Objects that it held and another target is to hold now.
@@ -284,12 +299,18 @@ impl MirrorReport {
     /// Whether every target holds what the source has, and nothing that was to be removed.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        let is_whole = self.source_failures == 0 && self.left.is_nothing();
+        let is_whole = self.source_failures == 0 && self.left.is_nothing() && self.handed_over.is_nothing();
         is_whole && self.targets.iter().all(TargetReport::is_complete)
     }
 }
 
 impl TargetReport {
+    /// Whether no object that it needs was left for later, or to others.
+    #[must_use]
+    pub fn lacks_nothing(&self) -> bool {
+        self.left.is_nothing() && self.handed_over.is_nothing()
+    }
+
     /// Whether everything that was tried at it went well.
     #[must_use]
     pub fn is_complete(&self) -> bool {
