@@ -70,6 +70,13 @@ pub trait ObjectStore: Debug + Send + Sync {
     /// One page of the objects whose key starts with `prefix`, in the byte order of keys.
     async fn list_page(&self, prefix: &str, continuation: Option<String>) -> Result<ListPage, StoreError>;
 
+    /// The first page of those whose key comes after `after`, which begins with `prefix`; a store that cannot begin there begins
+    /// earlier.
+    async fn list_page_after(&self, prefix: &str, after: &str) -> Result<ListPage, StoreError> {
+        let _begins_at_the_start = after;
+        self.list_page(prefix, None).await
+    }
+
     /// What the store says about an object.
     async fn head(&self, key: &str) -> Result<ObjectHead, StoreError>;
 

@@ -60,9 +60,11 @@ impl S3 for Memory {
         &self,
         request: S3Request<ListObjectsV2Input>,
     ) -> S3Result<S3Response<ListObjectsV2Output>> {
-        let ListObjectsV2Input { bucket, prefix, delimiter, continuation_token, encoding_type, max_keys, .. } =
-            request.input;
+        let ListObjectsV2Input {
+            bucket, prefix, delimiter, continuation_token, encoding_type, max_keys, start_after, ..
+        } = request.input;
         let prefix = prefix.unwrap_or_default();
+        let after = continuation_token.or(start_after.filter(|after| *after > prefix));
         let most = max_keys.and_then(|most| usize::try_from(most).ok()).unwrap_or(PAGE).min(PAGE);
         let is_encoded = encoding_type.as_ref().is_some_and(|kind| kind.as_str() == EncodingType::URL);
         let shown = |key: &str| if is_encoded { utf8_percent_encode(key, ENCODED).to_string() } else { key.to_owned() };
@@ -75,7 +77,7 @@ impl S3 for Memory {
         };
         self.with(&bucket, |bucket| {
             let (mut contents, mut folders) = (Vec::new(), Vec::new());
-            let mut next = next_key(bucket, &prefix, continuation_token.as_deref());
+            let mut next = next_key(bucket, &prefix, after.as_deref());
             let mut last = None;
             while let Some((key, stored)) = next.filter(|_| contents.len() + folders.len() < most) {
                 let within = delimiter.as_ref().and_then(|delimiter| {

@@ -30,19 +30,13 @@ impl ObjectStore for GcsStore {
     }
 
     async fn list_page(&self, prefix: &str, continuation: Option<String>) -> Result<ListPage, StoreError> {
-        let action = format!("list the objects below {prefix:?}");
-        let prefix = self.name(prefix);
-        let token = continuation.unwrap_or_default();
-        let mut parameters = vec![("prefix", prefix.as_str()), ("maxResults", PAGE), ("fields", LISTING_FIELDS)];
-        if !token.is_empty() {
-            parameters.push(("pageToken", &token));
-        }
-        let url = self.bucket(&format!("/o?{}", query(&parameters)));
-        let attempt = || async {
-            let answer = self.ask_bucket(&action, &url).await?;
-            read_page(&answer.body, &self.location.prefix).map_err(|detail| self.protocol(&action, detail))
-        };
-        self.options.retry.run(attempt).await
+        let token = continuation.filter(|token| !token.is_empty());
+        self.page(prefix, token.as_deref().map(|token| ("pageToken", token))).await
+    }
+
+    /// Google gives the object at which a listing begins too.
+    async fn list_page_after(&self, prefix: &str, after: &str) -> Result<ListPage, StoreError> {
+        self.page(prefix, Some(("startOffset", &self.name(after)))).await
     }
 
     async fn head(&self, key: &str) -> Result<ObjectHead, StoreError> {
@@ -150,6 +144,20 @@ impl ObjectStore for GcsStore {
 }
 
 impl GcsStore {
+    /// One page of a listing, from where a parameter says.
+    async fn page(&self, prefix: &str, from: Option<(&str, &str)>) -> Result<ListPage, StoreError> {
+        let action = format!("list the objects below {prefix:?}");
+        let prefix = self.name(prefix);
+        let mut parameters = vec![("prefix", prefix.as_str()), ("maxResults", PAGE), ("fields", LISTING_FIELDS)];
+        parameters.extend(from);
+        let url = self.bucket(&format!("/o?{}", query(&parameters)));
+        let attempt = || async {
+            let answer = self.ask_bucket(&action, &url).await?;
+            read_page(&answer.body, &self.location.prefix).map_err(|detail| self.protocol(&action, detail))
+        };
+        self.options.retry.run(attempt).await
+    }
+
     /// The bytes of one generation from `offset` on.
     async fn media(&self, action: &str, key: &str, head: &ObjectHead, range: ByteRange) -> Result<Body, StoreError> {
         let url = self.object(key, &format!("?{}", query(&[("alt", "media"), ("generation", &head.etag)])));

@@ -78,6 +78,22 @@ impl LocalStore {
         move |error| place.error(files::kind(&error), action, error.to_string())
     }
 
+    async fn page(&self, mut walk: Walk) -> Result<ListPage, StoreError> {
+        let place = self.place.clone();
+        let (walk, objects) = off_thread(move || {
+            let objects = walk.by_ref().take(PAGE).collect::<Result<Vec<_>, _>>();
+            let objects = objects.map_err(|error| place.error(error.kind, "list the folder", error.detail))?;
+            Ok((walk, objects))
+        })
+        .await?;
+        let last = objects.last().filter(|_| objects.len() == PAGE).map(|object| object.key.clone());
+        if let Some(last) = &last {
+            let mut paused = self.paused.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            *paused = Some((last.clone(), walk));
+        }
+        Ok(ListPage { objects, continuation: last })
+    }
+
     fn walk_from(&self, prefix: &str, continuation: Option<&str>) -> Walk {
         let mut paused = self.paused.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         match (paused.take(), continuation) {
@@ -121,20 +137,11 @@ impl ObjectStore for LocalStore {
     }
 
     async fn list_page(&self, prefix: &str, continuation: Option<String>) -> Result<ListPage, StoreError> {
-        let mut walk = self.walk_from(prefix, continuation.as_deref());
-        let place = self.place.clone();
-        let (walk, objects) = off_thread(move || {
-            let objects = walk.by_ref().take(PAGE).collect::<Result<Vec<_>, _>>();
-            let objects = objects.map_err(|error| place.error(error.kind, "list the folder", error.detail))?;
-            Ok((walk, objects))
-        })
-        .await?;
-        let last = objects.last().filter(|_| objects.len() == PAGE).map(|object| object.key.clone());
-        if let Some(last) = &last {
-            let mut paused = self.paused.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            *paused = Some((last.clone(), walk));
-        }
-        Ok(ListPage { objects, continuation: last })
+        self.page(self.walk_from(prefix, continuation.as_deref())).await
+    }
+
+    async fn list_page_after(&self, prefix: &str, after: &str) -> Result<ListPage, StoreError> {
+        self.page(Walk::new(self.root.clone(), prefix.to_owned(), Some(after.to_owned()))).await
     }
 
     async fn head(&self, key: &str) -> Result<ObjectHead, StoreError> {

@@ -29,17 +29,16 @@ impl ObjectStore for S3Store {
     }
 
     async fn list_page(&self, prefix: &str, continuation: Option<String>) -> Result<ListPage, StoreError> {
-        let action = format!("list the objects below {prefix:?}");
-        let prefix = format!("{}{prefix}", self.location.prefix);
-        // Without the encoding, a key with a control character would make the answer invalid XML.
-        let mut parameters = vec![("encoding-type", "url"), ("list-type", "2"), ("prefix", prefix.as_str())];
-        parameters.extend(continuation.as_deref().map(|token| ("continuation-token", token)));
-        let url = self.bucket(&parameters);
-        let attempt = || async {
-            let answer = self.ask(&action, Request::get(&url), None).await?;
-            listing::read_page(&answer.body, &self.location.prefix).map_err(|detail| self.protocol(&action, detail))
-        };
-        self.options.retry.run(attempt).await
+        self.page(prefix, continuation.as_deref().map(|token| ("continuation-token", token))).await
+    }
+
+    async fn list_page_after(&self, prefix: &str, after: &str) -> Result<ListPage, StoreError> {
+        let after = format!("{}{after}", self.location.prefix);
+        match self.page(prefix, Some(("start-after", &after))).await {
+            // Directory buckets have no order to begin in.
+            Err(error) if error.kind == StoreErrorKind::Rejected => self.page(prefix, None).await,
+            page => page,
+        }
     }
 
     async fn head(&self, key: &str) -> Result<ObjectHead, StoreError> {
@@ -247,6 +246,21 @@ impl ObjectStore for S3Store {
 }
 
 impl S3Store {
+    /// One page of a listing, from where a parameter says.
+    async fn page(&self, prefix: &str, from: Option<(&str, &str)>) -> Result<ListPage, StoreError> {
+        let action = format!("list the objects below {prefix:?}");
+        let prefix = format!("{}{prefix}", self.location.prefix);
+        // Without the encoding, a key with a control character would make the answer invalid XML.
+        let mut parameters = vec![("encoding-type", "url"), ("list-type", "2"), ("prefix", prefix.as_str())];
+        parameters.extend(from);
+        let url = self.bucket(&parameters);
+        let attempt = || async {
+            let answer = self.ask(&action, Request::get(&url), None).await?;
+            listing::read_page(&answer.body, &self.location.prefix).map_err(|detail| self.protocol(&action, detail))
+        };
+        self.options.retry.run(attempt).await
+    }
+
     /// The checksum of a part as the store tells it.
     fn told(&self, action: &str, headers: &HeaderMap) -> Result<Checksum, StoreError> {
         match checksum::read(headers) {
