@@ -42,9 +42,9 @@ pub use fetch::{
     read_provenance, read_shard_index,
 };
 pub use mirror::{
-    Bounds, Changed, Dataset, Deletion, HandOver, HandedOver, MirrorError, MirrorEvent, MirrorOptions, MirrorProgress,
-    MirrorReport, ObjectFailure, SourcePublication, TagsUnread, TargetError, TargetReport, Transforming, mirror,
-    mirror_changed,
+    Bounds, Changed, Dataset, Deletion, HandOver, HandedOver, InvalidPortion, KeyRange, MirrorError, MirrorEvent,
+    MirrorOptions, MirrorProgress, MirrorReport, ObjectFailure, Portion, SourcePublication, TagsUnread, TargetError,
+    TargetReport, Transforming, forget_work, mirror, mirror_changed, mirror_range,
     surplus::MostDeleted,
     versions::{Retention, Version},
 };

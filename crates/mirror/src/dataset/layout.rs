@@ -57,6 +57,15 @@ impl DatasetName {
     pub(crate) fn kept_folder(&self) -> String {
         format!("{RESERVED_PREFIX}objects/{self}/")
     }
+
+    /// What workers and who has them work tell each other.
+    pub(crate) fn work_folder(&self) -> String {
+        format!("{RESERVED_PREFIX}work/{self}/")
+    }
+
+    pub(crate) fn proofs_folder(&self, work: &str) -> String {
+        format!("{}{work}/proofs/", self.work_folder())
+    }
 }
 
 impl fmt::Display for DatasetName {

@@ -1,15 +1,15 @@
 //! What each target needs of an object.
 
 use super::assign::Assigned;
-use super::judge::{Wanted, is_settled};
+use super::judge::{Wanted, fit, is_settled};
 use super::listing::Listed;
 use super::naming::How;
-use super::round::{Needed, REPORT_EVERY, Round};
+use super::round::{Needed, REPORT_EVERY, Round, Scope};
 use super::rows::{Held, Row};
 use super::target::Target;
 use super::types::MirrorEvent;
 use crate::ObjectFailure;
-use crate::state::StateEntry;
+use crate::state::{Fit, StateEntry};
 use crate::transfer::put_away::Leaving;
 
 impl Round<'_> {
@@ -27,7 +27,7 @@ impl Round<'_> {
     /// What is known of an object stays so: it is looked at again.
     pub(super) async fn not_looked_at(&mut self, failure: ObjectFailure) {
         for target in &mut self.targets {
-            let remembered = target.recall(&failure.key).await;
+            let remembered = target.recall(&failure.key, &|_| Fit::Stale).await;
             target.carry(&failure.key, remembered);
         }
         self.source_failed(failure);
@@ -43,14 +43,17 @@ impl Round<'_> {
         let in_bounds = self.options.is_in_bounds(&listed);
         let naming = self.naming.clone();
         let wanted = Wanted { in_dataset: self.options.dataset.is_some(), made_by: naming.made_by(&listed.how) };
-        let (assigned, recalled) = self.share_out(&listed, &targets).await;
+        let (assigned, recalled) = self.share_out(&listed, &targets, wanted).await;
         let mut recalled = recalled.into_iter();
         let (mut needed_by, mut rows) = (Vec::new(), None);
         for (index, held) in targets.into_iter().enumerate() {
             let target = &mut self.targets[index];
             let mut remembered = match recalled.next() {
                 Some(remembered) => remembered,
-                None => target.recall(&object.key).await,
+                None => {
+                    let there = held.as_ref().and_then(Held::object);
+                    target.recall(&object.key, &|entry| fit((Some(object), wanted), there, entry)).await
+                }
             };
             if !assigned.is_for(index) {
                 self.leave_to(assigned, index, &object.key, held, remembered);
@@ -96,14 +99,21 @@ impl Round<'_> {
     }
 
     /// Which targets are to hold the object, and what is remembered of it at each, where that had to be looked at.
-    async fn share_out(&mut self, listed: &Listed, held: &[Option<Held>]) -> (Assigned, Vec<Option<StateEntry>>) {
+    async fn share_out(
+        &mut self,
+        listed: &Listed,
+        held: &[Option<Held>],
+        wanted: Wanted<'_>,
+    ) -> (Assigned, Vec<Option<StateEntry>>) {
         if self.options.sharding.is_none() {
             return (Assigned::All, Vec::new());
         }
         let object = &listed.object;
         let mut remembered = Vec::with_capacity(held.len());
-        for target in &mut self.targets {
-            remembered.push(target.recall(&object.key).await);
+        for (target, held) in self.targets.iter_mut().zip(held) {
+            let there = held.as_ref().and_then(Held::object);
+            let fits = |entry: &StateEntry| fit((Some(object), wanted), there, entry);
+            remembered.push(target.recall(&object.key, &fits).await);
         }
         if !self.options.is_in_bounds(listed) {
             return (Assigned::Unknown, remembered);
@@ -117,8 +127,13 @@ impl Round<'_> {
 
     /// The source does not have it, or it is not to be copied.
     async fn leave(&mut self, key: &str, targets: Vec<Option<Held>>, is_wanted: bool) {
+        if self.scope == Scope::Range {
+            return;
+        }
         for (index, held) in targets.into_iter().enumerate() {
-            let mut remembered = self.targets[index].recall(key).await;
+            let there = held.as_ref().and_then(Held::object);
+            let fits = |entry: &StateEntry| fit((None, Wanted::default()), there, entry);
+            let mut remembered = self.targets[index].recall(key, &fits).await;
             let leaving = self.leaving(index, held.as_ref(), remembered.as_ref());
             let target = &mut self.targets[index];
             target.loses |= held.is_some() && remembered.is_some() && leaving.is_none();
@@ -147,6 +162,9 @@ impl Round<'_> {
         held: Option<Held>,
         remembered: Option<StateEntry>,
     ) {
+        if self.scope == Scope::Range {
+            return;
+        }
         let leaving = self.leaving(index, held.as_ref(), remembered.as_ref());
         let target = &mut self.targets[index];
         match (assigned, held) {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::range::InvalidPortion;
 use crate::{InvalidSharding, RetryClass, StoreError, StoreErrorKind};
 
 /// An object that could not be copied.
@@ -42,6 +43,9 @@ pub enum MirrorError {
     /// The source cannot be split over the targets as was asked for.
     #[error(transparent)]
     Sharding(#[from] InvalidSharding),
+    /// A portion cannot be brought by itself as was asked for.
+    #[error(transparent)]
+    Portion(#[from] InvalidPortion),
     /// More records than are allowed could not be transformed. What was written by now is remembered, and no manifest names it.
     #[error(
         "{rejected} of {read} records could not be transformed, and at most {percent} % may fail: see the dead letters at \
@@ -70,7 +74,9 @@ impl MirrorError {
     pub fn retry(&self) -> RetryClass {
         match self {
             Self::Source(error) => error.retry(),
-            Self::Overlap(..) | Self::Sharding(_) | Self::TooManyRejected { .. } => RetryClass::Permanent,
+            Self::Overlap(..) | Self::Sharding(_) | Self::Portion(_) | Self::TooManyRejected { .. } => {
+                RetryClass::Permanent
+            }
             Self::Cancelled => RetryClass::Transient,
         }
     }

@@ -1,7 +1,7 @@
 //! Whether a target's object is the source's already, by what listings say and what is remembered: pure.
 
 use crate::ObjectSummary;
-use crate::state::StateEntry;
+use crate::state::{Fit, StateEntry};
 
 /// Whether nothing is to be done for an object.
 ///
@@ -16,10 +16,26 @@ pub(super) fn is_settled(
     wanted: Wanted<'_>,
 ) -> bool {
     let Wanted { in_dataset, made_by } = wanted;
-    let is_whole = |entry: &StateEntry| entry.sha256.is_some() || !in_dataset;
-    let is_proven = remembered.is_some_and(|entry| is_remembered(source, target, entry, made_by) && is_whole(entry));
+    let is_proven = remembered.is_some_and(|entry| is_proven(source, target, entry, wanted));
     let is_told = !in_dataset && made_by.is_none() && source.size == target.size && listings_agree(source, target);
     is_proven || is_told
+}
+
+fn is_proven(source: &ObjectSummary, target: &ObjectSummary, entry: &StateEntry, wanted: Wanted<'_>) -> bool {
+    is_remembered(source, target, entry, wanted.made_by) && (entry.sha256.is_some() || !wanted.in_dataset)
+}
+
+/// How what is known of an object fits what both sides have of it.
+pub(super) fn fit(
+    (source, wanted): (Option<&ObjectSummary>, Wanted<'_>),
+    target: Option<&ObjectSummary>,
+    entry: &StateEntry,
+) -> Fit {
+    match (source, target) {
+        (Some(source), Some(target)) if is_proven(source, target, entry, wanted) => Fit::Settled,
+        (_, Some(target)) if entry.target_etag == target.etag => Fit::Held,
+        _ => Fit::Stale,
+    }
 }
 
 /// What targets are to hold.
@@ -51,8 +67,8 @@ fn is_remembered(source: &ObjectSummary, target: &ObjectSummary, entry: &StateEn
 
 #[cfg(test)]
 mod tests {
-    use super::{Wanted, is_settled};
-    use crate::state::{Made, StateEntry};
+    use super::{Wanted, fit, is_settled};
+    use crate::state::{Fit, Made, StateEntry};
     use crate::{ObjectSummary, Sha256};
 
     fn object(etag: &str, modified: i64) -> ObjectSummary {
@@ -121,6 +137,22 @@ mod tests {
             None,
             Wanted { in_dataset: false, made_by: Some("one") }
         ));
+    }
+
+    #[test]
+    fn what_is_known_fits_what_is_there_more_or_less() {
+        let (source, target) = (object("s", 100), object("t", 50));
+        for (source, target, fits) in [
+            (Some(&source), Some(&target), Fit::Settled),
+            (Some(&object("s2", 100)), Some(&target), Fit::Held),
+            (None, Some(&target), Fit::Held),
+            (Some(&source), Some(&object("t2", 50)), Fit::Stale),
+            (Some(&source), None, Fit::Stale),
+        ] {
+            assert_eq!(fit((source, Wanted::default()), target, &entry()), fits, "{source:?} {target:?}");
+        }
+        let in_dataset = Wanted { in_dataset: true, made_by: None };
+        assert_eq!(fit((Some(&source), in_dataset), Some(&target), &entry()), Fit::Held, "its digest is not known");
     }
 
     #[test]

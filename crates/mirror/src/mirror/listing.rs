@@ -4,6 +4,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::key_range::{KeyRange, Span};
 use super::naming::{How, Naming};
 use crate::cancel::cancellable;
 use crate::dataset::layout::is_reserved;
@@ -58,13 +59,19 @@ pub(super) struct Listing {
 }
 
 impl Listing {
-    /// Starts to list what lies below the prefix of a replica, Skyfleet's own objects left out, by the keys that they are to have.
-    /// With `sort`, all of it is held in memory.
-    pub(super) fn start(replica: &Replica, naming: &Naming, sort: bool, cancel: &CancellationToken) -> Self {
+    /// Starts to list what lies below the prefix of a replica, Skyfleet's own objects left out, by the keys that they are to have,
+    /// which are in the range. With `sort`, all of it is held in memory.
+    pub(super) fn start(
+        replica: &Replica,
+        (naming, range): (&Naming, &KeyRange),
+        sort: bool,
+        cancel: &CancellationToken,
+    ) -> Self {
         let (sender, pages) = mpsc::channel(PAGES_AHEAD);
         let place = replica.store.place().clone();
         let (replica, naming) = (replica.clone(), naming.clone());
-        let lister = Lister { replica, naming, cancel: cancel.clone(), last: None };
+        let (span, range) = (naming.span(range), range.clone());
+        let lister = Lister { replica, naming, range, span, cancel: cancel.clone(), last: None };
         let task =
             tokio::spawn(async move { if sort { lister.sorted(sender).await } else { lister.ordered(sender).await } });
         Self {
@@ -105,6 +112,9 @@ impl Listing {
 struct Lister {
     replica: Replica,
     naming: Naming,
+    range: KeyRange,
+    /// Where what is in the range lies.
+    span: Span,
     cancel: CancellationToken,
     /// The last key, relative to the prefix.
     last: Option<String>,
@@ -119,7 +129,14 @@ impl Lister {
                 Err(error) => return drop(sender.send(Err(Broken::Failed(error))).await),
             };
             next = continuation.map(Some);
-            let mut objects = objects.into_iter();
+            let in_span = match self.in_span(objects) {
+                Ok((objects, is_last)) => {
+                    next = next.filter(|_| !is_last);
+                    objects
+                }
+                Err(broken) => return drop(sender.send(Err(broken)).await),
+            };
+            let mut objects = in_span.into_iter();
             while let Some(page) = self.some_of(&mut objects) {
                 let page = self.in_order(page);
                 let failed = page.is_err();
@@ -137,7 +154,7 @@ impl Lister {
         while let Some(continuation) = next.take() {
             match self.page(continuation).await {
                 Ok((objects, continuation)) => {
-                    all.extend(objects.into_iter().flat_map(|object| self.naming.list(object)));
+                    all.extend(objects.into_iter().flat_map(|object| self.list(object)));
                     next = continuation.map(Some);
                 }
                 Err(error) => return drop(sender.send(Err(Broken::Failed(error))).await),
@@ -161,7 +178,13 @@ impl Lister {
     /// One page, keys relative to the prefix, and where the next one starts.
     async fn page(&self, continuation: Option<String>) -> Result<(Vec<ObjectSummary>, Option<String>), StoreError> {
         let Replica { store, prefix } = &self.replica;
-        let request = store.list_page(prefix, continuation.clone());
+        let below = format!("{prefix}{}", self.span.prefix());
+        let request = async {
+            match (&continuation, &self.span.after) {
+                (None, Some(after)) => store.list_page_after(&below, &format!("{prefix}{after}")).await,
+                _ => store.list_page(&below, continuation.clone()).await,
+            }
+        };
         let page = cancellable(&self.cancel, store.place(), request).await?;
         if page.continuation.is_some() && page.continuation == continuation {
             let detail = "the listing goes on where it was: the store gave the same continuation twice";
@@ -178,13 +201,33 @@ impl Lister {
         Ok((objects, page.continuation))
     }
 
+    /// Those before the end of what has to be read, and whether that comes with them. What is in no order has no end: it has to be
+    /// seen whole.
+    fn in_span(&self, mut objects: Vec<ObjectSummary>) -> Result<(Vec<ObjectSummary>, bool), Broken> {
+        let Some(end) = objects.iter().position(|object| self.span.ends_before(&object.key)) else {
+            return Ok((objects, false));
+        };
+        if !objects.is_sorted_by(|one, other| one.key < other.key) {
+            return Err(Broken::Unordered);
+        }
+        objects.truncate(end);
+        Ok((objects, true))
+    }
+
+    /// What an object becomes that is in the range.
+    fn list(&self, object: ObjectSummary) -> Vec<Listed> {
+        let mut listed = self.naming.list(object);
+        listed.retain(|listed| self.range.holds(&listed.object.key));
+        listed
+    }
+
     /// What some of these become: each may be cut into very many.
     fn some_of(&self, objects: &mut impl Iterator<Item = ObjectSummary>) -> Option<Vec<Listed>> {
         let mut page = Vec::new();
         while page.len() < PAGE
             && let Some(object) = objects.next()
         {
-            page.extend(self.naming.list(object));
+            page.extend(self.list(object));
         }
         (!page.is_empty()).then_some(page)
     }

@@ -8,6 +8,7 @@ mod failure;
 mod hand_over;
 mod judge;
 mod keeping;
+mod key_range;
 mod listing;
 mod manifests;
 pub(crate) mod naming;
@@ -15,6 +16,7 @@ mod outcome;
 mod overlap;
 mod provenance;
 mod publish;
+mod range;
 mod remove;
 mod round;
 mod rows;
@@ -27,7 +29,7 @@ pub(crate) mod versions;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::state::{Book, TargetState};
+use crate::state::{Asked, Book, TargetState};
 use crate::transfer::egress::Spending;
 use crate::{DatasetName, Replica, ShardBy};
 use assign::Assignment;
@@ -36,6 +38,8 @@ use overlap::overlapping;
 pub use changed::Changed;
 pub use failure::{MirrorError, ObjectFailure};
 pub use hand_over::{HandOver, HandedOver};
+pub use key_range::KeyRange;
+pub use range::{InvalidPortion, Portion, forget_work, mirror_range};
 use round::{Ended, Round};
 use rows::Stopped;
 use surplus::Surplus;
@@ -126,7 +130,8 @@ pub async fn mirror(
         let mut looked_at = Vec::with_capacity(targets.len());
         for replica in targets {
             let book = Book::of(replica, dataset, source.identity());
-            looked_at.push(Target::look(replica.clone(), (book, None), manner, cancel).await);
+            let asked = Asked::All(options.adopted_proofs(replica, source));
+            looked_at.push(Target::look(replica.clone(), (book, asked), manner, cancel).await);
         }
         // Its part of what nobody holds yet stays undone: the pass is not whole, even if the target can be listed by now.
         if let Some((target, error)) = unknown {
@@ -186,8 +191,8 @@ pub async fn mirror_changed(
     let mut looked_at = Vec::with_capacity(targets.len());
     for (index, replica) in targets.iter().enumerate() {
         let book = Book::of(replica, dataset, source.identity());
-        let mut target = Target::look(replica.clone(), (book, Some(&asked)), manner, cancel).await;
-        let remembered = target.state.as_ref().map_or(0, TargetState::remembered);
+        let mut target = Target::look(replica.clone(), (book, Asked::Keys(&asked)), manner, cancel).await;
+        let remembered = target.pages().map_or(0, TargetState::remembered);
         let removed = changed.removed.get(index).copied().unwrap_or_default();
         target.surplus = Surplus::among(remembered.saturating_sub(asked.len() as u64), removed);
         looked_at.push(target);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use skyfleet_transform::{Cuttable, Format, NotCut, Piece, Transform};
 
+use super::key_range::{Endings, KeyRange, Span};
 use super::listing::Listed;
 use crate::ObjectSummary;
 
@@ -128,6 +129,17 @@ impl Naming {
         }
     }
 
+    /// What has to be listed of the source for what the targets have in a range.
+    pub(super) fn span(&self, range: &KeyRange) -> Span {
+        if self.transform.is_none() && !self.cuts() {
+            return range.span();
+        }
+        // A transform that reads what has no ending gives it one.
+        let reads_any = self.transform.as_ref().is_some_and(|transform| transform.output_key("a").is_ok());
+        let endings = if reads_any || self.cuts() { Endings::Sometimes } else { Endings::Always };
+        Span::of_sources(range, endings)
+    }
+
     /// Whether objects are not taken as they are.
     pub(super) fn transforms(&self) -> bool {
         self.transform.is_some()
@@ -148,8 +160,10 @@ mod tests {
     use std::num::NonZeroU64;
     use std::sync::Arc;
 
-    use skyfleet_transform::{Format, NotCut, Output, Piece, Spec, Transform};
+    use proptest::prelude::*;
+    use skyfleet_transform::{Compression, Format, NotCut, Output, Piece, Spec, Transform};
 
+    use super::super::key_range::KeyRange;
     use super::{How, Naming};
     use crate::ObjectSummary;
 
@@ -198,5 +212,47 @@ mod tests {
             names.iter().flat_map(|naming| [naming.made_by(&How::Whole), naming.made_by(&piece)]).collect();
         assert_eq!(made_by[..2], [None, Some("rows/1")]);
         assert_ne!(made_by[2], made_by[3]);
+    }
+
+    fn transform() -> impl Strategy<Value = Option<Spec>> {
+        let format = || prop::option::of(prop::sample::select(vec![Format::JsonLines, Format::Csv, Format::Parquet]));
+        let compressions = vec![Compression::None, Compression::Gzip, Compression::Zstd];
+        let compression = prop::option::of(prop::sample::select(compressions));
+        let spec = (format(), format(), compression).prop_map(|(input, format, compression)| Spec {
+            input,
+            output: Output { format, compression },
+            ..Spec::default()
+        });
+        prop::option::of(spec)
+    }
+
+    fn key() -> impl Strategy<Value = String> {
+        let endings =
+            ["", "", ".jsonl", ".csv", ".parquet", ".gz", ".csv.gz", ".ndjson.zst", ".json", ".txt", ".v2.csv"];
+        let stem = "([a0!./é-]|-00000-of-00001|-00001-of-00002){0,4}";
+        (stem, prop::sample::select(endings.to_vec())).prop_map(|(stem, ending)| format!("{stem}{ending}"))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+        #[test]
+        fn whatever_becomes_a_key_of_a_range_is_listed(
+            spec in transform(), piece_size in prop::option::of(1..4_u64),
+            keys in prop::collection::vec((key(), 0..8_u64), 1..20), (after, last) in (0..20_usize, 0..20_usize),
+        ) {
+            let Ok(transform) = spec.map(Transform::new).transpose() else { return Ok(()) };
+            let naming = Naming::new(transform.map(Arc::new), piece_size.and_then(NonZeroU64::new));
+            let made: Vec<_> = keys
+                .iter()
+                .flat_map(|(key, size)| listed(&naming, key, *size).into_iter().map(move |(made, _)| (key, made)))
+                .collect();
+            let at = |index: usize| made.get(index).map(|(_, made)| made.clone());
+            let range = KeyRange { after: at(after), last: at(last) };
+            let span = naming.span(&range);
+            for (key, made) in made.iter().filter(|(_, made)| range.holds(made)) {
+                let is_listed = span.after.as_ref().is_none_or(|after| after < *key) && !span.ends_before(key);
+                prop_assert!(is_listed && key.starts_with(span.prefix()), "{key} becomes {made}: {span:?}");
+            }
+        }
     }
 }

@@ -93,10 +93,10 @@ fn shard_index(sharding: &Sharding, targets: &[Target]) -> Option<ShardIndex> {
 
 /// `None` for a target that is behind.
 async fn publish_at(round: &mut Round<'_>, index: usize) -> Result<Option<Published>, StoreError> {
-    let target = &mut round.targets[index];
+    let target = &round.targets[index];
     let (true, Some(dataset)) = (target.holds_all(), &round.options.dataset) else { return Ok(None) };
     let objects = target.report.settled + target.report.copied;
-    let Some(state) = &mut target.state else { return Ok(None) };
+    let Some(state) = target.pages() else { return Ok(None) };
     let (book, pages) = state.written();
     let content = HeldContent { book, pages, objects, transfer: &round.shared.transfer };
     let (source, transform) = (&round.shared.source, round.options.transform().map(|transform| &**transform));
@@ -107,7 +107,7 @@ async fn publish_at(round: &mut Round<'_>, index: usize) -> Result<Option<Publis
 /// From what is remembered of a target that holds all of it.
 async fn publish_to_source(round: &Round<'_>, index: usize, digest: ManifestDigest) -> SourcePublication {
     let target = &round.targets[index];
-    let (Some(dataset), Some(state)) = (&round.options.dataset, &target.state) else {
+    let (Some(dataset), Some(state)) = (&round.options.dataset, target.pages()) else {
         return SourcePublication::Skipped;
     };
     let (book, pages) = state.written();

@@ -8,7 +8,7 @@ use futures::stream::{self, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 
 use super::naming::Naming;
-use super::round::Round;
+use super::round::{Round, Scope};
 use super::surplus::{Removal, Surplus, SurplusObject};
 use super::target::Target;
 use super::types::{Deletion, MirrorEvent, TargetError};
@@ -25,7 +25,7 @@ pub(super) async fn remove_surplus(round: &mut Round<'_>) {
     // Of a dataset that moved, the last copy goes when the manifest that names the new one is there.
     let is_named = |target: &Target| is_dry || round.options.dataset.is_none() || target.report.manifest.is_some();
     // One that changes all the time is named when all of it is looked at again.
-    let is_whole_dataset = options.dataset.is_some() && !is_dry && !round.is_partial;
+    let is_whole_dataset = options.dataset.is_some() && !is_dry && round.scope == Scope::All;
     let is_whole: Vec<_> = round.targets.iter().map(|target| target.holds_all() && is_named(target)).collect();
     for (index, target) in round.targets.iter_mut().enumerate() {
         (target.report.surplus, target.report.moved) = (target.surplus.count(), target.surplus.moved());

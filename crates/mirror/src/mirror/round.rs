@@ -23,7 +23,7 @@ use crate::transfer::egress::Spending;
 use crate::transfer::made::{Making, Unmade, make_object};
 use crate::transfer::put_away::{Leaving, Turns, put_away};
 use crate::transfer::{Destination, SourceRead, Transfer, copy_object};
-use crate::{Condition, MirrorError, ObjectSummary, Replica, StoreError};
+use crate::{Condition, KeyRange, MirrorError, ObjectSummary, Replica, StoreError};
 
 /// Objects between two reports of how many were compared.
 pub(super) const REPORT_EVERY: u64 = 1000;
@@ -44,8 +44,7 @@ pub(super) struct Round<'a> {
     pub(super) targets: Vec<Target>,
     pub(super) report: MirrorReport,
     pub(super) assignment: Assignment,
-    /// Only some objects are looked at.
-    pub(super) is_partial: bool,
+    pub(super) scope: Scope,
     pub(super) naming: Arc<Naming>,
     /// The object that was paid for last to be looked through before it is cut.
     scanned: Option<String>,
@@ -54,6 +53,17 @@ pub(super) struct Round<'a> {
     pub(super) running: JoinSet<Done>,
     /// Every further read would meet the same error.
     pub(super) source_is_lost: Option<StoreError>,
+}
+
+/// What is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// Everything.
+    All,
+    /// Some objects.
+    Some,
+    /// What has keys in a range: it is copied, and all else is for who looks at everything.
+    Range,
 }
 
 /// Of which rows the share of rejected ones is looked at.
@@ -123,7 +133,7 @@ impl<'a> Round<'a> {
             targets,
             report: MirrorReport::default(),
             assignment,
-            is_partial: false,
+            scope: Scope::All,
             naming,
             scanned: None,
             spending,
@@ -135,9 +145,18 @@ impl<'a> Round<'a> {
 
     /// Looks at everything.
     pub(super) async fn run(self, sorted: &[bool]) -> Result<Ended, MirrorError> {
+        self.run_within(&KeyRange::default(), sorted).await
+    }
+
+    /// Looks at what has keys in a range, and only copies.
+    pub(super) async fn run_in(self, range: &KeyRange, sorted: &[bool]) -> Result<Ended, MirrorError> {
+        Self { scope: Scope::Range, ..self }.run_within(range, sorted).await
+    }
+
+    async fn run_within(self, range: &KeyRange, sorted: &[bool]) -> Result<Ended, MirrorError> {
         let replicas: Vec<_> = self.targets.iter().map(|target| target.replica.clone()).collect();
         let Shared { source, transfer, .. } = &*self.shared;
-        let listings = Listings::start(source, &replicas, &self.naming, sorted, &transfer.cancel);
+        let listings = Listings::start(source, &replicas, (&self.naming, range), sorted, &transfer.cancel);
         self.run_over(Rows::Listings(Box::new(listings))).await
     }
 
@@ -146,7 +165,7 @@ impl<'a> Round<'a> {
         let replicas: Vec<_> = self.targets.iter().map(|target| target.replica.clone()).collect();
         let Shared { source, transfer, .. } = &*self.shared;
         let looks = Looks::start(source, &replicas, origins, &self.naming, &transfer.cancel);
-        match (Self { is_partial: true, ..self }).run_over(Rows::Looks(looks)).await? {
+        match (Self { scope: Scope::Some, ..self }).run_over(Rows::Looks(looks)).await? {
             Ended::Whole(report) => Ok(*report),
             // What is asked for by its key comes in the order of keys.
             Ended::Unordered(_) => Ok(MirrorReport::default()),
@@ -171,11 +190,13 @@ impl<'a> Round<'a> {
             target.keep(is_whole).await;
         }
         if is_whole {
-            if !self.is_partial {
+            if self.scope == Scope::All {
                 self.sweep().await;
                 publish_everywhere(&mut self).await;
             }
-            remove_surplus(&mut self).await;
+            if self.scope != Scope::Range {
+                remove_surplus(&mut self).await;
+            }
         }
         let report = self.end();
         match stopped {
@@ -220,6 +241,10 @@ impl<'a> Round<'a> {
         let limits = self.options.transforming.as_ref()?.limits;
         let Outcome { rejected, rows_read: read, .. } = self.report.rows;
         let percent = limits.most_rejected_percent;
+        // Of a part of them, a share says nothing.
+        if self.scope == Scope::Range && percent > 0 {
+            return None;
+        }
         let exceeds = match share {
             Share::SoFar if percent > 0 => limits.exceeds_already(rejected, read),
             Share::SoFar | Share::OfAll => limits.exceeds(rejected, read),

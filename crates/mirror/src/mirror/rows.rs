@@ -5,6 +5,7 @@ use std::mem;
 use tokio_util::sync::CancellationToken;
 
 use super::changed::Looks;
+use super::key_range::KeyRange;
 use super::listing::{Broken, Listed, Listing};
 use super::naming::Naming;
 use crate::{Condition, ObjectFailure, ObjectSummary, Replica, StoreError};
@@ -24,6 +25,13 @@ pub(super) enum Held {
 }
 
 impl Held {
+    pub(super) fn object(&self) -> Option<&ObjectSummary> {
+        match self {
+            Self::Nothing => None,
+            Self::Object(object) => Some(object),
+        }
+    }
+
     /// That it is what the target holds still.
     pub(super) fn still(&self) -> Condition {
         match self {
@@ -80,20 +88,21 @@ pub(super) struct Listings {
 }
 
 impl Listings {
-    /// Starts all listings. `sorted` says which sides are sorted first.
+    /// Starts all listings, of what the targets have in a range. `sorted` says which sides are sorted first.
     pub(super) fn start(
         source: &Replica,
         targets: &[Replica],
-        naming: &Naming,
+        (naming, range): (&Naming, &KeyRange),
         sorted: &[bool],
         cancel: &CancellationToken,
     ) -> Self {
         let sort = |side: usize| sorted.get(side).copied().unwrap_or_default();
         let as_they_are = Naming::default();
         let targets = targets.iter().enumerate();
-        let targets =
-            targets.map(|(index, target)| Ok(Listing::start(target, &as_they_are, sort(index + 1), cancel))).collect();
-        Self { source: Listing::start(source, naming, sort(0), cancel), targets }
+        let targets = targets
+            .map(|(index, target)| Ok(Listing::start(target, (&as_they_are, range), sort(index + 1), cancel)))
+            .collect();
+        Self { source: Listing::start(source, (naming, range), sort(0), cancel), targets }
     }
 
     /// The next key that any side has; `None` when every listing has ended whole or, of a target, failed.

@@ -5,8 +5,8 @@ use tokio_util::sync::CancellationToken;
 use super::rows::{Held, Listings, Row, Stopped};
 use super::types::MirrorOptions;
 use crate::shard::Survey;
-use crate::state::{Book, TargetState};
-use crate::{Replica, Sharding, StoreError};
+use crate::state::{Book, Fit, TargetState};
+use crate::{KeyRange, Replica, Sharding, StoreError};
 
 /// What came of looking.
 pub(super) enum Surveyed {
@@ -29,17 +29,18 @@ pub(super) async fn survey(
     let dataset = options.dataset.as_ref().map(|dataset| &dataset.name);
     let mut states = Vec::with_capacity(targets.len());
     for (target, replica) in targets.iter().enumerate() {
-        match TargetState::open(Book::of(replica, dataset, source.identity()), None, cancel).await {
+        let adopts = options.adopted_proofs(replica, source);
+        match TargetState::open(Book::of(replica, dataset, source.identity()), (None, adopts), cancel).await {
             Ok(state) => states.push(state),
             Err(error) => return Ok(Surveyed::Unknown { target, error }),
         }
     }
-    let mut rows = Listings::start(source, targets, &options.naming(), sorted, cancel);
+    let mut rows = Listings::start(source, targets, (&options.naming(), &KeyRange::default()), sorted, cancel);
     let mut survey = Survey::of(targets.len());
     while let Some(Row { key, source, targets: held }) = rows.next().await? {
         let mut holders = Vec::new();
         for (target, (state, held)) in states.iter_mut().zip(&held).enumerate() {
-            match state.recall(&key).await {
+            match state.recall(&key, &|_| Fit::Stale).await {
                 Err(error) => return Ok(Surveyed::Unknown { target, error }),
                 Ok(Some(_)) if matches!(held, Some(Held::Object(_))) => holders.push(target),
                 Ok(_) => {}

@@ -15,7 +15,7 @@ use super::versions::{Retention, Version, history};
 use crate::cancel::cancellable;
 use crate::dataset::layout::content_of_key;
 use crate::dataset::manifest_reader::ManifestReader;
-use crate::state::TargetState;
+use crate::state::{Memory, TargetState};
 use crate::transfer::Transfer;
 use crate::{DatasetName, ManifestDigest, ManifestEntry, Replica, Sha256, StoreError, StoreErrorKind, kept_key, list};
 
@@ -39,7 +39,7 @@ pub(super) async fn keep_versions(
 ) -> Result<(), StoreError> {
     let (digest, name) = (published.digest, &dataset.name);
     let target = &round.targets[index];
-    let Some(state) = &target.state else { return Ok(()) };
+    let Some(state) = target.pages() else { return Ok(()) };
     let had_some = state.versions().is_some_and(|versions| !versions.is_empty());
     let retention = round.options.versions.clone();
     let replica = target.replica.clone();
@@ -104,7 +104,7 @@ async fn remove_others(
 pub(super) async fn sweep_unpublished(round: &Round<'_>, dataset: &Dataset) {
     let transfer = &round.shared.transfer;
     for (index, target) in round.targets.iter().enumerate() {
-        let was_named = target.state.as_ref().is_none_or(TargetState::was_named);
+        let was_named = target.pages().is_none_or(TargetState::was_named);
         if !target.puts_away || was_named || target.is_given_up() || target.report.manifest.is_some() {
             continue;
         }
@@ -127,7 +127,7 @@ async fn named(
     digest: ManifestDigest,
     versions: Vec<Version>,
 ) -> Result<(), StoreError> {
-    match &mut round.targets[index].state {
+    match round.targets[index].state.as_mut().and_then(Memory::pages_mut) {
         Some(state) => state.name(digest, versions).await,
         None => Ok(()),
     }
@@ -142,7 +142,7 @@ fn is_beside(targets: &[Target], index: usize, other: usize) -> bool {
 fn needed_at(targets: &[Target], is_meant: impl Fn(usize) -> bool) -> Option<Vec<Naming>> {
     let mut namings = Vec::new();
     for (_, target) in targets.iter().enumerate().filter(|(index, _)| is_meant(*index)) {
-        let versions = target.state.as_ref().and_then(TargetState::versions)?;
+        let versions = target.pages().and_then(TargetState::versions)?;
         let newest = target.report.manifest;
         let digests: HashSet<_> = versions.iter().map(|version| version.digest).chain(newest).collect();
         namings.extend(digests.into_iter().map(|manifest| Naming { manifest, newest }));

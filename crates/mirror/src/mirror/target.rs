@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::judge::listings_agree;
 use super::surplus::Surplus;
 use super::types::{Dataset, TargetError, TargetReport};
-use crate::state::{Book, StateEntry, TargetState};
+use crate::state::{Asked, Book, Fits, Memory, StateEntry, TargetState};
 use crate::transfer::Copy;
 use crate::transfer::journal::Journals;
 use crate::transfer::put_away::Leaving;
@@ -17,7 +17,7 @@ use crate::{ObjectFailure, ObjectSummary, Replica, RetryClass, StoreError, Store
 pub(super) struct Target {
     pub(super) replica: Replica,
     /// What is remembered of objects; `None` where that could not be looked at.
-    pub(super) state: Option<TargetState>,
+    pub(super) state: Option<Memory>,
     /// How far large objects have come; `None` where that could not be found out.
     pub(super) journals: Option<Arc<Journals>>,
     pub(super) surplus: Surplus,
@@ -46,16 +46,16 @@ pub(super) struct Manner {
 }
 
 impl Target {
-    /// Looks at what earlier passes have left there; with `asked`, only to ask for these keys.
+    /// Looks at what earlier passes have left there of what will be asked for.
     pub(super) async fn look(
         replica: Replica,
-        (book, asked): (Book, Option<&[String]>),
+        (book, asked): (Book, Asked<'_>),
         manner: Manner,
         cancel: &CancellationToken,
     ) -> Self {
         let gave_up = Arc::new(OnceLock::new());
-        let mut state = TargetState::open(book, asked, cancel).await.map_err(|error| gave_up.set(error)).ok();
-        if let Some(state) = state.as_mut().filter(|_| manner.keeps_versions) {
+        let mut state = Memory::open(book, asked, cancel).await.map_err(|error| gave_up.set(error)).ok();
+        if let (true, Some(state)) = (manner.keeps_versions, state.as_mut().and_then(Memory::pages_mut)) {
             state.keep_versions();
         }
         let journals = if state.is_some() { Journals::load(&replica, cancel).await } else { None };
@@ -86,12 +86,17 @@ impl Target {
         self.gave_up.get_or_init(|| error);
     }
 
-    /// What is remembered of an object. To be asked for in the order of keys.
-    pub(super) async fn recall(&mut self, key: &str) -> Option<StateEntry> {
+    /// What is remembered of all objects; `None` where it could not be looked at, or only a part of them is.
+    pub(super) fn pages(&self) -> Option<&TargetState> {
+        self.state.as_ref().and_then(Memory::pages)
+    }
+
+    /// What is known of an object, and fits best. To be asked for in the order of keys.
+    pub(super) async fn recall(&mut self, key: &str, fits: &Fits<'_>) -> Option<StateEntry> {
         if self.is_given_up() {
             return None;
         }
-        match self.state.as_mut()?.recall(key).await {
+        match self.state.as_mut()?.recall(key, fits).await {
             Ok(entry) => entry,
             Err(error) => {
                 self.give_up(error);
@@ -193,7 +198,7 @@ impl Target {
 
     /// Whether no further object should be begun.
     pub(super) fn is_waiting(&self) -> bool {
-        !self.is_given_up() && self.state.as_ref().is_some_and(TargetState::is_waiting)
+        !self.is_given_up() && self.state.as_ref().is_some_and(Memory::is_waiting)
     }
 
     /// Writes what is ready of what is remembered.

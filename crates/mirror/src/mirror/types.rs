@@ -9,8 +9,9 @@ use super::listing::Listed;
 use super::naming::Naming;
 use super::surplus::MostDeleted;
 use super::versions::{Retention, Version};
+use crate::state::Proofs;
 use crate::{
-    DatasetName, Filter, Left, ManifestDigest, ObjectFailure, Sharding, SourceLimits, StoreError, TagsLost,
+    DatasetName, Filter, Left, ManifestDigest, ObjectFailure, Replica, Sharding, SourceLimits, StoreError, TagsLost,
     TransferLimits, Verification,
 };
 
@@ -44,6 +45,9 @@ pub struct MirrorOptions {
     pub transforming: Option<Transforming>,
     /// What is beyond this is left to others; `None` where the pass copies all that differs.
     pub hand_over: Option<HandOver>,
+    /// The work whose workers have copied a part of the dataset by [`mirror_range`](crate::mirror_range): what they have proven at a
+    /// target is taken over there. It stays until [`forget_work`](crate::forget_work()).
+    pub adopts: Option<String>,
 }
 
 /// What becomes of objects on their way.
@@ -69,6 +73,12 @@ impl MirrorOptions {
     /// What the source's objects are called at the targets.
     pub(super) fn naming(&self) -> Naming {
         Naming::new(self.transform().cloned(), self.piece_size())
+    }
+
+    /// What the workers of a work have proven of a target.
+    pub(super) fn adopted_proofs(&self, target: &Replica, source: &Replica) -> Option<Proofs> {
+        let (dataset, work) = (self.dataset.as_ref()?, self.adopts.as_deref()?);
+        Some(Proofs::of(target, (&dataset.name, work), source.identity()))
     }
 
     /// Of about how many bytes pieces are, where objects are cut.

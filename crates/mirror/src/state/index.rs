@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ManifestDigest, Sha256, Version};
+use crate::{KeyRange, ManifestDigest, Sha256, Version};
 
 const VERSION: u32 = 2;
 
@@ -54,6 +54,18 @@ pub(super) fn touched(pages: &[PageRef], keys: &[String]) -> Vec<bool> {
     pages.iter().enumerate().map(touches).collect()
 }
 
+/// Which of these pages may have records of keys in a range.
+pub(super) fn overlaps(pages: &[PageRef], range: &KeyRange) -> Vec<bool> {
+    let overlaps = |(index, page): (usize, &PageRef)| {
+        let next = pages.get(index + 1).and_then(PageRef::begins_at);
+        // Where one begins may not be known.
+        let begins_too_late = range.last.as_deref().zip(page.begins_at()).is_some_and(|(last, begins)| last < begins);
+        let ends_too_early = range.after.as_deref().zip(next).is_some_and(|(after, next)| next <= after);
+        !begins_too_late && !ends_too_early
+    };
+    pages.iter().enumerate().map(overlaps).collect()
+}
+
 #[derive(Serialize, Deserialize)]
 struct Document {
     version: u32,
@@ -94,8 +106,8 @@ impl Index {
 
 #[cfg(test)]
 mod tests {
-    use super::{Index, PageRef, touched};
-    use crate::{Manifest, Version};
+    use super::{Index, PageRef, overlaps, touched};
+    use crate::{KeyRange, Manifest, Version};
 
     #[test]
     fn reads_back_only_what_it_wrote_for_this_source() {
@@ -131,6 +143,23 @@ mod tests {
         let old = [page(Some("c"), None), page(None, None), page(Some("m"), None)];
         assert_eq!(touched(&old, &["z"]), [true, true, true], "where the old one begins is not known");
         assert_eq!(touched(&[], &["z"]), [] as [bool; 0]);
+    }
+
+    #[test]
+    fn pages_that_have_nothing_of_a_range_are_told_apart() {
+        let page = |first: &str| PageRef { name: first.into(), records: 1, first: Some(first.into()), from: None };
+        let pages = [page("c"), page("f"), page("m")];
+        let of = |after: Option<&str>, last: Option<&str>| {
+            overlaps(&pages, &KeyRange { after: after.map(str::to_owned), last: last.map(str::to_owned) })
+        };
+        assert_eq!(of(None, None), [true; 3]);
+        assert_eq!(of(None, Some("b")), [false; 3]);
+        assert_eq!(of(None, Some("f")), [true, true, false]);
+        assert_eq!(of(Some("f"), Some("g")), [false, true, false]);
+        assert_eq!(of(Some("e"), Some("g")), [true, true, false], "it may have what is between e and f");
+        assert_eq!(of(Some("z"), None), [false, false, true]);
+        let old = [page("c"), PageRef { first: None, ..page("f") }, page("m")];
+        assert_eq!(overlaps(&old, &KeyRange { after: Some("l".into()), last: Some("l".into()) }), [true, true, false]);
     }
 
     #[test]

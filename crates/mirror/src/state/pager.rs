@@ -64,6 +64,12 @@ impl Pager {
         self.push(key, Entry::Known(entry));
     }
 
+    /// What was not known of an object here is known now.
+    pub(super) fn renew(&mut self, key: String, entry: StateEntry) {
+        self.repeats = None;
+        self.push(key, Entry::Known(entry));
+    }
+
     /// An object is being copied, and what was known until now: see [`Self::settle`] and [`Self::keep`].
     pub(super) fn expect(&mut self, key: String, known: Option<StateEntry>) {
         self.repeats = None;
@@ -350,6 +356,25 @@ mod tests {
             }
             let (_, records) = pager.ready().unwrap();
             assert_eq!(records.first().map(|(_, entry)| (*entry).clone()), left);
+        }
+    }
+
+    #[test]
+    fn what_is_renewed_is_written() {
+        let keys: BTreeMap<_, _> = ["a", "b"].map(|key| (key.to_owned(), 1)).into();
+        let (shelf, _) = pass(&Shelf::default(), &keys, 0);
+        for (renews, version) in [(false, 1), (true, 2)] {
+            let mut pager = Pager::new(MOST);
+            pager.begin(&shelf.0[0].0);
+            pager.carry("a".to_owned(), entry(1));
+            if renews {
+                pager.renew("b".to_owned(), entry(2));
+            } else {
+                pager.carry("b".to_owned(), entry(1));
+            }
+            pager.end();
+            let written = pager.ready().map(|(_, records)| records[1].1.clone());
+            assert_eq!(written, renews.then(|| entry(version)));
         }
     }
 

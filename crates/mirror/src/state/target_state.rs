@@ -4,10 +4,12 @@ use std::collections::HashSet;
 
 use tokio_util::sync::CancellationToken;
 
+use super::adopted::Adopted;
 use super::book::Book;
 use super::index::{Index, PageRef, touched};
 use super::page::StateEntry;
 use super::pager::{Page, Pager};
+use super::proofs::{Fits, Known, Proofs, choose};
 use super::recall::{Recall, Turned};
 use super::unsaved::Unsaved;
 use crate::{ManifestDigest, StoreError, Version};
@@ -26,6 +28,10 @@ pub(crate) struct TargetState {
     /// Names of pages that lie there.
     there: HashSet<String>,
     recall: Recall,
+    /// What workers have proven that may not be remembered yet.
+    adopted: Option<Adopted>,
+    /// The key that was asked for last, where what is known of it is not remembered yet.
+    renewed: Option<String>,
     pager: Pager,
     unsaved: Unsaved,
     /// Whether what is not asked for holds still.
@@ -36,10 +42,10 @@ pub(crate) struct TargetState {
 
 impl TargetState {
     /// Begins to read what earlier passes have left. With `asked`, in the order of keys, only these will be asked for, and what is
-    /// remembered of others stays.
+    /// remembered of others stays. What workers have proven is taken over as it is asked for.
     pub(crate) async fn open(
         book: Book,
-        asked: Option<&[String]>,
+        (asked, adopts): (Option<&[String]>, Option<Proofs>),
         cancel: &CancellationToken,
     ) -> Result<Self, StoreError> {
         let index = book.index(cancel).await?;
@@ -49,7 +55,12 @@ impl TargetState {
         let (versions, was_named) = (index.versions.clone(), index.manifest.is_some());
         let (pager, unsaved) = (Pager::new(MOST_RECORDS), Unsaved::default());
         let keeps_others = asked.is_some();
-        Ok(Self { book, index, versions, there, recall, pager, unsaved, keeps_others, was_named })
+        let adopted = match adopts {
+            Some(proofs) => Some(Adopted::start(proofs, cancel).await?),
+            None => None,
+        };
+        let renewed = None;
+        Ok(Self { book, index, versions, there, recall, adopted, renewed, pager, unsaved, keeps_others, was_named })
     }
 
     /// From now on versions are kept: the one that is there now is the first.
@@ -62,8 +73,19 @@ impl TargetState {
     }
 
     /// What is remembered of an object. Keys are to be asked for in their order; what is not said of one before the next is
-    /// asked for, is forgotten.
-    pub(crate) async fn recall(&mut self, key: &str) -> Result<Option<StateEntry>, StoreError> {
+    /// asked for, is forgotten. Where workers have proven it too, it is what fits best.
+    pub(crate) async fn recall(&mut self, key: &str, fits: &Fits<'_>) -> Result<Option<StateEntry>, StoreError> {
+        let remembered = self.turn_to(key).await?;
+        let Some(adopted) = &mut self.adopted else { return Ok(remembered) };
+        let Known { entry, is_proof } = choose(remembered, adopted.of(key).await?, fits);
+        self.renewed = is_proof.then(|| key.to_owned());
+        // No manifest names what only a worker knows.
+        self.was_named &= !is_proof;
+        Ok(entry)
+    }
+
+    /// What the pages say of an object.
+    async fn turn_to(&mut self, key: &str) -> Result<Option<StateEntry>, StoreError> {
         loop {
             while let Some((next, _)) = self.recall.peek() {
                 if next.as_str() > key {
@@ -103,7 +125,12 @@ impl TargetState {
 
     /// What was recalled still holds.
     pub(crate) fn carry(&mut self, key: String, entry: StateEntry) {
-        self.pager.carry(key, entry);
+        if self.renewed.as_ref() == Some(&key) {
+            self.unsaved.adopt();
+            self.pager.renew(key, entry);
+        } else {
+            self.pager.carry(key, entry);
+        }
     }
 
     /// The object is being copied; what is known of the one that it takes the place of holds until then.

@@ -5,6 +5,7 @@
 pub(super) struct Unsaved {
     objects: u64,
     bytes: u64,
+    adopted: u64,
 }
 
 impl Unsaved {
@@ -14,15 +15,21 @@ impl Unsaved {
         self.bytes += bytes;
     }
 
+    /// One more object is known that others have copied: it costs no copy to learn it again.
+    pub(super) fn adopt(&mut self) {
+        self.adopted += 1;
+    }
+
     pub(super) fn is_nothing(self) -> bool {
-        self.objects == 0
+        self.objects == 0 && self.adopted == 0
     }
 
     /// Whether saving is worth its cost: some pages of what is remembered are written, and the index of all.
     pub(super) fn is_due(self) -> bool {
         const OBJECT_OVERHEAD: u64 = 64 * 1024;
+        const ADOPTION: u64 = 1024;
         const ENOUGH: u64 = 64 * 1024 * 1024;
-        self.bytes + self.objects * OBJECT_OVERHEAD >= ENOUGH
+        self.bytes + self.objects * OBJECT_OVERHEAD + self.adopted * ADOPTION >= ENOUGH
     }
 }
 
@@ -33,9 +40,11 @@ mod tests {
     #[test]
     fn the_state_is_kept_often_enough_and_not_too_often() {
         const MIB: u64 = 1024 * 1024;
-        assert!(!Unsaved { objects: 1, bytes: 1 }.is_due());
-        assert!(Unsaved { objects: 1, bytes: 64 * MIB }.is_due());
-        assert!(Unsaved { objects: 1024, bytes: 0 }.is_due());
-        assert!(!Unsaved { objects: 1000, bytes: 1 }.is_due());
+        let unsaved = |objects, bytes, adopted| Unsaved { objects, bytes, adopted };
+        assert!(!unsaved(1, 1, 0).is_due());
+        assert!(unsaved(1, 64 * MIB, 0).is_due());
+        assert!(unsaved(1024, 0, 0).is_due());
+        assert!(!unsaved(1000, 1, 1000).is_due());
+        assert!(unsaved(0, 0, 65_536).is_due() && !unsaved(0, 0, 1).is_nothing());
     }
 }
