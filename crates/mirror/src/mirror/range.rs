@@ -1,6 +1,6 @@
 //! Brings a part of a dataset up to date, for a pass over everything that takes it over.
 
-use futures::TryStreamExt as _;
+use futures::stream::{self, TryStreamExt as _};
 use tokio_util::sync::CancellationToken;
 
 use super::assign::Assignment;
@@ -12,6 +12,9 @@ use super::types::{MirrorOptions, MirrorProgress, MirrorReport};
 use crate::state::{Asked, Book, Proofs};
 use crate::transfer::egress::Spending;
 use crate::{DatasetName, MirrorError, Replica, ShardBy, StoreError, list};
+
+/// Objects that are removed at once.
+const AT_ONCE: usize = 16;
 
 /// A part of a work that a worker does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,10 +121,8 @@ pub async fn mirror_range(
 pub async fn forget_work(target: &Replica, dataset: &DatasetName, work: &str) -> Result<(), StoreError> {
     let folder = format!("{}{work}/", dataset.work_folder());
     let there: Vec<_> = list(&*target.store, &folder).try_collect().await?;
-    for object in there {
-        target.store.delete(&object.key).await?;
-    }
-    Ok(())
+    let removals = there.into_iter().map(Ok);
+    stream::iter(removals).try_for_each_concurrent(AT_ONCE, async |object| target.store.delete(&object.key).await).await
 }
 
 #[cfg(test)]

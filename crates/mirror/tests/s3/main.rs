@@ -15,6 +15,7 @@ mod live;
 mod mirroring;
 mod parallel;
 mod provenance;
+mod ranges;
 mod remembering;
 mod rows;
 mod server_copies;

@@ -237,6 +237,11 @@ impl ObjectStore for Watched {
         }
     }
 
+    async fn list_page_after(&self, prefix: &str, after: &str) -> Result<ListPage, StoreError> {
+        self.react(&Call::List { is_first_page: true });
+        self.inner.list_page_after(prefix, after).await
+    }
+
     async fn head(&self, key: &str) -> Result<ObjectHead, StoreError> {
         let mut reaction = self.react(&Call::Head { key: key.to_owned() });
         if let Reaction::After(first) = &mut reaction {

@@ -61,7 +61,14 @@ impl S3 for Memory {
         request: S3Request<ListObjectsV2Input>,
     ) -> S3Result<S3Response<ListObjectsV2Output>> {
         let ListObjectsV2Input {
-            bucket, prefix, delimiter, continuation_token, encoding_type, max_keys, start_after, ..
+            bucket,
+            prefix,
+            delimiter,
+            continuation_token,
+            encoding_type,
+            max_keys,
+            start_after,
+            ..
         } = request.input;
         let prefix = prefix.unwrap_or_default();
         let after = continuation_token.or(start_after.filter(|after| *after > prefix));
