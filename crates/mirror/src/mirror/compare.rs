@@ -48,12 +48,11 @@ impl Round<'_> {
         let (mut needed_by, mut rows) = (Vec::new(), None);
         for (index, held) in targets.into_iter().enumerate() {
             let target = &mut self.targets[index];
-            let mut remembered = match recalled.next() {
-                Some(remembered) => remembered,
-                None => {
-                    let there = held.as_ref().and_then(Held::object);
-                    target.recall(&object.key, &|entry| fit((Some(object), wanted), there, entry)).await
-                }
+            let mut remembered = if let Some(remembered) = recalled.next() {
+                remembered
+            } else {
+                let there = held.as_ref().and_then(Held::object);
+                target.recall(&object.key, &|entry| fit((Some(object), wanted), there, entry)).await
             };
             if !assigned.is_for(index) {
                 self.leave_to(assigned, index, &object.key, held, remembered);

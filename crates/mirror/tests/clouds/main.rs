@@ -7,6 +7,7 @@ mod keys;
 mod pairs;
 mod place;
 mod queues;
+mod ranges;
 mod reading;
 mod resuming;
 mod support;
