@@ -1,5 +1,8 @@
 //! What a pass copies itself, and what it leaves to others that work beside it: pure.
 
+use super::types::MirrorOptions;
+use crate::transfer::egress::Spending;
+
 /// The most that a pass copies itself. Of what is beyond, others are told: see [`MirrorEvent::HandedOver`](crate::MirrorEvent).
 ///
 /// Both bounds hold. An object that does not fit is handed over, and those after it may still fit.
@@ -33,15 +36,24 @@ impl HandedOver {
     }
 }
 
+/// What a pass may still do, however often it begins again.
+#[derive(Debug)]
+pub(super) struct Budget {
+    pub(super) spending: Spending,
+    pub(super) allowance: Allowance,
+}
+
+impl Budget {
+    pub(super) fn new(options: &MirrorOptions) -> Self {
+        Self { spending: Spending::new(options.source_limits.egress), allowance: Allowance(options.hand_over) }
+    }
+}
+
 /// What a pass may still copy itself; `None` where that is all.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Allowance(Option<HandOver>);
 
 impl Allowance {
-    pub(super) fn new(hand_over: Option<HandOver>) -> Self {
-        Self(hand_over)
-    }
-
     /// Whether an object of which so many bytes are read is among it.
     pub(super) fn allows(self, bytes: u64) -> bool {
         self.0.is_none_or(|left| left.objects > 0 && left.bytes >= bytes)
@@ -63,7 +75,7 @@ mod tests {
     use super::{Allowance, HandOver};
 
     fn taken(most: Option<HandOver>, sizes: &[u64]) -> Vec<bool> {
-        let mut allowance = Allowance::new(most);
+        let mut allowance = Allowance(most);
         let take = |bytes: &u64| {
             let allows = allowance.allows(*bytes);
             if allows {

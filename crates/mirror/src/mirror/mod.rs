@@ -30,13 +30,13 @@ pub(crate) mod versions;
 use tokio_util::sync::CancellationToken;
 
 use crate::state::{Asked, Book, TargetState};
-use crate::transfer::egress::Spending;
 use crate::{DatasetName, Replica, ShardBy};
 use assign::Assignment;
 use overlap::overlapping;
 
 pub use changed::Changed;
 pub use failure::{MirrorError, ObjectFailure};
+use hand_over::Budget;
 pub use hand_over::{HandOver, HandedOver};
 pub use key_range::KeyRange;
 pub use range::{InvalidPortion, Portion, forget_work, mirror_range};
@@ -82,6 +82,9 @@ pub use types::{
 /// - Memory does not grow with the number of objects: see [`crate::TransferLimits`]; on top come two pages of each listing, and
 ///   some pages of 4,096 objects of what is remembered.
 ///
+/// With [`MirrorOptions::hand_over`], what is beyond it is told and left to others, such as workers that each make a [`mirror_range`].
+/// [`MirrorOptions::adopts`] takes over what they have proven: then it is found settled.
+///
 /// What it assumes: one pass at a time writes to a target, and nobody else writes below its prefix.
 ///
 /// Drop it only when the process ends: stop it by `cancel`, which ends it soon, removes the parts of unfinished uploads that no
@@ -110,7 +113,7 @@ pub async fn mirror(
     let keeps_versions = dataset.is_some() && options.versions.is_some() && !options.dry_run;
     let manner = Manner { remembers_all, keeps_versions, is_dry: options.dry_run };
     let mut sorted = vec![false; targets.len() + 1];
-    let mut spending = Spending::new(options.source_limits.egress);
+    let mut budget = Budget::new(options);
     loop {
         let surveyed = match by_what_they_hold.filter(|sharding| sharding.is_whole()) {
             Some(sharding) => survey(source, targets, (options, sharding), &sorted, cancel).await.map(Some),
@@ -137,21 +140,15 @@ pub async fn mirror(
         if let Some((target, error)) = unknown {
             looked_at[target].give_up(error);
         }
-        let round = Round::new(
-            source.clone(),
-            looked_at,
-            (options, assignment),
-            &mut spending,
-            cancel.clone(),
-            progress.clone(),
-        );
+        let round =
+            Round::new(source.clone(), looked_at, (options, assignment), &mut budget, cancel.clone(), progress.clone());
         match round.run(&sorted).await? {
             Ended::Whole(report) => return Ok(*report),
             // What was copied by now is found settled; nothing was removed.
             Ended::Unordered(side) => {
                 sorted[side] = true;
                 if options.dry_run {
-                    spending = Spending::new(options.source_limits.egress);
+                    budget = Budget::new(options);
                 }
             }
         }
@@ -166,7 +163,7 @@ pub async fn mirror(
 ///
 /// No manifest is published and none is moved: the next [`mirror`] over everything does that. It also finds what nobody told of.
 ///
-/// The guarantees and assumptions are those of [`mirror`], and objects are neither split nor cut; the requests are those for the objects
+/// The guarantees and assumptions are those of [`mirror`]. What workers have proven is not taken over, and objects are neither split nor cut; the requests are those for the objects
 /// themselves and few more: pages of what is remembered are read and written where these objects are on them. A target that cannot be
 /// asked for one of them is given up.
 ///
@@ -197,9 +194,9 @@ pub async fn mirror_changed(
         target.surplus = Surplus::among(remembered.saturating_sub(asked.len() as u64), removed);
         looked_at.push(target);
     }
-    let mut spending = Spending::new(options.source_limits.egress);
+    let mut budget = Budget::new(options);
     let assignment = Assignment::new(None, None);
-    Round::new(source.clone(), looked_at, (options, assignment), &mut spending, cancel.clone(), progress)
+    Round::new(source.clone(), looked_at, (options, assignment), &mut budget, cancel.clone(), progress)
         .run_for(origins)
         .await
 }

@@ -4,13 +4,13 @@ use futures::stream::{self, TryStreamExt as _};
 use tokio_util::sync::CancellationToken;
 
 use super::assign::Assignment;
+use super::hand_over::Budget;
 use super::key_range::KeyRange;
 use super::overlap::overlapping;
 use super::round::{Ended, Round};
 use super::target::{Manner, Target};
 use super::types::{MirrorOptions, MirrorProgress, MirrorReport};
 use crate::state::{Asked, Book, Proofs};
-use crate::transfer::egress::Spending;
 use crate::{DatasetName, MirrorError, Replica, ShardBy, StoreError, list};
 
 /// Objects that are removed at once.
@@ -63,7 +63,8 @@ impl Portion {
 /// It only copies. Nothing is removed, no manifest is published, what is remembered of the targets stays as it is, and so does what
 /// nobody can go on with. Where versions are kept, what is overwritten is put away first.
 ///
-/// The guarantees are those of [`mirror`](crate::mirror). Others may bring other portions meanwhile, and even this one: then an object
+/// The guarantees are those of [`mirror`](crate::mirror), and it assumes that no pass over everything writes to a target meanwhile: one
+/// that publishes would name what is overwritten. Others may bring other portions meanwhile, and even this one: then an object
 /// may be read twice, and fail at one of them. Memory is that of a [`mirror`](crate::mirror), and of what is known of the objects of
 /// the portion. A share of rows that may fail is not looked at, unless none may.
 ///
@@ -88,7 +89,7 @@ pub async fn mirror_range(
     let keeps_versions = options.versions.is_some() && !options.dry_run;
     let manner = Manner { remembers_all: true, keeps_versions, is_dry: options.dry_run };
     let mut sorted = vec![false; targets.len() + 1];
-    let mut spending = Spending::new(options.source_limits.egress);
+    let mut budget = Budget::new(options);
     loop {
         let mut looked_at = Vec::with_capacity(targets.len());
         for replica in targets {
@@ -98,14 +99,8 @@ pub async fn mirror_range(
             looked_at.push(Target::look(replica.clone(), (book, asked), manner, cancel).await);
         }
         let assignment = Assignment::new(options.sharding.as_ref(), None);
-        let round = Round::new(
-            source.clone(),
-            looked_at,
-            (options, assignment),
-            &mut spending,
-            cancel.clone(),
-            progress.clone(),
-        );
+        let round =
+            Round::new(source.clone(), looked_at, (options, assignment), &mut budget, cancel.clone(), progress.clone());
         match round.run_in(&portion.range, &sorted).await? {
             Ended::Whole(report) => return Ok(*report),
             // What was copied by now was told.

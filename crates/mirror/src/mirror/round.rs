@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::assign::Assignment;
 use super::changed::{Looks, Origins};
-use super::hand_over::Allowance;
+use super::hand_over::Budget;
 use super::keeping::PutAway;
 use super::listing::Listed;
 use super::naming::{How, Naming};
@@ -19,7 +19,6 @@ use super::rows::{Found, Listings, Rows, Stopped};
 use super::target::Target;
 use super::types::{Deletion, MirrorEvent, MirrorOptions, MirrorProgress, MirrorReport, TargetError};
 use crate::state::StateEntry;
-use crate::transfer::egress::Spending;
 use crate::transfer::made::{Making, Unmade, make_object};
 use crate::transfer::put_away::{Leaving, Turns, put_away};
 use crate::transfer::{Destination, SourceRead, Transfer, copy_object};
@@ -48,8 +47,7 @@ pub(super) struct Round<'a> {
     pub(super) naming: Arc<Naming>,
     /// The object that was paid for last to be looked through before it is cut.
     scanned: Option<String>,
-    spending: &'a mut Spending,
-    allowance: Allowance,
+    budget: &'a mut Budget,
     pub(super) running: JoinSet<Done>,
     /// Every further read would meet the same error.
     pub(super) source_is_lost: Option<StoreError>,
@@ -114,7 +112,7 @@ impl<'a> Round<'a> {
         source: Replica,
         targets: Vec<Target>,
         (options, assignment): (&'a MirrorOptions, Assignment),
-        spending: &'a mut Spending,
+        budget: &'a mut Budget,
         cancel: CancellationToken,
         progress: MirrorProgress,
     ) -> Self {
@@ -136,8 +134,7 @@ impl<'a> Round<'a> {
             scope: Scope::All,
             naming,
             scanned: None,
-            spending,
-            allowance: Allowance::new(options.hand_over),
+            budget,
             running: JoinSet::new(),
             source_is_lost: None,
         }
@@ -278,11 +275,11 @@ impl<'a> Round<'a> {
         let looked_through = self.looked_through(&listed);
         let Listed { object, source_key, how } = listed;
         let bytes = object.size + looked_through;
-        if !self.allowance.allows(bytes) {
+        if !self.budget.allowance.allows(bytes) {
             return self.hand_over(object.key, bytes, needed_by);
         }
         let indices: Vec<_> = needed_by.iter().map(|needed| needed.target).collect();
-        if let Err(cost) = self.spending.reserve(bytes) {
+        if let Err(cost) = self.budget.spending.reserve(bytes) {
             self.report.left.add(object.size, cost);
             for Needed { target, remembered, .. } in needed_by {
                 self.targets[target].report.left.add(object.size, cost);
@@ -290,7 +287,7 @@ impl<'a> Round<'a> {
             }
             return;
         }
-        self.allowance.take(bytes);
+        self.budget.allowance.take(bytes);
         self.report.source_bytes += bytes;
         if looked_through > 0 {
             self.scanned.clone_from(&source_key);

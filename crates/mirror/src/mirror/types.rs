@@ -46,7 +46,7 @@ pub struct MirrorOptions {
     /// What is beyond this is left to others; `None` where the pass copies all that differs.
     pub hand_over: Option<HandOver>,
     /// The work whose workers have copied a part of the dataset by [`mirror_range`](crate::mirror_range): what they have proven at a
-    /// target is taken over there. It stays until [`forget_work`](crate::forget_work()).
+    /// target is taken over there; nothing, where there is no dataset. It stays until [`forget_work`](crate::forget_work()).
     pub adopts: Option<String>,
 }
 

@@ -372,6 +372,77 @@ async fn what_is_made_and_split_is_brought_in_parts_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_is_killed_has_told_most_of_what_it_did() {
+    let many = 6000;
+    let server = SimulatedS3::start().await.unwrap();
+    let keys = (0..many).map(|number| format!("{number:05}"));
+    server.set_bucket("source", SimulatedBucket::default().with(keys, &Contents::of("content".into())));
+    server.set_bucket("one", SimulatedBucket::default());
+    let (source, target) = (open(&server, "source").await, open(&server, "one").await);
+    let (reached, copied) = (Arc::new(tokio::sync::Notify::new()), AtomicU64::new(0));
+    let reach = reached.clone();
+    let progress = Arc::new(move |event| {
+        if matches!(event, MirrorEvent::Copied { .. }) && copied.fetch_add(1, Ordering::SeqCst) == 5000 {
+            reach.notify_one();
+        }
+    });
+    let all = portion(3, 0, (None, None));
+    let of = all.clone();
+    let running = tokio::spawn(async move {
+        mirror_range(&source, &[target], (&options(), &of), &CancellationToken::new(), progress).await
+    });
+    reached.notified().await;
+    running.abort();
+    assert!(running.await.is_err());
+    // The same worker again: it goes on with its own files.
+    let report = work(&server, &["one"], (&options(), &all)).await;
+    assert!(report.targets[0].settled >= 3900, "{report:?}");
+    assert_eq!(report.targets[0].settled + report.targets[0].copied, many);
+    let proofs = own(&server, "one", "work");
+    assert!((2..=3).contains(&proofs.len()) && proofs[0].ends_with("/000003.0.2.jsonl"), "{proofs:?}");
+    let again = work(&server, &["one"], (&options(), &portion(3, 1, (None, None)))).await;
+    assert_eq!((again.targets[0].settled, own(&server, "one", "work").len()), (many, proofs.len()));
+    let report = pass(&server, &["one"], &adopting(&options())).await.unwrap();
+    assert_eq!((report.targets[0].settled, report.manifest), (many, Some(plain(&server, &options()).await)));
+    let pages = own(&server, "one", "state").into_iter().filter(|key| key.contains("/pages/")).count();
+    assert_eq!(pages, 2, "as after any pass");
+    assert_settled(&server, &["one"], &options()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_goes_on_in_the_middle_of_an_object_of_another() {
+    const MIB: usize = 1 << 20;
+    let server = SimulatedS3::start().await.unwrap();
+    let large = content(60 * MIB, 1);
+    server.set_bucket("source", SimulatedBucket::default().with(["large".to_owned()], &Contents::of(large.clone())));
+    server.set_bucket("one", SimulatedBucket::default());
+    let cancel = CancellationToken::new();
+    let (stop, parts) = (cancel.clone(), AtomicU64::new(0));
+    server.script(move |asked| {
+        if asked.method == Method::PUT
+            && asked.target.contains("partNumber=")
+            && parts.fetch_add(1, Ordering::SeqCst) == 9
+        {
+            stop.cancel();
+        }
+        Fault::None
+    });
+    let (source, targets) = (open(&server, "source").await, [open(&server, "one").await]);
+    let limits = TransferLimits { part_size: 5 << 20, parts: 2, noted_every: 10 << 20, ..TransferLimits::default() };
+    let (options, all) = (MirrorOptions { limits, ..options() }, |worker| portion(0, worker, (None, None)));
+    let first = mirror_range(&source, &targets, (&options, &all(0)), &cancel, Arc::new(|_| ())).await;
+    assert_eq!(first, Err(MirrorError::Cancelled));
+    let asked = listen(&server);
+    let report = work(&server, &["one"], (&options, &all(1))).await;
+    assert_eq!(report.targets[0].copied, 1);
+    let is_part = |(method, target): &&(Method, String)| method == Method::PUT && target.contains("partNumber=");
+    assert!(asked.lock().unwrap().iter().filter(is_part).count() < 12, "some parts are there");
+    let report = pass(&server, &["one"], &adopting(&options)).await.unwrap();
+    assert!(report.is_complete() && data(&server, "one")["large"] == large);
+    assert_settled(&server, &["one"], &options).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn only_the_range_is_listed() {
     let server = SimulatedS3::start().await.unwrap();
     let keys = (0..10_000).map(|number| format!("{number:05}"));
