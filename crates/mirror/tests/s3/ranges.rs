@@ -66,7 +66,7 @@ async fn work_until(
     server: &SimulatedS3,
     targets: &[&str],
     (options, portion): (&MirrorOptions, &Portion),
-    copies: u64,
+    most: u64,
 ) -> Result<MirrorReport, MirrorError> {
     let mut replicas = Vec::new();
     for target in targets {
@@ -75,7 +75,7 @@ async fn work_until(
     let (cancel, copied) = (CancellationToken::new(), AtomicU64::new(0));
     let stop = cancel.clone();
     let told = Arc::new(move |event| {
-        if matches!(event, MirrorEvent::Copied { .. }) && copied.fetch_add(1, Ordering::SeqCst) + 1 == copies {
+        if matches!(event, MirrorEvent::Copied { .. }) && copied.fetch_add(1, Ordering::SeqCst) + 1 == most {
             stop.cancel();
         }
     });
