@@ -320,11 +320,11 @@ async fn older_versions_load_after_workers_have_overwritten_what_they_name() {
     for key in ["data/010", "data/110", "data/111"] {
         put(&server, "source", key, content(150, 1000)).await;
     }
-    open(&server, "source").await.store.delete("data/112").await.unwrap();
     let (_, told) = pass_told(&server, &["one"], &handing_over(&options)).await;
     assert_eq!(told.len(), 3);
     work_all(&server, &["one"], &options).await;
-    // One changes again, before anybody has named what the worker brought.
+    // One goes, and one changes again, before anybody has named what the worker brought.
+    open(&server, "source").await.store.delete("data/112").await.unwrap();
     put(&server, "source", "data/111", content(150, 1001)).await;
     let report = pass(&server, &["one"], &MirrorOptions { hand_over: None, ..adopting(&options) }).await.unwrap();
     assert_eq!((report.is_complete(), report.targets[0].copied, report.targets[0].removed), (true, 1, 1), "{report:?}");
