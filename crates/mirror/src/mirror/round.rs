@@ -47,6 +47,8 @@ pub(super) struct Round<'a> {
     pub(super) naming: Arc<Naming>,
     /// The object that was paid for last to be looked through before it is cut.
     scanned: Option<String>,
+    /// The one that was handed over last so.
+    told: Option<String>,
     budget: &'a mut Budget,
     pub(super) running: JoinSet<Done>,
     /// Every further read would meet the same error.
@@ -134,6 +136,7 @@ impl<'a> Round<'a> {
             scope: Scope::All,
             naming,
             scanned: None,
+            told: None,
             budget,
             running: JoinSet::new(),
             source_is_lost: None,
@@ -276,7 +279,12 @@ impl<'a> Round<'a> {
         let Listed { object, source_key, how } = listed;
         let bytes = object.size + looked_through;
         if !self.budget.allowance.allows(bytes) {
-            return self.hand_over(object.key, bytes, needed_by);
+            // Whoever has its first piece looks it through for the others too.
+            let is_told = looked_through > 0 && self.told == source_key;
+            if looked_through > 0 {
+                self.told = source_key;
+            }
+            return self.hand_over(object.key, if is_told { object.size } else { bytes }, needed_by);
         }
         let indices: Vec<_> = needed_by.iter().map(|needed| needed.target).collect();
         if let Err(cost) = self.budget.spending.reserve(bytes) {
