@@ -7,3 +7,4 @@ pub(crate) mod manifest;
 pub(crate) mod manifest_reader;
 pub(crate) mod provenance;
 pub(crate) mod shard_index;
+pub(crate) mod version_store;

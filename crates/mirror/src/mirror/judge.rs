@@ -1,6 +1,7 @@
 //! Whether a target's object is the source's already, by what listings say and what is remembered: pure.
 
 use crate::ObjectSummary;
+use crate::dataset::version_store::content_of;
 use crate::state::{Fit, StateEntry};
 
 /// Whether nothing is to be done for an object.
@@ -60,9 +61,16 @@ fn is_remembered(source: &ObjectSummary, target: &ObjectSummary, entry: &StateEn
     made.map(|made| made.by.as_str()) == made_by
         && made.map_or(entry.size, |made| made.source_size) == source.size
         && entry.size == target.size
-        && entry.source_etag == source.etag
-        && entry.source_modified == source.modified
         && entry.target_etag == target.etag
+        && is_same_version(source, entry)
+}
+
+/// Whether it was made of this version of the source's object. One that is named by its content is known by that, whatever it was named by
+/// before: see [`open_version`](crate::open_version).
+fn is_same_version(source: &ObjectSummary, entry: &StateEntry) -> bool {
+    let is_named = entry.source_etag == source.etag && entry.source_modified == source.modified;
+    let read = || entry.made.as_ref().map_or(entry.sha256, |made| made.source_sha256);
+    is_named || content_of(&source.etag).is_some_and(|content| read() == Some(content))
 }
 
 #[cfg(test)]
@@ -153,6 +161,20 @@ mod tests {
         }
         let in_dataset = Wanted { in_dataset: true, made_by: None };
         assert_eq!(fit((Some(&source), in_dataset), Some(&target), &entry()), Fit::Held, "its digest is not known");
+    }
+
+    #[test]
+    fn what_is_named_by_its_content_is_settled_by_that() {
+        let settled = |content: &[u8], entry: &StateEntry| {
+            let source = object(&format!("sha256:{}", Sha256::of(content)), 500);
+            let wanted = Wanted { in_dataset: true, made_by: entry.made.as_ref().map(|made| made.by.as_str()) };
+            is_settled(&source, &object("t", 100), Some(entry), wanted)
+        };
+        let copied = StateEntry { sha256: Some(Sha256::of(b"abc")), ..entry() };
+        assert!(settled(b"abc", &copied) && !settled(b"abd", &copied));
+        let made = Made { by: "t".into(), source_size: 3, source_sha256: Some(Sha256::of(b"csv")), ..Made::default() };
+        let made = StateEntry { made: Some(Box::new(made)), ..copied };
+        assert!(settled(b"csv", &made) && !settled(b"abc", &made));
     }
 
     #[test]

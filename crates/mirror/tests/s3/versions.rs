@@ -30,7 +30,7 @@ fn files(all: &[(&str, &str)]) -> Files {
 }
 
 /// Three versions: objects are overwritten, removed, renamed and added, small ones and one in parts.
-fn three() -> [Files; 3] {
+pub(crate) fn three() -> [Files; 3] {
     let mut first = files(&[("a", "a1"), ("b", "b1"), ("c", "c1"), ("d/same", "same"), ("d/twin", "same")]);
     first.insert("large".to_owned(), content(9 * MIB, 1));
     let mut second = first.clone();
@@ -52,20 +52,20 @@ fn manifest(files: &Files) -> Manifest {
     Manifest::new(files.iter().map(entry).collect()).unwrap()
 }
 
-fn digest(files: &Files) -> ManifestDigest {
+pub(crate) fn digest(files: &Files) -> ManifestDigest {
     manifest(files).digest()
 }
 
-fn newest(number: usize) -> Retention {
+pub(crate) fn newest(number: usize) -> Retention {
     Retention { newest: number, ..Retention::only_the_newest() }
 }
 
-fn keeping(retention: Retention) -> MirrorOptions {
+pub(crate) fn keeping(retention: Retention) -> MirrorOptions {
     let limits = TransferLimits { part_size: 5 << 20, ..TransferLimits::default() };
     MirrorOptions { versions: Some(retention), limits, ..dataset_options() }
 }
 
-fn deleting(options: MirrorOptions) -> MirrorOptions {
+pub(crate) fn deleting(options: MirrorOptions) -> MirrorOptions {
     MirrorOptions { deletion: Deletion::Surplus(MostDeleted::percent(100)), ..options }
 }
 
@@ -85,7 +85,7 @@ async fn put(server: &SimulatedS3, files: &Files) {
     become_now(&*open(server, "source").await.store, &held, files).await;
 }
 
-async fn server(targets: &[&str]) -> SimulatedS3 {
+pub(crate) async fn server(targets: &[&str]) -> SimulatedS3 {
     let server = SimulatedS3::start().await.unwrap();
     for bucket in targets.iter().chain(&["source"]) {
         server.set_bucket(bucket, SimulatedBucket::default());
@@ -94,7 +94,7 @@ async fn server(targets: &[&str]) -> SimulatedS3 {
 }
 
 /// Brings the source to this and a target too.
-async fn publish(server: &SimulatedS3, files: &Files, options: &MirrorOptions) -> MirrorReport {
+pub(crate) async fn publish(server: &SimulatedS3, files: &Files, options: &MirrorOptions) -> MirrorReport {
     put(server, files).await;
     let report = pass(server, &["one"], options).await.unwrap();
     assert!(report.is_complete(), "{report:?}");
