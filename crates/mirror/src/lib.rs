@@ -19,6 +19,7 @@ mod store;
 mod transfer;
 mod upload;
 mod verify;
+mod work;
 
 pub use content::{
     checksum::{Checksum, ChecksumAlgorithm, StoredChecksum},
@@ -36,6 +37,7 @@ pub use dataset::{
         ProvenanceObject, ProvenancePiece, ProvenanceRows, ProvenanceSource, ProvenanceStep, ProvenanceTransform,
     },
     shard_index::{InvalidShardIndex, ShardEntry, ShardIndex},
+    version_store::open_version,
 };
 pub use fetch::{
     FetchError, FetchEvent, FetchOutcome, FetchRequest, JoinOutcome, Pieces, UnsafeKey, fetch, read_manifest,
@@ -85,3 +87,6 @@ pub use transfer::{
 };
 pub use upload::{UploadError, UploadOutcome, upload};
 pub use verify::{Mismatch, VerifyReport, verify};
+pub use work::{
+    Claim, Cutter, FENCE, Ledger, WorkError, WorkOutcome, WorkPace, WorkPlan, WorkProgress, WorkUnit, WorkerId, work,
+};

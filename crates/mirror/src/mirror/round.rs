@@ -284,7 +284,8 @@ impl<'a> Round<'a> {
             if looked_through > 0 {
                 self.told = source_key;
             }
-            return self.hand_over(object.key, if is_told { object.size } else { bytes }, needed_by);
+            let bytes = if is_told { object.size } else { bytes };
+            return self.hand_over(object, bytes, needed_by);
         }
         let indices: Vec<_> = needed_by.iter().map(|needed| needed.target).collect();
         if let Err(cost) = self.budget.spending.reserve(bytes) {
@@ -328,14 +329,16 @@ impl<'a> Round<'a> {
     }
 
     /// Leaves an object to others. What is known of what the targets have of it stays so.
-    fn hand_over(&mut self, key: String, bytes: u64, needed_by: Vec<Needed>) {
+    fn hand_over(&mut self, object: ObjectSummary, bytes: u64, needed_by: Vec<Needed>) {
+        let ObjectSummary { key, modified, .. } = object;
         self.report.handed_over.add(bytes);
+        let targets = needed_by.iter().map(|needed| needed.target).collect();
         for Needed { target, remembered, .. } in needed_by {
             let target = &mut self.targets[target];
             target.report.handed_over.add(bytes);
             target.carry(&key, remembered);
         }
-        (self.shared.progress)(MirrorEvent::HandedOver { key, bytes });
+        (self.shared.progress)(MirrorEvent::HandedOver { key, bytes, modified, targets });
     }
 
     /// Bytes that are read beside an object's own: CSV is looked through once before its first piece is read.

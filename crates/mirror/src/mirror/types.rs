@@ -177,6 +177,10 @@ pub enum MirrorEvent {
         key: String,
         /// Bytes that are to be read of it at the source.
         bytes: u64,
+        /// When it was changed at the source, in seconds since the Unix epoch.
+        modified: i64,
+        /// Which targets need it.
+        targets: Vec<usize>,
     },
     /// Something failed with an object; `target` is `None` when the source did.
     Failed {

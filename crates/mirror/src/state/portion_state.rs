@@ -2,6 +2,7 @@
 //! new is told in files of this worker.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
@@ -14,6 +15,8 @@ use super::recall::{Recall, Turned};
 use super::unsaved::Unsaved;
 use crate::{Portion, StoreError};
 
+/// What a worker that vanishes has done for nothing, at most, of small objects: a file is small, too.
+const KEPT_EVERY: Duration = Duration::from_secs(10);
 /// Records after which a file is left as it is, and another begins: each is written again and again until then.
 const ENOUGH_RECORDS: usize = 4096;
 
@@ -26,6 +29,7 @@ pub(crate) struct PortionState {
     own: BTreeMap<String, StateEntry>,
     name: ProofName,
     unsaved: Unsaved,
+    kept: Instant,
 }
 
 impl PortionState {
@@ -48,7 +52,7 @@ impl PortionState {
             }
             merge(&mut proven, records);
         }
-        let mut state = Self { recall, proofs, proven, own, name, unsaved: Unsaved::default() };
+        let mut state = Self { recall, proofs, proven, own, name, unsaved: Unsaved::default(), kept: Instant::now() };
         state.begin_another();
         Ok(state)
     }
@@ -84,7 +88,7 @@ impl PortionState {
     }
 
     pub(crate) fn is_due(&self) -> bool {
-        self.unsaved.is_due()
+        self.unsaved.is_due() || !self.unsaved.is_nothing() && self.kept.elapsed() >= KEPT_EVERY
     }
 
     /// Keeps all that was proven by now, if anything new was.
@@ -92,7 +96,7 @@ impl PortionState {
         if self.unsaved.is_nothing() {
             return Ok(());
         }
-        self.unsaved = Unsaved::default();
+        (self.unsaved, self.kept) = (Unsaved::default(), Instant::now());
         self.proofs.write(self.name, self.own.iter().map(|(key, entry)| (key.as_str(), entry))).await?;
         self.begin_another();
         Ok(())

@@ -107,7 +107,7 @@ async fn pass_told(
     let told: Arc<Mutex<Vec<_>>> = Arc::default();
     let heard = told.clone();
     let hear = Arc::new(move |event| {
-        if let MirrorEvent::HandedOver { key, bytes } = event {
+        if let MirrorEvent::HandedOver { key, bytes, .. } = event {
             heard.lock().unwrap().push((key, bytes));
         }
     });
