@@ -3,12 +3,14 @@
 
 mod affinity;
 mod load_model;
+mod mirror_job;
 mod pod_template;
 mod preset;
 mod replaced;
 mod settled;
 
 pub use load_model::{Loader, ModelSource, PodIdentity};
+pub use mirror_job::{MirrorJob, TASK_FOLDER};
 pub use preset::metrics;
 pub use replaced::runs_only_its_template;
 pub use settled::{is_settled, sealed};
