@@ -52,7 +52,7 @@ pub enum Reason {
     StoreUnreachable,
     /// The store has no such bucket.
     BucketNotFound,
-    /// No member cluster is eligible for any replica.
+    /// No member cluster is eligible for any replica, or for the Job that is to copy.
     NoEligibleCluster,
     /// A wish in the spec's placement cannot be met; replicas run all the same.
     ConstraintUnmet,

@@ -8,7 +8,9 @@ pub const MANAGER: &str = "skyfleet";
 pub const HUB: &str = "skyfleet.dev/hub";
 /// On objects in a member: the name of the ModelDeployment they belong to.
 pub const MODEL_DEPLOYMENT: &str = "skyfleet.dev/model-deployment";
-/// On objects in a member: the UID of the ModelDeployment they belong to. A namesake made later has another.
+/// On objects in a member: the name of the DatasetReplica they belong to.
+pub const DATASET_REPLICA: &str = "skyfleet.dev/dataset-replica";
+/// On objects in a member: the UID of the ModelDeployment or DatasetReplica they belong to. A namesake made later has another.
 pub const OWNER_UID: &str = "skyfleet.dev/owner-uid";
 /// On objects and pods in a member: the name of the Cluster they were placed on.
 pub const MEMBER_CLUSTER: &str = "skyfleet.dev/member-cluster";

@@ -36,3 +36,9 @@ pub(crate) fn label_key() -> Rule {
 pub(crate) fn not_reserved() -> Rule {
     Rule::new("!self.startsWith('.skyfleet/')").message("keys below .skyfleet/ are Skyfleet's own: take another prefix")
 }
+
+/// A digest of a manifest.
+pub(crate) fn manifest_digest() -> Rule {
+    Rule::new("self.matches('^sha256:[0-9a-f]{64}$')")
+        .message("must be sha256: and 64 hexadecimal digits, as in the manifestDigest of the DatasetReplica's status")
+}

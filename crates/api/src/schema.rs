@@ -68,6 +68,24 @@ pub(crate) fn resource_requirements(generator: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// Taints that a pod tolerates.
+pub(crate) fn tolerations(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": 32,
+        "items": {
+            "type": "object",
+            "properties": {
+                "key": { "type": "string", "maxLength": 316 },
+                "operator": { "type": "string", "enum": ["Exists", "Equal"] },
+                "value": { "type": "string", "maxLength": 63 },
+                "effect": { "type": "string", "enum": ["NoSchedule", "PreferNoSchedule", "NoExecute"] },
+                "tolerationSeconds": { "type": "integer", "format": "int64", "minimum": 0 }
+            }
+        }
+    })
+}
+
 /// A label selector with the bounds and the rules that the Kubernetes type leaves to the code that uses it.
 pub(crate) fn label_selector(_: &mut SchemaGenerator) -> Schema {
     json_schema!({

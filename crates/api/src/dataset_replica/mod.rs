@@ -1,5 +1,6 @@
 //! `DatasetReplica`: keeps data the same in several buckets.
 
+mod job;
 mod transform;
 mod versions;
 
@@ -9,10 +10,10 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::UnsupportedFields;
 use crate::references::LocalReference;
-use crate::rules::not_reserved;
+use crate::rules::{manifest_digest, not_reserved};
 
+pub use job::{JobPhase, JobSettings, JobStatus};
 pub use transform::{
     ColumnType, Columns, Compression, DeadLetters, Deduplicate, Mask, MaskKeyReference, MaskMethod, RowExpression,
     RowFilter, RowFormat, RowOperator, RowsStatus, StepStatus, Transform, TransformOutput, TransformStep,
@@ -53,6 +54,14 @@ pub use versions::{VersionStatus, Versions};
         .message("sharding and the weights of targets say how mode Shard splits the data: set mode to Shard, or leave them out"),
     validation = Rule::new("self.mode != 'Stream' || !has(self.limits) || !has(self.limits.egressCost)")
         .message("limits.egressCost bounds a pass, and mode Stream makes passes all the time: use limits.bandwidth, or another mode"),
+    validation = Rule::new("self.mode != 'Stream' || !has(self.source.digest)")
+        .message("mode Stream follows what changes, and a version does not: leave out source.digest, or use another mode"),
+    validation = Rule::new("!has(self.job) || self.execution != 'InProcess'")
+        .message("job says what the pods of a Job may use, and execution InProcess makes none: leave one of them out"),
+    validation = Rule::new("self.execution != 'Job' || !has(self.limits) || !has(self.limits.egressCost)")
+        .message("limits.egressCost is counted in one place, and the pods of a Job are several: use limits.bandwidth, or another execution"),
+    validation = Rule::new("self.execution != 'Job' || !has(self.sharding) || self.sharding.by == 'Hash'")
+        .message("who splits by count or size has to see all objects, and a pod of a Job sees a range: split by Hash, or use another execution"),
     validation = Rule::new(
         "!(has(self.sharding) && has(self.sharding.pieceSize) && has(self.transform) && has(self.transform.steps)) || \
          self.transform.steps.all(s, !has(s.deduplicate))")
@@ -60,8 +69,10 @@ pub use versions::{VersionStatus, Versions};
                   DatasetReplica before this one, or leave out sharding.pieceSize"),
 )]
 pub struct DatasetReplicaSpec {
-    /// Where the data is. It stays: with another source, the targets would mix two datasets.
-    #[x_kube(validation = Rule::new("self == oldSelf")
+    /// Where the data is. It stays, but for the digest: with another source, the targets would mix two datasets.
+    #[x_kube(validation = Rule::new(
+        "self.bucketRef == oldSelf.bucketRef && self.prefix == oldSelf.prefix && has(self.filters) == has(oldSelf.filters) && \
+         (!has(self.filters) || self.filters == oldSelf.filters)")
         .message("the source cannot be changed, since the targets would mix two datasets: make a new DatasetReplica"))]
     pub source: Source,
     /// Where it shall be too.
@@ -107,6 +118,9 @@ pub struct DatasetReplicaSpec {
     /// Where copying runs.
     #[serde(default)]
     pub execution: Execution,
+    /// What the pods of a Job may use that copies in a member cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobSettings>,
 }
 
 /// The data to copy.
@@ -123,6 +137,12 @@ pub struct Source {
     /// Which of them.
     #[serde(default, skip_serializing_if = "Filters::is_empty")]
     pub filters: Filters,
+    /// Read exactly this version, `sha256:…`, of what another DatasetReplica has written here, and not what is here now: one that its status
+    /// has as the `manifestDigest` of this target, or among its `versions`. As long as it is named here, it stays there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 71))]
+    #[x_kube(validation = manifest_digest())]
+    pub digest: Option<String>,
 }
 
 /// Glob patterns over keys relative to the source's prefix; `*` does not cross `/`, `**` does.
@@ -303,12 +323,14 @@ pub struct TransferLimits {
 /// Where copying runs.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Execution {
-    /// Skyfleet chooses.
+    /// In the operator what is small; as a Job what is not, if a Cluster is near the source or a target that can run it. With
+    /// `limits.egressCost`, or split by count or size, in the operator.
     #[default]
     Auto,
     /// In the operator.
     InProcess,
-    /// As Jobs in a member cluster near the buckets.
+    /// As an Indexed Job in the member cluster nearest to the source, or else to a target: one that its Bucket's `near` names, or that has
+    /// the region of its Bucket.
     Job,
 }
 
@@ -339,6 +361,9 @@ pub struct DatasetReplicaStatus {
     /// How far the targets are behind, in mode Stream.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stream: Option<StreamStatus>,
+    /// The Job that copies in a member cluster, as long as there is one or its credentials are not removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobStatus>,
     /// When the last pass ended that is not to be tried again before its time: kept so that an operator that was restarted
     /// knows. With an interval only of one that left objects for their cost.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -400,12 +425,5 @@ impl ReplicaStatus {
     pub fn has_version(&self, digest: &str) -> bool {
         let is_newest = self.manifest_digest.as_deref() == Some(digest);
         is_newest || self.versions.iter().any(|version| version.digest == digest)
-    }
-}
-
-impl UnsupportedFields for DatasetReplicaSpec {
-    fn unsupported_fields(&self) -> Vec<String> {
-        let checks = [(self.execution == Execution::Job, "spec.execution Job")];
-        checks.into_iter().filter(|(set, _)| *set).map(|(_, path)| path.to_owned()).collect()
     }
 }

@@ -3,7 +3,7 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::rules::object_name;
+use crate::rules::{manifest_digest, object_name};
 
 /// A model: its name to clients, and exactly one place its files come from.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
@@ -52,8 +52,7 @@ pub struct DatasetReplicaModel {
     /// Serve exactly this version of the dataset, `sha256:…`, and not the newest verified one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 71))]
-    #[x_kube(validation = Rule::new("self.matches('^sha256:[0-9a-f]{64}$')")
-        .message("must be sha256: and 64 hexadecimal digits, as in the manifestDigest of the DatasetReplica's status"))]
+    #[x_kube(validation = manifest_digest())]
     pub digest: Option<String>,
 }
 
