@@ -5,6 +5,7 @@ mod cli;
 mod operator;
 mod quantity;
 mod transform;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -28,6 +29,8 @@ struct Arguments {
 enum Role {
     /// Run the operator: watch the hub and make the fleet as the custom resources say
     Operator(operator::OperatorArgs),
+    /// Copy a part of a dataset: what the pods of a Job do that the operator makes
+    Worker(worker::WorkerArgs),
     #[command(flatten)]
     Verb(cli::Verb),
 }
@@ -35,7 +38,17 @@ enum Role {
 #[tokio::main]
 async fn main() -> ExitCode {
     match arguments().role {
-        Role::Verb(verb) => verb.run().await,
+        Role::Verb(verb) => Box::pin(verb.run()).await,
+        Role::Worker(args) => {
+            log(operator::LogFormat::Text);
+            match Box::pin(args.run()).await {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    tracing::error!(%error, "the worker ended");
+                    ExitCode::FAILURE
+                }
+            }
+        }
         Role::Operator(args) => {
             log(args.log_format);
             match operator::operate(args).await {

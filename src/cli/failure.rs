@@ -101,7 +101,8 @@ impl Failure {
     /// The process's exit status; `--help` lists them.
     pub(super) fn exit_status(&self) -> u8 {
         match self {
-            Self::Usage(_) | Self::Mirror(MirrorError::Overlap(..) | MirrorError::Sharding(_)) => 2,
+            Self::Usage(_)
+            | Self::Mirror(MirrorError::Overlap(..) | MirrorError::Sharding(_) | MirrorError::Portion(_)) => 2,
             Self::Upload(UploadError::File { .. } | UploadError::NotAFile(_))
             | Self::Fetch(FetchError::File { .. })
             | Self::Unplaced(_) => 3,

@@ -119,7 +119,8 @@ fn json(answer: &impl Serialize) -> Result<String, Failure> {
         .map_err(|error| Failure::Manifest { place: "the answer".to_owned(), reason: error.to_string() })
 }
 
-fn until_interrupted() -> CancellationToken {
+/// Cancelled by an interrupt, or by the request to end that Kubernetes sends.
+pub(crate) fn until_interrupted() -> CancellationToken {
     let cancel = CancellationToken::new();
     let interrupted = cancel.clone();
     tokio::spawn(async move {

@@ -40,6 +40,16 @@ pub(crate) struct OperatorArgs {
     /// Mirror passes that run at once. Each holds at most 256 MiB of content.
     #[arg(long, env = "SKYFLEET_MIRROR_PASSES", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) mirror_passes: u16,
+    /// The most bytes that one pass of a DatasetReplica with execution Auto copies in the operator, where a Job near the data could.
+    #[arg(long, env = "SKYFLEET_JOBS_ABOVE_BYTES", default_value_t = 20_000_000_000)]
+    pub(crate) jobs_above_bytes: u64,
+    /// The most objects.
+    #[arg(long, env = "SKYFLEET_JOBS_ABOVE_OBJECTS", default_value_t = 20_000)]
+    pub(crate) jobs_above_objects: u64,
+    /// How long nothing is heard of the workers of a Job before it is made in another cluster, in seconds. On new nodes it takes minutes
+    /// until the first is heard.
+    #[arg(long, env = "SKYFLEET_JOB_PATIENCE", default_value_t = 600, value_parser = clap::value_parser!(u64).range(60..))]
+    pub(crate) job_patience: u64,
     /// The share of all clusters that may fall silent at once, in percent, before the hub suspects its own network and moves
     /// nothing because of it.
     #[arg(long, env = "SKYFLEET_MAX_LOST_PERCENT", default_value_t = 50, value_parser = clap::value_parser!(u8).range(1..=100))]

@@ -10,6 +10,7 @@ use skyfleet_plan::workload::Loader;
 
 use super::books::Books;
 use super::bucket::Identities;
+use super::dataset_replica::JobLimits;
 use super::events::Events;
 use super::fleet::Fleet;
 use super::lineage::Lineage;
@@ -44,6 +45,8 @@ pub(crate) struct Context {
     pub(crate) identities: Identities,
     /// What loads models in members.
     pub(crate) loader: Loader,
+    /// When passes are made by Jobs in members.
+    pub(crate) jobs: JobLimits,
     /// Takes events.
     pub(crate) events: Events,
     /// Takes what is told to those who collect lineage.

@@ -5,8 +5,8 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Secret, Service};
-use kube::api::{Api, DeleteParams, Preconditions};
+use k8s_openapi::api::core::v1::{Namespace, Secret, Service};
+use kube::api::{Api, DeleteParams, PostParams, Preconditions};
 use kube::core::NamespaceResourceScope;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource, ResourceExt};
@@ -15,6 +15,7 @@ use skyfleet_api::labels;
 use skyfleet_plan::workload::credentials_name;
 use tokio::time::timeout;
 
+use super::context::FIELD_MANAGER;
 use super::fleet::{Member, Objects};
 
 /// For one call to a member.
@@ -163,7 +164,23 @@ where
     Ok(())
 }
 
+/// Makes a namespace like the hub's, where it is missing.
+///
+/// # Errors
+/// The member refuses or does not answer.
+pub(super) async fn create_namespace(member: &Member, name: &str) -> Result<(), MemberError> {
+    let mut namespace = Namespace::default();
+    namespace.metadata.name = Some(name.to_owned());
+    namespace.metadata.labels = Some([(labels::MANAGED_BY.to_owned(), labels::MANAGER.to_owned())].into());
+    let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+    let api = Api::<Namespace>::all(member.client.clone());
+    match call(member, "create the Namespace", name, api.create(&params, &namespace)).await {
+        Err(error) if error.code() == Some(409) => Ok(()),
+        outcome => outcome.map(drop),
+    }
+}
+
 /// Already gone, or another object by now: either way nothing of this owner.
-fn is_gone(error: &kube::Error) -> bool {
+pub(super) fn is_gone(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 404 || status.code == 409)
 }

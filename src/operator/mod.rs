@@ -22,7 +22,9 @@ mod report;
 mod streams;
 
 pub(crate) use args::{LogFormat, OperatorArgs};
+pub(crate) use dataset_replica::{Connected, Task, TaskError};
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +34,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::api::Api;
 use kube::runtime::events::{Recorder, Reporter};
 use kube::{Client, Config, ResourceExt};
+use skyfleet_mirror::HandOver;
 use skyfleet_plan::workload::Loader;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -42,7 +45,7 @@ use books::Books;
 use bucket::Identities;
 use context::Context;
 use controller::{run, triggers};
-use dataset_replica::Passes;
+use dataset_replica::{JobLimits, Passes};
 use election::Election;
 use fleet::{Fleet, Triggers};
 use metrics::Metrics;
@@ -173,6 +176,10 @@ async fn work(
         max_lost_share: f64::from(args.max_lost_percent) / 100.0,
         namespace: args.namespace.clone(),
         identities: Identities::new(hub.clone(), args.own_identity),
+        jobs: JobLimits {
+            in_operator: HandOver { objects: args.jobs_above_objects, bytes: args.jobs_above_bytes },
+            patience: Duration::from_secs(args.job_patience),
+        },
         loader: Loader { image: args.image.clone(), image_pull_policy: args.image_pull_policy.clone() },
         events,
         hub: hub.clone(),
@@ -184,7 +191,7 @@ async fn work(
     let _ = leader.set(context.clone());
     let passes = Arc::new(Passes::new(args.mirror_passes, pass_ends));
     let dataset_controller = dataset_replica::controller(&hub, triggers(ended_passes));
-    let forget = forget_deleted(dataset_controller.store(), (passes.clone(), streams.clone()), stop.clone());
+    let forget = forget_deleted(dataset_controller.store(), &context, (passes.clone(), streams.clone()), stop.clone());
     let for_datasets = dataset_replica::Shared { passes: passes.clone(), replicas: dataset_controller.store() };
     let controllers = join5(
         run(
@@ -219,9 +226,11 @@ async fn check_definitions(hub: &Client) -> Result<(), OperatorError> {
     Ok(())
 }
 
-/// Stops the passes and streams of DatasetReplicas that were deleted: a deleted object comes to no reconcile.
+/// Stops the passes and streams of DatasetReplicas that were deleted, since a deleted object comes to no reconcile, and removes Jobs that
+/// nobody follows.
 async fn forget_deleted(
     replicas: kube::runtime::reflector::Store<kube::core::DeserializeGuard<skyfleet_api::DatasetReplica>>,
+    context: &Context,
     (passes, streams): (Arc<Passes>, Arc<Streams>),
     stop: CancellationToken,
 ) {
@@ -229,9 +238,11 @@ async fn forget_deleted(
         return;
     }
     while stop.run_until_cancelled(sleep(Duration::from_secs(5))).await.is_some() {
-        let alive = replicas.state().iter().filter_map(|replica| replica.uid()).collect();
+        let alive: BTreeSet<_> = replicas.state().iter().filter_map(|replica| replica.uid()).collect();
         passes.retain(&alive);
         streams.retain(&alive);
+        // A member that does not answer may hold it up.
+        stop.run_until_cancelled(dataset_replica::sweep(context, &passes, |uid| alive.contains(uid))).await;
     }
 }
 

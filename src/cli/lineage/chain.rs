@@ -99,6 +99,13 @@ pub(super) fn verified(replica: &DatasetReplica) -> Option<(Place, &str)> {
     })
 }
 
+/// The version of what another writes that a DatasetReplica reads and no other, and where that lies.
+pub(super) fn pinned<'a>(spec: &'a DatasetReplicaSpec, below: &str) -> Option<(Place, &'a str)> {
+    let source = &spec.source;
+    let prefix = source.prefix.strip_suffix(below).unwrap_or(&source.prefix).to_owned();
+    Some((Place { bucket: source.bucket_ref.name.clone(), prefix }, source.digest.as_deref()?))
+}
+
 /// The DatasetReplica with a target in which the source of another lies, the nearest around it; and what lies between their prefixes.
 pub(super) fn upstream_of<'a, 'b>(
     spec: &'b DatasetReplicaSpec,

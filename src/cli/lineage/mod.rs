@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::bucket::bucket_access;
 use super::failure::Failure;
 use super::hub::{self, HubArgs};
-use chain::{End, Lineage, Link, Place, Wanted, upstream_of, verified};
+use chain::{End, Lineage, Link, Place, Wanted, pinned, upstream_of, verified};
 
 /// How long a bucket that cannot be reached is asked again, in seconds of waiting: a person waits.
 const RETRY_SECONDS: u64 = 20;
@@ -72,7 +72,7 @@ impl Lookup<'_> {
     async fn lineage(&self, name: &str, object: Option<&str>) -> Result<Lineage, Failure> {
         let mut replica = self.replica(name).await?;
         let mut wanted = object.map_or(Wanted::All, |key| Wanted::One(key.to_owned()));
-        let (target, mut document) = self.document(&replica, &wanted).await?;
+        let (target, mut document) = self.document(&replica, None, &wanted).await?;
         if let Some(key) = object {
             check_object(&document, name, key)?;
         }
@@ -87,7 +87,7 @@ impl Lookup<'_> {
                 break End::Cycle(dataset_replica);
             }
             wanted = wanted.upstream(&document, below);
-            let (target, found) = match self.document(next, &wanted).await {
+            let (target, found) = match self.document(next, pinned(&replica.spec, below), &wanted).await {
                 Ok(found) => found,
                 Err(failure) => break End::Unknown { dataset_replica, reason: failure.to_string() },
             };
@@ -106,15 +106,16 @@ impl Lookup<'_> {
         format!("{}/{name}", self.namespace)
     }
 
-    /// What tells of the newest verified version, and where that lies.
+    /// What tells of the version that is `pinned`, or else of the newest verified one, and where that lies.
     async fn document(
         &self,
         replica: &DatasetReplica,
+        pinned: Option<(Place, &str)>,
         wanted: &Wanted,
     ) -> Result<(Place, ProvenanceDocument), Failure> {
         let name = replica.name_any();
         let wrong = |why: &dyn std::fmt::Display| Failure::Lineage(format!("{}: {why}", what(&name)));
-        let (target, digest) = verified(replica).ok_or_else(|| {
+        let (target, digest) = pinned.or_else(|| verified(replica)).ok_or_else(|| {
             wrong(
                 &"none of its targets was verified yet: its conditions say why, or wait for the end of its first pass",
             )

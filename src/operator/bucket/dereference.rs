@@ -31,7 +31,7 @@ pub(crate) enum Identity {
     /// The operator's own.
     Own,
     /// That of a ServiceAccount, in the state that has this resourceVersion.
-    Federated { federation: Federation, version: Option<String> },
+    Federated { federation: Federation, account: Box<ServiceAccount>, version: Option<String> },
 }
 
 impl Asker {
@@ -105,7 +105,8 @@ fn federated(
     };
     let account = account.ok_or_else(missing)?;
     let federation = identities.federation(namespace, &account, trust(spec, &account)?);
-    Ok(Identity::Federated { federation, version: account.metadata.resource_version })
+    let version = account.metadata.resource_version.clone();
+    Ok(Identity::Federated { federation, account: Box::new(account), version })
 }
 
 /// Whoever may write Buckets in any namespace would act as the operator: so only where that was asked for.

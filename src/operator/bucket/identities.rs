@@ -7,12 +7,15 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
-use kube::Client;
 use kube::api::{Api, PostParams};
+use kube::{Client, ResourceExt};
+use skyfleet_api::BucketSpec;
 use skyfleet_mirror::{AwsFederation, AzureFederation, GoogleFederation, TokenError, TokenSource};
 use tokio::time::timeout;
 
-use super::trust::Trust;
+use super::dereference::Identity;
+use super::trust::{Trust, trust};
+use super::validate::Refusal;
 use crate::buckets::Federation;
 
 /// The shortest life of a token that an API server gives: it is exchanged at once and never kept.
@@ -64,17 +67,38 @@ impl Identities {
 }
 
 fn federation(hub: Client, key: &Key) -> Federation {
-    let tokens = Arc::new(ServiceAccountTokens {
-        accounts: Api::namespaced(hub, &key.namespace),
-        namespace: key.namespace.clone(),
-        name: key.name.clone(),
-        audience: key.trust.audience().to_owned(),
-    });
-    match key.trust.clone() {
+    let audience = key.trust.audience().to_owned();
+    acting_as(key.trust.clone(), Arc::new(ServiceAccountTokens::new(hub, &key.namespace, &key.name, audience)))
+}
+
+/// Whoever has these tokens acts as what the cloud trusts.
+fn acting_as(trust: Trust, tokens: Arc<dyn TokenSource>) -> Federation {
+    match trust {
         Trust::Aws(role) => Federation::Aws(AwsFederation::new(role, tokens)),
         Trust::Azure(app) => Federation::Azure(AzureFederation::new(app, tokens)),
         Trust::Google(pool) => Federation::Google(GoogleFederation::new(pool, tokens)),
     }
+}
+
+/// A token of the ServiceAccount for the cloud of the Bucket, good for ten minutes: for a program that runs elsewhere.
+///
+/// # Errors
+/// The annotations do not say which cloud trusts it, or the hub gives no token.
+pub(crate) async fn token(hub: &Client, spec: &BucketSpec, account: &ServiceAccount) -> Result<String, String> {
+    let trust = trust(spec, account).map_err(|refusal| refusal.message)?;
+    let (namespace, name) = (account.namespace().unwrap_or_default(), account.name_any());
+    let tokens = ServiceAccountTokens::new(hub.clone(), &namespace, &name, trust.audience().to_owned());
+    tokens.token().await.map_err(|error| error.to_string())
+}
+
+/// Acts as the ServiceAccount with tokens that were handed over.
+pub(crate) fn with_tokens(
+    spec: &BucketSpec,
+    account: ServiceAccount,
+    tokens: Arc<dyn TokenSource>,
+) -> Result<Identity, Refusal> {
+    let federation = acting_as(trust(spec, &account)?, tokens);
+    Ok(Identity::Federated { federation, account: Box::new(account), version: None })
 }
 
 /// Tokens of one ServiceAccount for one cloud, from the hub's API server.
@@ -83,6 +107,13 @@ struct ServiceAccountTokens {
     namespace: String,
     name: String,
     audience: String,
+}
+
+impl ServiceAccountTokens {
+    fn new(hub: Client, namespace: &str, name: &str, audience: String) -> Self {
+        let accounts = Api::namespaced(hub, namespace);
+        Self { accounts, namespace: namespace.to_owned(), name: name.to_owned(), audience }
+    }
 }
 
 impl std::fmt::Debug for ServiceAccountTokens {

@@ -99,7 +99,8 @@ async fn a_bucket_is_opened_by_a_token_of_its_service_account() {
     for name in ["one-bucket", "another-bucket"] {
         store.set_bucket(name, SimulatedBucket::default());
         let federation = identities.federation("ml", &service_account(), trust(&tokens));
-        let asker = Asker::Identity(Box::new(Ok(Identity::Federated { federation, version: None })));
+        let asker =
+            Asker::Identity(Box::new(Ok(Identity::Federated { federation, account: Box::default(), version: None })));
         let spec = spec(name, &json!({"serviceAccountName": "models"}), &store);
         connect(access(&spec, &asker).unwrap()).await.unwrap().list_page("", None).await.unwrap();
     }
@@ -141,7 +142,8 @@ async fn a_hub_that_gives_no_tokens_is_told_from_a_cloud_that_takes_none() {
     let (_hub, client, _running) = serve(Hub { forbids: true, ..Hub::default() }).await;
     let (store, tokens) = (SimulatedS3::start().await.unwrap(), TokenServer::start("another").await.unwrap());
     let federation = Identities::new(client, false).federation("ml", &service_account(), trust(&tokens));
-    let asker = Asker::Identity(Box::new(Ok(Identity::Federated { federation, version: None })));
+    let asker =
+        Asker::Identity(Box::new(Ok(Identity::Federated { federation, account: Box::default(), version: None })));
     let spec = spec("models", &json!({"serviceAccountName": "models"}), &store);
     let error = connect(access(&spec, &asker).unwrap()).await.unwrap_err();
     assert_eq!(error.kind, StoreErrorKind::IdentityRefused);

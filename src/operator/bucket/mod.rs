@@ -9,8 +9,8 @@ mod status;
 mod trust;
 mod validate;
 
-pub(crate) use dereference::{Asker, asker};
-pub(crate) use identities::Identities;
+pub(crate) use dereference::{Asker, Identity, asker};
+pub(crate) use identities::{Identities, token, with_tokens};
 pub(crate) use validate::{Access, access};
 
 use std::sync::Arc;

@@ -11,6 +11,7 @@ use skyfleet_api::{Cluster, ModelDeployment, labels};
 
 use super::validate::Refusal;
 use crate::operator::context::Context;
+use crate::operator::dataset_replica::jobs_in;
 use crate::operator::error::ReconcileError;
 use crate::operator::fleet::{Connection, Member};
 use crate::operator::member_objects;
@@ -61,6 +62,9 @@ pub(super) fn departure(cluster: &Cluster, member: Option<&Member>, now: Timesta
     let deleted_at = cluster.metadata.deletion_timestamp.as_ref().map_or(now, |time| time.0);
     let waited: SignedDuration = now.duration_since(deleted_at);
     match member {
+        Some(member) if member.usable() && jobs_in(member) > 0 && !asked => {
+            Some("Jobs of DatasetReplicas and their credentials are being removed from here".to_owned())
+        }
         Some(member) if member.usable() => {
             let left = member_objects::owners(&member.objects).len();
             (left > 0 && !asked).then(|| {

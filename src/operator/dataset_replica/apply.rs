@@ -4,29 +4,36 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures::FutureExt as _;
 use jiff::Timestamp;
 use skyfleet_api::conditions::Reason;
 use skyfleet_api::{DatasetReplica, DatasetReplicaSpec};
 use skyfleet_mirror::{
-    Changed, ConnectOptions, MirrorError, MirrorEvent, MirrorProgress, MirrorReport, Replica, RetryClass, Sharding,
-    StoreError, TagsUnread, TargetError, TargetReport, mirror, mirror_changed,
+    Changed, MirrorEvent, MirrorProgress, MirrorReport, TagsUnread, TargetError, TargetReport, mirror_changed,
 };
 use skyfleet_stream::{LookOutcome, TargetOutcome};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::connected::{Connected, connect, connect_options, open};
+use super::dereference::Found;
+use super::jobs::{Jobs, JobsWanted};
 use super::lineage;
 use super::passes::Counters;
-use super::validate::{Job, Place};
+use super::validate::Job;
 use crate::operator::context::Context;
+use crate::operator::lineage::Told;
 use crate::operator::streams::Stream;
 
 /// How a pass ended.
 #[derive(Debug)]
-pub(super) struct PassReport {
+pub(crate) struct PassReport {
     /// What the source holds, or why nothing could be done.
-    pub(super) source: Result<MirrorReport, PassError>,
+    pub(crate) source: Result<MirrorReport, PassError>,
     /// One for each target of the job, in its order: how it is, or why it was left out.
     pub(super) targets: Vec<Result<TargetReport, String>>,
+    /// Why objects were left that a Job was to copy.
+    pub(super) left: Option<(Reason, String)>,
 }
 
 /// A pass that ended then.
@@ -51,9 +58,9 @@ pub(super) struct LookReport {
 
 /// Why nothing could be done, and whether that passes by itself.
 #[derive(Clone, Debug)]
-pub(super) struct PassError {
+pub(crate) struct PassError {
     pub(super) reason: Reason,
-    pub(super) message: String,
+    pub(crate) message: String,
     pub(super) passing: bool,
 }
 
@@ -93,20 +100,48 @@ pub(super) fn holds_its_own(source: &MirrorReport, target: &TargetReport) -> boo
     target.manifest.is_some() && (source.manifest.is_none() || target.manifest == source.manifest)
 }
 
-/// The work of one pass, to be run beside the reconcile. What copies could not keep is told as an event.
-pub(super) fn pass(
-    job: Job,
-    replica: Arc<DatasetReplica>,
-    context: &Context,
-    stream: Option<Arc<Stream>>,
-    (counters, cancel): (Arc<Counters>, CancellationToken),
-) -> impl Future<Output = PassReport> + Send + use<> {
-    let (metrics, events, lineage) = (context.metrics.clone(), context.events.clone(), context.lineage.clone());
-    async move {
-        let told = lineage.run(|| lineage::run(&replica, &job, Timestamp::now()));
-        let telling = told.clone();
-        let progress: MirrorProgress = Arc::new(move |event| {
-            if let Some(told) = telling.as_ref().filter(|_| lineage::is_work(&event)) {
+/// A pass, and where it is made.
+pub(super) struct Pass {
+    pub(super) job: Job,
+    pub(super) replica: Arc<DatasetReplica>,
+    pub(super) found: Arc<Found>,
+    pub(super) context: Arc<Context>,
+    pub(super) stream: Option<Arc<Stream>>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) cancel: CancellationToken,
+    pub(super) slots: Arc<Semaphore>,
+}
+
+impl Pass {
+    /// The work of one pass over everything, to be run beside the reconcile. What copies could not keep is told as an event.
+    pub(super) async fn run(self) -> PassReport {
+        let Self { job, replica, context, .. } = &self;
+        let told = context.lineage.run(|| lineage::run(replica, job, Timestamp::now()));
+        if let Some(stream) = &self.stream {
+            stream.begin_listing(Timestamp::now());
+        }
+        let progress = self.progress(told.clone());
+        let report = Box::pin(self.mirror(progress)).await;
+        if let Some(stream) = &self.stream {
+            stream.end_listing(&report.up_to_date());
+        }
+        if let Some(told) = told {
+            if lineage::is_new(&report, replica) {
+                told.begin();
+            }
+            let end = lineage::end(&report, self.cancel.is_cancelled());
+            told.end(&end, Timestamp::now(), &lineage::held(&report, job));
+        }
+        for note in losses(&report, &replica.spec) {
+            context.events.tell(&**replica, "TagsLost", &note, true);
+        }
+        report
+    }
+
+    fn progress(&self, told: Option<Arc<Told>>) -> MirrorProgress {
+        let (counters, metrics) = (self.counters.clone(), self.context.metrics.clone());
+        Arc::new(move |event| {
+            if let Some(told) = told.as_ref().filter(|_| lineage::is_work(&event)) {
                 told.begin();
             }
             if let MirrorEvent::Copied { bytes, .. } = event {
@@ -114,27 +149,61 @@ pub(super) fn pass(
                 counters.bytes.fetch_add(bytes, Ordering::Relaxed);
                 metrics.mirrored(1, bytes);
             }
-        });
-        let first = replica.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0);
-        let heard = stream.clone().map(|stream| Heard { stream, first });
-        if let Some(Heard { stream, .. }) = &heard {
-            stream.begin_listing(Timestamp::now());
-        }
-        let report = Box::pin(run(job.clone(), heard, cancel.clone(), progress)).await;
-        if let Some(stream) = stream {
-            stream.end_listing(&report.up_to_date());
-        }
-        if let Some(told) = told {
-            if lineage::is_new(&report, &replica) {
-                told.begin();
+        })
+    }
+
+    async fn mirror(&self, progress: MirrorProgress) -> PassReport {
+        let connected = match Box::pin(Connected::connect(self.job.clone(), &self.cancel)).await {
+            Ok(connected) => connected,
+            Err(report) => return *report,
+        };
+        let progress = match &self.stream {
+            Some(stream) => {
+                let first = self.replica.metadata.creation_timestamp.as_ref();
+                let first = first.map_or(Timestamp::UNIX_EPOCH, |time| time.0);
+                Heard { stream: stream.clone(), first }.beside(connected.places(), progress)
             }
-            let end = lineage::end(&report, cancel.is_cancelled());
-            told.end(&end, Timestamp::now(), &lineage::held(&report, &job));
+            None => progress,
+        };
+        let Some(JobsWanted { always, settings }) = self.job.jobs.clone() else {
+            // Never closed.
+            let _slot = self.slots.acquire().await;
+            return connected.mirror(&connected.options, &self.cancel, progress).await;
+        };
+        let mut jobs = Jobs {
+            context: self.context.clone(),
+            replica: self.replica.clone(),
+            found: self.found.clone(),
+            settings,
+            always,
+            fingerprint: self.job.fingerprint.clone(),
+            counters: self.counters.clone(),
+            cancel: self.cancel.clone(),
+            slots: self.slots.clone(),
+            pinned: self.job.pinned.clone(),
+            books: 0,
+        };
+        jobs.pass(&connected, progress).boxed().await
+    }
+
+    /// The work of one pass over what a stream was told of, to be run beside the reconcile.
+    pub(super) async fn look(self, stream: Arc<Stream>) -> LookReport {
+        // Never closed.
+        let _slot = self.slots.acquire().await;
+        let (keys, in_step, removed) = stream.take();
+        let (counters, metrics) = (self.counters.clone(), self.context.metrics.clone());
+        let copied = move |bytes| {
+            counters.objects.fetch_add(1, Ordering::Relaxed);
+            counters.bytes.fetch_add(bytes, Ordering::Relaxed);
+            metrics.mirrored(1, bytes);
+        };
+        let looked = look_at(self.job.clone(), keys, (&in_step, &removed), &self.cancel, copied);
+        let (outcome, report) = Box::pin(looked).await;
+        stream.end_look(&outcome);
+        for note in report.iter().flat_map(|report| losses(report, &self.replica.spec)) {
+            self.context.events.tell(&*self.replica, "TagsLost", &note, true);
         }
-        for note in losses(&report, &replica.spec) {
-            events.tell(&*replica, "TagsLost", &note, true);
-        }
-        report
+        LookReport { is_complete: outcome.is_complete() }
     }
 }
 
@@ -158,31 +227,6 @@ fn has_failed(target: &TargetReport) -> bool {
     matches!(target.error, Some(TargetError::Store(_)))
 }
 
-/// The work of one pass over what a stream was told of, to be run beside the reconcile.
-pub(super) fn look(
-    job: Job,
-    replica: Arc<DatasetReplica>,
-    context: &Context,
-    stream: Arc<Stream>,
-    (counters, cancel): (Arc<Counters>, CancellationToken),
-) -> impl Future<Output = LookReport> + Send + use<> {
-    let (metrics, events) = (context.metrics.clone(), context.events.clone());
-    async move {
-        let (keys, in_step, removed) = stream.take();
-        let copied = move |bytes| {
-            counters.objects.fetch_add(1, Ordering::Relaxed);
-            counters.bytes.fetch_add(bytes, Ordering::Relaxed);
-            metrics.mirrored(1, bytes);
-        };
-        let (outcome, report) = Box::pin(look_at(job, keys, (&in_step, &removed), &cancel, copied)).await;
-        stream.end_look(&outcome);
-        for note in report.iter().flat_map(|report| losses(report, &replica.spec)) {
-            events.tell(&*replica, "TagsLost", &note, true);
-        }
-        LookReport { is_complete: outcome.is_complete() }
-    }
-}
-
 async fn look_at(
     job: Job,
     keys: Vec<String>,
@@ -190,7 +234,7 @@ async fn look_at(
     cancel: &CancellationToken,
     copied: impl Fn(u64) + Send + Sync + 'static,
 ) -> (LookOutcome, Option<PassReport>) {
-    let connect_options = ConnectOptions { requests_per_second: job.requests_per_second, ..ConnectOptions::default() };
+    let connect_options = connect_options(&job);
     let mut outcomes = BTreeMap::new();
     let (mut places, mut connected) = (Vec::new(), Vec::new());
     let mut reports: Vec<_> = job.targets.iter().map(|_| Err("it was not looked at".to_owned())).collect();
@@ -245,7 +289,7 @@ async fn look_at(
         reports[place] = Ok(report.clone());
     }
     let ended = LookOutcome::Ended { unread, targets: outcomes };
-    (ended, Some(PassReport { source: Ok(report), targets: reports }))
+    (ended, Some(PassReport { source: Ok(report), targets: reports, left: None }))
 }
 
 /// Keys that failed in a pass over some.
@@ -266,108 +310,37 @@ impl Heard {
     /// Tells the stream too; the pass counts the targets that it `reached`, in the order of the spec.
     fn beside(self, reached: Vec<usize>, progress: MirrorProgress) -> MirrorProgress {
         Arc::new(move |event| {
-            if let MirrorEvent::Differs { target, .. } | MirrorEvent::Copied { target, .. } = &event
-                && let Some(target) = reached.get(*target)
-            {
-                self.stream.note(&event, *target, self.first);
+            match &event {
+                MirrorEvent::Differs { target, .. } | MirrorEvent::Copied { target, .. } => {
+                    self.note(&event, &reached, *target);
+                }
+                // What a Job is to copy is missing as long as that is not taken over.
+                MirrorEvent::HandedOver { key, bytes, modified, targets } => {
+                    for target in targets {
+                        let (target, key, bytes, modified) = (*target, key.clone(), *bytes, *modified);
+                        self.note(&MirrorEvent::Differs { target, key, bytes, modified }, &reached, target);
+                    }
+                }
+                _ => {}
             }
             progress(event);
         })
     }
-}
 
-async fn run(job: Job, heard: Option<Heard>, cancel: CancellationToken, progress: MirrorProgress) -> PassReport {
-    let connect_options = ConnectOptions { requests_per_second: job.requests_per_second, ..ConnectOptions::default() };
-    let mut targets = Vec::with_capacity(job.targets.len());
-    let mut connected = Vec::new();
-    for target in job.targets {
-        match connect(target, connect_options).await {
-            Ok(replica) => {
-                connected.push(replica);
-                targets.push(None);
-            }
-            Err(why) => targets.push(Some(Err(why))),
+    fn note(&self, event: &MirrorEvent, reached: &[usize], target: usize) {
+        if let Some(target) = reached.get(target) {
+            self.stream.note(event, *target, self.first);
         }
     }
-    let source = match open(job.source, connect_options).await {
-        Ok(source) => source,
-        Err(error) => {
-            let passing = error.retry() != RetryClass::Permanent;
-            return failed(PassError { reason: Reason::CopyFailed, message: error.to_string(), passing }, targets);
-        }
-    };
-    let mut options = job.options;
-    options.sharding = options.sharding.map(|sharding| reached(sharding, &targets));
-    let progress = match heard {
-        Some(heard) => heard.beside(places(&targets), progress),
-        None => progress,
-    };
-    match mirror(&source, &connected, &options, &cancel, progress).await {
-        Ok(report) => {
-            let mut done = report.targets.clone().into_iter();
-            let targets = targets.into_iter().filter_map(|left_out| left_out.or_else(|| done.next().map(Ok))).collect();
-            PassReport { source: Ok(report), targets }
-        }
-        Err(error) => {
-            let is_rejected = matches!(error, MirrorError::TooManyRejected { .. });
-            let passing = !is_rejected && !matches!(error, MirrorError::Overlap(..) | MirrorError::Sharding(_));
-            let reason = if is_rejected { Reason::RecordsRejected } else { Reason::CopyFailed };
-            failed(PassError { reason, message: error.to_string(), passing }, targets)
-        }
-    }
-}
-
-/// The places of the targets that are left in.
-fn places<T>(left_out: &[Option<T>]) -> Vec<usize> {
-    (0..left_out.len()).filter(|place| left_out[*place].is_none()).collect()
-}
-
-/// The shards of the targets that are left in, by the order of those; the others keep what they have.
-fn reached<T>(mut sharding: Sharding, left_out: &[Option<T>]) -> Sharding {
-    let mut next = 0..;
-    for (shard, left_out) in sharding.shards.iter_mut().zip(left_out) {
-        shard.target = if left_out.is_none() { next.next() } else { None };
-    }
-    sharding
-}
-
-fn failed(error: PassError, targets: Vec<Option<Result<TargetReport, String>>>) -> PassReport {
-    let targets =
-        targets.into_iter().map(|left_out| left_out.unwrap_or_else(|| Err("the source failed".to_owned()))).collect();
-    PassReport { source: Err(error), targets }
-}
-
-async fn connect(target: Result<Place, String>, options: ConnectOptions) -> Result<Replica, String> {
-    open(target?, options).await.map_err(|error| error.to_string())
-}
-
-async fn open(place: Place, options: ConnectOptions) -> Result<Replica, StoreError> {
-    let store = place.access.store.connect(options).await?;
-    Ok(Replica { store, prefix: place.prefix })
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use skyfleet_mirror::{ManifestDigest, Sha256, ShardBy, TagsLost};
+    use skyfleet_mirror::{ManifestDigest, Sha256, TagsLost};
 
     use super::*;
-    use crate::operator::dataset_replica::validate::tests::{buckets, copied, replica};
-
-    #[test]
-    fn a_target_that_is_left_out_keeps_its_part() {
-        let replica = replica(&json!({"mode": "Shard", "sharding": {"by": "Size", "pieceSize": "64Mi"}}));
-        let sharding = copied(&replica, &buckets(true, &["SHA256"])).options.sharding.expect("it is split");
-        let names: Vec<_> = sharding.shards.iter().map(|shard| shard.name.as_str()).collect();
-        assert_eq!((sharding.by, names), (ShardBy::Size, vec!["b/w/", "c/w/"]));
-        assert_eq!(sharding.piece_size.map(u64::from), Some(64 << 20));
-        let targets = |left_out: &[Option<()>]| {
-            let reached = reached(sharding.clone(), left_out);
-            reached.shards.iter().map(|shard| shard.target).collect::<Vec<_>>()
-        };
-        assert_eq!(targets(&[None, None]), [Some(0), Some(1)]);
-        assert_eq!(targets(&[Some(()), None]), [None, Some(0)]);
-    }
+    use crate::operator::dataset_replica::validate::tests::replica;
 
     #[test]
     fn a_split_dataset_is_complete_when_its_index_names_every_part() {
@@ -377,7 +350,7 @@ mod tests {
         };
         let report = |shard_index, targets| {
             let source = Ok(MirrorReport { shard_index, ..MirrorReport::default() });
-            PassReport { source, targets }
+            PassReport { source, targets, left: None }
         };
         let index = Some(ManifestDigest(Sha256::of(b"index")));
         assert!(report(index, vec![part(b"one"), part(b"two")]).complete());
@@ -391,7 +364,7 @@ mod tests {
         let lost = TargetReport { tags_lost: [(TagsLost::Unsupported, 3)].into(), ..TargetReport::default() };
         let mut targets: Vec<_> = spec.targets.iter().map(|_| Ok(TargetReport::default())).collect();
         targets[0] = Ok(lost);
-        let report = PassReport { source: Ok(MirrorReport::default()), targets };
+        let report = PassReport { source: Ok(MirrorReport::default()), targets, left: None };
         let name = &spec.targets[0].bucket_ref.name;
         assert_eq!(losses(&report, &spec), [format!("{name}: 3 objects carry tags, which it cannot keep")]);
     }

@@ -111,7 +111,8 @@ mod tests {
     }
 
     fn report(targets: Vec<Result<TargetReport, String>>) -> PassReport {
-        PassReport { source: Ok(MirrorReport { manifest: Some(digest()), ..MirrorReport::default() }), targets }
+        let source = Ok(MirrorReport { manifest: Some(digest()), ..MirrorReport::default() });
+        PassReport { source, targets, left: None }
     }
 
     #[test]
@@ -154,7 +155,7 @@ mod tests {
         assert_eq!(end(&behind, true), RunEnd::Abort);
         assert_eq!(held(&behind, &job).iter().map(Option::is_some).collect::<Vec<_>>(), [true, false]);
         let source = Err(PassError { reason: Reason::CopyFailed, message: "it is gone".to_owned(), passing: true });
-        let gone = PassReport { source, targets: Vec::new() };
+        let gone = PassReport { source, targets: Vec::new(), left: None };
         assert_eq!((end(&gone, false), held(&gone, &job)), (RunEnd::Fail("it is gone".to_owned()), vec![]));
         let left_out = report(vec![Ok(target()), Err("its Bucket is not Ready".to_owned())]);
         assert_eq!(end(&left_out, false), RunEnd::Fail("a target was left out: its Bucket is not Ready".to_owned()));

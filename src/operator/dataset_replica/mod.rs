@@ -3,7 +3,9 @@
 
 mod apply;
 mod chain;
+mod connected;
 mod dereference;
+mod jobs;
 mod lineage;
 mod passes;
 mod pins;
@@ -11,7 +13,9 @@ mod status;
 mod stream;
 mod validate;
 
+pub(crate) use connected::Connected;
 pub(crate) use dereference::{Buckets, buckets};
+pub(crate) use jobs::{JobLimits, Task, TaskError, jobs_in, sweep};
 pub(crate) use passes::Passes;
 
 use std::sync::Arc;
@@ -24,12 +28,13 @@ use kube::runtime::controller::Action;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::{Controller, watcher};
 use kube::{Client, Resource, ResourceExt};
-use skyfleet_api::{Bucket, DatasetReplica, Reason};
+use skyfleet_api::{Bucket, DatasetReplica, DatasetReplicaStatus, Reason};
 
 use super::context::Context;
 use super::controller::Turn;
 use super::error::ReconcileError;
 use super::report::write_status;
+use apply::Pass;
 use chain::Standing;
 use passes::{Kind, Look};
 use validate::Verdict;
@@ -115,16 +120,25 @@ pub(super) async fn reconcile(
         context.streams.leave(&uid);
         return Ok(Action::await_change());
     }
-    let found = dereference::dereference(&context, &namespace, &replica.spec).await?;
+    let found = Arc::new(dereference::dereference(&context, &namespace, &replica.spec).await?);
     let now = jiff::Timestamp::now();
     let standing = match chain::feeding(&replica, &shared.in_namespace(&namespace)) {
-        Ok(feeding) => chain::standing(&dereference::as_they_are_now(&context, &namespace, feeding).await?),
+        Ok(feeding) => {
+            let now = dereference::as_they_are_now(&context, &namespace, feeding).await?;
+            chain::standing(&replica, &now)
+        }
         Err(findings) => Standing::Waits(findings),
     };
     let is_held = matches!(standing, Standing::Waits(_));
     let validated = || validate::validate(&replica, &found, now);
     let (verdict, follows) = match standing {
-        Standing::Ready { follows } => (validated(), follows),
+        Standing::Ready { follows, pinned } => {
+            let mut verdict = validated();
+            if let Verdict::Copy(job) = &mut verdict {
+                job.pinned = pinned;
+            }
+            (verdict, follows)
+        }
         // A pass that runs goes on: what it copies is proven object by object, and the next one follows in order.
         Standing::Waits(_) if passes.is_running(&uid) => (validated(), String::new()),
         Standing::Waits(findings) => (Verdict::Refused(findings), String::new()),
@@ -145,20 +159,26 @@ pub(super) async fn reconcile(
             let (of_job, known) = ((&*job.fingerprint, &*follows, &job.schedule), status::known_end(&replica));
             let look = passes.look(&uid, of_job, (known, stream.as_deref()), now);
             if let (Look::Due(_), Some(kept)) = (&look, &mut job.options.versions) {
-                kept.pinned = pins::pinned(&context, &namespace, &replica.name_any()).await?;
+                kept.pinned = pins::pinned(&context, &namespace, &replica).await?;
             }
-            let job_of_pass = (*job).clone();
+            let pass = || {
+                let (counters, cancel) = passes.counters(&uid);
+                Pass {
+                    job: (*job).clone(),
+                    replica: replica.clone(),
+                    found: found.clone(),
+                    context: context.clone(),
+                    stream: stream.clone(),
+                    counters,
+                    cancel,
+                    slots: passes.slots(),
+                }
+            };
             match (&look, &stream) {
-                (Look::Due(_), stream) => {
-                    let counters = passes.counters(&uid);
-                    let work = apply::pass(job_of_pass, replica.clone(), &context, stream.clone(), counters);
-                    passes.start(&uid, reference, (&job.fingerprint, &follows), work);
+                (Look::Due(_), _) => {
+                    passes.start(&uid, reference, (&job.fingerprint, &follows), pass().run());
                 }
-                (Look::Changed(_), Some(stream)) => {
-                    let work =
-                        apply::look(job_of_pass, replica.clone(), &context, stream.clone(), passes.counters(&uid));
-                    passes.start_look(&uid, reference, work);
-                }
+                (Look::Changed(_), Some(stream)) => passes.start_look(&uid, reference, pass().look(stream.clone())),
                 _ => {}
             }
             let said = look_on(&replica, &job, look, now);
@@ -168,8 +188,26 @@ pub(super) async fn reconcile(
             }
         }
     };
+    let (status, action) = with_job(&context, &replica, passes.is_running(&uid), status, action);
     write_status(&context, &Api::namespaced(context.hub.clone(), &namespace), &*replica, status).await?;
     Ok(action)
+}
+
+/// The status with what is left of Jobs that nobody follows. Until it is removed it is looked for.
+fn with_job(
+    context: &Context,
+    replica: &DatasetReplica,
+    is_running: bool,
+    status: DatasetReplicaStatus,
+    action: Action,
+) -> (DatasetReplicaStatus, Action) {
+    if is_running {
+        return (status, action);
+    }
+    let said = replica.status.as_ref().and_then(|status| status.job.as_ref());
+    let job = jobs::left(context, &replica.uid().unwrap_or_default(), said);
+    let action = if job.is_some() { Action::requeue(PROGRESS_INTERVAL) } else { action };
+    (DatasetReplicaStatus { job, ..status }, action)
 }
 
 fn look_on(
@@ -177,10 +215,10 @@ fn look_on(
     job: &validate::Job,
     look: Look,
     now: jiff::Timestamp,
-) -> (skyfleet_api::DatasetReplicaStatus, Action) {
+) -> (DatasetReplicaStatus, Action) {
     match look {
         Look::Running { kind: Kind::Everything, progress } => {
-            (status::running(replica, progress, now), Action::requeue(PROGRESS_INTERVAL))
+            (status::running(replica, &progress, now), Action::requeue(PROGRESS_INTERVAL))
         }
         // A stream that brings what changed is as it was: how far it is behind is told beside.
         Look::Running { kind: Kind::Changes, .. } => {

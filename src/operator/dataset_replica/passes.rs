@@ -1,7 +1,7 @@
 //! The passes of the mirror that run beside the reconciles: at most one a DatasetReplica, a bounded number in all.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::ObjectRef;
 use skyfleet_api::DatasetReplica;
+use skyfleet_api::dataset_replica::{JobPhase, JobStatus};
 use skyfleet_plan::schedule::Schedule;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -19,17 +20,58 @@ use crate::operator::streams::Stream;
 
 type Reference = ObjectRef<DeserializeGuard<DatasetReplica>>;
 
-/// Objects and bytes that a pass has copied and proven so far.
+/// How far a pass is.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
+    /// Objects that it has copied and proven in the operator.
     pub(super) objects: AtomicU64,
+    /// Their bytes.
     pub(super) bytes: AtomicU64,
+    job: Mutex<Following>,
+    stopping: Arc<AtomicBool>,
 }
 
 impl Counters {
-    fn read(&self) -> (u64, u64) {
-        (self.objects.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed))
+    fn read(&self) -> Progress {
+        let (objects, bytes) = (self.objects.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed));
+        let job = self.job.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Progress { objects, bytes, job }
     }
+
+    /// The Job that it follows.
+    pub(super) fn job(&self) -> Option<JobStatus> {
+        match &*self.job.lock().unwrap_or_else(PoisonError::into_inner) {
+            Following::Job(job) => Some(job.clone()),
+            Following::Unknown | Following::Nothing => None,
+        }
+    }
+
+    pub(super) fn tell_job(&self, job: Option<JobStatus>) {
+        *self.job.lock().unwrap_or_else(PoisonError::into_inner) = job.map_or(Following::Nothing, Following::Job);
+    }
+
+    /// Whether it is the whole operator that is stopping.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+}
+
+/// How far a pass is that runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Progress {
+    pub(super) objects: u64,
+    pub(super) bytes: u64,
+    pub(super) job: Following,
+}
+
+/// Which Job a pass follows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum Following {
+    /// It has not said so yet: there may be one that an earlier operator made.
+    #[default]
+    Unknown,
+    Nothing,
+    Job(JobStatus),
 }
 
 /// All passes.
@@ -37,6 +79,9 @@ pub(crate) struct Passes {
     slots: Arc<Semaphore>,
     ended: mpsc::Sender<Reference>,
     entries: Mutex<HashMap<String, Entry>>,
+    /// Those that were looked at, and found with nothing to do or begun, since this operator began.
+    known: Mutex<HashSet<String>>,
+    stopping: Arc<AtomicBool>,
 }
 
 #[derive(Default)]
@@ -61,8 +106,8 @@ pub(super) enum Kind {
 
 /// How it stands with a DatasetReplica's pass.
 pub(super) enum Look {
-    /// It runs and has copied so many objects and bytes.
-    Running { kind: Kind, progress: (u64, u64) },
+    /// It runs.
+    Running { kind: Kind, progress: Progress },
     /// It ended so, and the next is due in `next`.
     Ended { report: Arc<Ended>, next: Duration },
     /// It ended before this operator began, and the next is due in `next`.
@@ -75,13 +120,50 @@ pub(super) enum Look {
 
 impl Passes {
     pub(crate) fn new(at_once: u16, ended: mpsc::Sender<Reference>) -> Self {
-        Self { slots: Arc::new(Semaphore::new(usize::from(at_once))), ended, entries: Mutex::default() }
+        let slots = Arc::new(Semaphore::new(usize::from(at_once)));
+        let (entries, known) = (Mutex::default(), Mutex::default());
+        Self { slots, ended, entries, known, stopping: Arc::default() }
+    }
+
+    /// A pass takes one as long as it copies in this process.
+    pub(super) fn slots(&self) -> Arc<Semaphore> {
+        self.slots.clone()
+    }
+
+    /// Whether a Job of this name may be one that is followed, or will be.
+    pub(super) fn may_follow(&self, uid: &str, name: &str) -> bool {
+        let is_known = self.known.lock().unwrap_or_else(PoisonError::into_inner).contains(uid);
+        let running = self.lock().get(uid).map(|entry| (entry.running.is_some(), entry.counters.job()));
+        match running {
+            Some((true, Some(job))) => job.name == name && job.phase != JobPhase::Removing,
+            // It may take it up yet.
+            Some((true, None)) => true,
+            Some((false, _)) | None => !is_known,
+        }
+    }
+
+    fn is_known(&self, uid: &str) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.to_owned());
     }
 
     /// How it stands. A pass of another job (another spec, bucket or key) is stopped; until it has ended none is due. One that `follows`
     /// other versions of what it is made of is due at once, and none is stopped for them. `known` is the end of a pass that an
     /// earlier operator made.
     pub(super) fn look(
+        &self,
+        uid: &str,
+        (fingerprint, follows, schedule): (&str, &str, &Schedule),
+        (known, stream): (Option<Timestamp>, Option<&Stream>),
+        now: Timestamp,
+    ) -> Look {
+        let look = self.look_at(uid, (fingerprint, follows, schedule), (known, stream), now);
+        if !matches!(look, Look::Due(_) | Look::Changed(_)) {
+            self.is_known(uid);
+        }
+        look
+    }
+
+    fn look_at(
         &self,
         uid: &str,
         (fingerprint, follows, schedule): (&str, &str, &Schedule),
@@ -121,7 +203,7 @@ impl Passes {
     pub(super) fn counters(&self, uid: &str) -> (Arc<Counters>, CancellationToken) {
         let mut entries = self.lock();
         let entry = entries.entry(uid.to_owned()).or_default();
-        entry.counters = Arc::default();
+        entry.counters = Arc::new(Counters { stopping: self.stopping.clone(), ..Counters::default() });
         entry.cancel = CancellationToken::new();
         (entry.counters.clone(), entry.cancel.clone())
     }
@@ -161,11 +243,10 @@ impl Passes {
         pass: impl Future<Output = Done> + Send + 'static,
     ) {
         self.lock().entry(uid.to_owned()).or_default().running = Some(kind);
+        self.is_known(uid);
         let (passes, uid) = (self.clone(), uid.to_owned());
         tokio::spawn(async move {
-            let slot = passes.slots.clone().acquire_owned().await;
             let report = pass.await;
-            drop(slot);
             passes.end(&uid, report);
             // A closed channel means that the controllers have ended.
             let _closed = passes.ended.send(reference).await;
@@ -178,6 +259,7 @@ impl Passes {
             entry.cancel.cancel();
             entry.last = None;
         }
+        self.is_known(uid);
     }
 
     /// Stops the passes of DatasetReplicas that are no longer there.
@@ -189,10 +271,12 @@ impl Passes {
             }
             stays || entry.running.is_some()
         });
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid| alive.contains(uid));
     }
 
     /// Stops all passes and waits until they have put their state away.
     pub(crate) async fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
         loop {
             let running = {
                 let entries = self.lock();
@@ -251,7 +335,7 @@ mod tests {
             message: "it failed".to_owned(),
             passing: true,
         });
-        PassReport { source, targets: Vec::new() }
+        PassReport { source, targets: Vec::new(), left: None }
     }
 
     async fn ended(report: PassReport) -> Arc<Passes> {
@@ -291,6 +375,31 @@ mod tests {
         let look = |follows: &str| passes.look("uid", ("job", follows, &schedule(None)), (None, None), now);
         assert!(matches!(look("version 1"), Look::Ended { .. }));
         assert!(matches!(look("version 2"), Look::Due(Some(_))), "with what the last pass found");
+    }
+
+    #[tokio::test]
+    async fn a_job_is_swept_when_nobody_follows_it_and_not_before_that_is_known() {
+        let (ends, mut ended) = mpsc::channel(1);
+        let passes = Arc::new(Passes::new(1, ends));
+        let job = |name: &str, phase| Some(JobStatus { name: name.to_owned(), phase, ..JobStatus::default() });
+        assert!(passes.may_follow("uid", "a"), "this operator has just begun");
+        let (counters, _) = passes.counters("uid");
+        let (end, wait) = tokio::sync::oneshot::channel::<()>();
+        passes.start("uid", Reference::new("name"), ("job", ""), async {
+            let _ended = wait.await;
+            report(None)
+        });
+        assert!(passes.may_follow("uid", "a"), "it may be taken up yet");
+        counters.tell_job(job("b", JobPhase::Running));
+        assert!(passes.may_follow("uid", "b") && !passes.may_follow("uid", "a"));
+        counters.tell_job(job("b", JobPhase::Removing));
+        assert!(!passes.may_follow("uid", "b"));
+        counters.tell_job(job("b", JobPhase::Running));
+        end.send(()).expect("it waits");
+        ended.recv().await.expect("an end");
+        assert!(!passes.may_follow("uid", "b"), "the pass has ended");
+        passes.cancel("another");
+        assert!(!passes.may_follow("another", "c"), "it is suspended");
     }
 
     #[tokio::test]

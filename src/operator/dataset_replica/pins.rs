@@ -1,4 +1,4 @@
-//! Which versions of a dataset must stay, since models are served from them.
+//! Which versions of a dataset must stay, since models are served from them, or other DatasetReplicas are made of them.
 
 use std::collections::BTreeSet;
 
@@ -6,20 +6,26 @@ use k8s_openapi::api::apps::v1::ControllerRevision;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 use kube::core::DeserializeGuard;
-use skyfleet_api::{ModelDeployment, labels};
+use skyfleet_api::{DatasetReplica, ModelDeployment, labels};
 use skyfleet_mirror::ManifestDigest;
 use skyfleet_plan::revision::Revision;
 
+use super::chain::feeds;
 use crate::operator::context::Context;
 use crate::operator::error::ReconcileError;
 
-/// The versions that ModelDeployments of the dataset's namespace pin, those that their pods load, and those of the revisions that are
-/// in use while another is rolled out.
+/// The versions that ModelDeployments of the dataset's namespace pin, those that their pods load, those of the revisions that are
+/// in use while another is rolled out, and those that other DatasetReplicas read.
 pub(super) async fn pinned(
     context: &Context,
     namespace: &str,
-    dataset: &str,
+    replica: &DatasetReplica,
 ) -> Result<BTreeSet<ManifestDigest>, ReconcileError> {
+    let dataset = &replica.name_any();
+    let api = Api::<DeserializeGuard<DatasetReplica>>::namespaced(context.hub.clone(), namespace);
+    let all = api.list(&ListParams::default()).await.map_err(ReconcileError::hub("list the DatasetReplicas"))?;
+    let readers = all.items.into_iter().filter_map(|reader| reader.0.ok());
+    let mut read: BTreeSet<_> = readers.filter_map(|reader| reads(&reader, replica)).collect();
     let api = Api::<DeserializeGuard<ModelDeployment>>::namespaced(context.hub.clone(), namespace);
     let all = api.list(&ListParams::default()).await.map_err(ReconcileError::hub("list the ModelDeployments"))?;
     // One that cannot be decoded is served by nobody.
@@ -31,7 +37,14 @@ pub(super) async fn pinned(
         let ours = ListParams::default().labels(&format!("{}={}", labels::MANAGED_BY, labels::MANAGER));
         revisions = api.list(&ours).await.map_err(ReconcileError::hub("list the ControllerRevisions"))?.items;
     }
-    Ok(models.into_iter().flat_map(|model| needed(model, &revisions)).collect())
+    read.extend(models.into_iter().flat_map(|model| needed(model, &revisions)));
+    Ok(read)
+}
+
+/// The version of this dataset that another DatasetReplica reads.
+fn reads(reader: &DatasetReplica, replica: &DatasetReplica) -> Option<ManifestDigest> {
+    let digest = reader.spec.source.digest.as_ref().filter(|_| feeds(replica, reader))?;
+    digest.parse().ok()
 }
 
 fn is_of(model: &ModelDeployment, dataset: &str) -> bool {
@@ -97,6 +110,25 @@ mod tests {
             "revision": 1, "data": content,
         }))
         .expect("a ControllerRevision")
+    }
+
+    #[test]
+    fn what_another_dataset_is_made_of_must_stay() {
+        let replica = |source: serde_json::Value, target: &str| -> DatasetReplica {
+            let targets = [json!({"bucketRef": {"name": "b"}, "prefix": target})];
+            serde_json::from_value(json!({
+                "apiVersion": "skyfleet.dev/v1alpha1", "kind": "DatasetReplica", "metadata": {"name": "r"},
+                "spec": {"source": source, "targets": targets},
+            }))
+            .expect("a DatasetReplica")
+        };
+        let raw = replica(json!({"bucketRef": {"name": "a"}}), "raw/");
+        let reader = |prefix: &str, digest: serde_json::Value| {
+            replica(json!({"bucketRef": {"name": "b"}, "prefix": prefix, "digest": digest}), "clean/")
+        };
+        assert_eq!(reads(&reader("raw/2026/", json!(digest("one"))), &raw), Some(digest("one")));
+        assert_eq!(reads(&reader("raw/", json!(null)), &raw), None, "it follows the newest");
+        assert_eq!(reads(&reader("other/", json!(digest("one"))), &raw), None);
     }
 
     #[test]

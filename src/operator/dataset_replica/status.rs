@@ -3,11 +3,12 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use skyfleet_api::conditions::{ConditionType, Finding, Reason, conditions, is_true, whole_seconds};
-use skyfleet_api::dataset_replica::{ReplicaStatus, RowsStatus, StepStatus, VersionStatus};
+use skyfleet_api::dataset_replica::{JobPhase, JobStatus, ReplicaStatus, RowsStatus, StepStatus, VersionStatus};
 use skyfleet_api::{DatasetReplica, DatasetReplicaSpec, DatasetReplicaStatus};
 use skyfleet_mirror::{MirrorReport, SourcePublication, TargetReport, Version};
 
 use super::apply::{Ended, PassReport, holds_its_own};
+use super::passes::{Following, Progress};
 use super::validate::Job;
 
 /// When a pass ended that another operator made of this very spec, and that is not to be tried again before its time.
@@ -27,11 +28,24 @@ pub(super) fn without_pass(replica: &DatasetReplica, findings: &[Finding], now: 
 }
 
 /// The status while a pass runs. One that has copied nothing so far only looks, and looking is not news.
-pub(super) fn running(replica: &DatasetReplica, progress: (u64, u64), now: Timestamp) -> DatasetReplicaStatus {
+pub(super) fn running(replica: &DatasetReplica, progress: &Progress, now: Timestamp) -> DatasetReplicaStatus {
+    let Progress { objects, bytes, job } = progress;
+    let looking = looking(replica, (*objects, *bytes), now);
+    match job {
+        Following::Job(job) => {
+            let findings = Finding::reconciling(Reason::Progressing, following(job));
+            DatasetReplicaStatus { job: Some(job.clone()), ..without_pass(replica, &findings, now) }
+        }
+        Following::Nothing => DatasetReplicaStatus { job: None, ..looking },
+        Following::Unknown => looking,
+    }
+}
+
+/// The status while a pass looks and copies in the operator.
+fn looking(replica: &DatasetReplica, (objects, bytes): (u64, u64), now: Timestamp) -> DatasetReplicaStatus {
     let settled = replica.status.as_ref().is_some_and(|status| {
         status.observed_generation == replica.metadata.generation && is_true(&status.conditions, ConditionType::Ready)
     });
-    let (objects, bytes) = progress;
     match (&replica.status, objects) {
         (Some(status), 0) if settled => status.clone(),
         (_, 0) => {
@@ -44,6 +58,19 @@ pub(super) fn running(replica: &DatasetReplica, progress: (u64, u64), now: Times
     }
 }
 
+/// How far a Job is, as a sentence.
+fn following(job: &JobStatus) -> String {
+    let JobStatus { cluster, phase, ranges, ranges_done, objects, bytes, message, .. } = job;
+    let what = match phase {
+        JobPhase::Starting => format!("a Job in {cluster} is starting: {ranges} ranges of keys to copy"),
+        JobPhase::Running => format!(
+            "a Job in {cluster} copies: {ranges_done} of {ranges} ranges done, {objects} objects ({bytes} bytes) verified so far"
+        ),
+        JobPhase::Removing => format!("the Job in {cluster} and its credentials are being removed"),
+    };
+    message.as_ref().map_or_else(|| what.clone(), |message| format!("{what}; {message}"))
+}
+
 /// The status after a pass, or before the first.
 pub(super) fn of_look(
     replica: &DatasetReplica,
@@ -51,7 +78,9 @@ pub(super) fn of_look(
     ended: Option<&Ended>,
     now: Timestamp,
 ) -> DatasetReplicaStatus {
-    let Some(Ended { report, at }) = ended else { return running(replica, (0, 0), now) };
+    let Some(Ended { report, at }) = ended else {
+        return running(replica, &Progress::default(), now);
+    };
     debug_assert_eq!(report.targets.len(), job.targets.len());
     let earlier = replica.status.clone().unwrap_or_default();
     let spec = &replica.spec;
@@ -79,6 +108,8 @@ pub(super) fn of_look(
         rows: rows(spec, report).or(earlier.rows).filter(|_| counts_rows(spec)),
         targets,
         stream: earlier.stream.filter(|_| job.teller.is_some()),
+        // Whoever knows says it in its place.
+        job: earlier.job,
         last_pass_time,
     }
 }
@@ -220,6 +251,11 @@ fn findings<'a>(report: &PassReport, targets: impl Iterator<Item = &'a str>) -> 
     // Failures are tried again with the next pass, too.
     let holds_its_own =
         |target: &Result<TargetReport, String>| target.as_ref().is_ok_and(|target| holds_its_own(outcome, target));
+    if let Some((reason, why)) = &report.left {
+        let left = outcome.handed_over.objects;
+        let others = if message.is_empty() { String::new() } else { format!("; {message}") };
+        return Finding::reconciling(*reason, format!("{left} objects are to be copied by a Job: {why}{others}"));
+    }
     let reason = if !outcome.left.is_nothing() {
         Reason::BudgetSpent
     } else if report.targets.iter().all(holds_its_own) {
@@ -234,10 +270,48 @@ fn findings<'a>(report: &PassReport, targets: impl Iterator<Item = &'a str>) -> 
 mod tests {
     use serde_json::json;
     use skyfleet_api::conditions::ConditionType;
-    use skyfleet_mirror::{Left, ManifestDigest, Sha256};
+    use skyfleet_mirror::{HandedOver, Left, ManifestDigest, Sha256};
 
     use super::*;
     use crate::operator::dataset_replica::validate::tests::{buckets, copied, replica};
+
+    #[test]
+    fn a_job_is_told_as_long_as_there_is_one() {
+        let replica = replica(&json!({"execution": "Job"}));
+        let now = Timestamp::UNIX_EPOCH;
+        let job = JobStatus {
+            cluster: "aws-1".to_owned(),
+            phase: JobPhase::Running,
+            ranges: 9,
+            ranges_done: 3,
+            message: Some("the API server of aws-1 does not answer".to_owned()),
+            ..JobStatus::default()
+        };
+        let of = |job| Progress { job, ..Progress::default() };
+        let status = running(&replica, &of(Following::Job(job.clone())), now);
+        let said = serde_json::to_string(&status.conditions).expect("a text");
+        assert!(said.contains("3 of 9 ranges done") && said.contains("does not answer"), "{said}");
+        assert_eq!(status.job, Some(job.clone()));
+        // An operator that has just begun does not know yet.
+        let replica = DatasetReplica { status: Some(status), ..replica };
+        assert_eq!(running(&replica, &of(Following::Unknown), now).job, Some(job));
+        assert_eq!(running(&replica, &of(Following::Nothing), now).job, None);
+    }
+
+    #[test]
+    fn what_a_job_was_to_copy_and_nobody_can_is_said_with_the_reason() {
+        let outcome = MirrorReport {
+            handed_over: HandedOver { objects: 7, bytes: 70 },
+            targets: vec![TargetReport::default(), TargetReport::default()],
+            ..MirrorReport::default()
+        };
+        let targets = outcome.targets.iter().cloned().map(Ok).collect();
+        let left = Some((Reason::NoEligibleCluster, "no Cluster is near".to_owned()));
+        let report = PassReport { source: Ok(outcome), targets, left };
+        let findings = findings(&report, ["b", "c"].into_iter());
+        assert_eq!(findings[0].reason, Reason::NoEligibleCluster);
+        assert!(findings[0].message.contains("7 objects") && findings[0].message.contains("no Cluster is near"));
+    }
 
     #[test]
     fn versions_are_told_and_stay_told_while_a_newer_one_is_made() {
@@ -249,8 +323,11 @@ mod tests {
             [b"new", b"old"].map(|content| Version { digest: digest(content), published: Some(at) }).to_vec();
         let whole = TargetReport { manifest: Some(digest(b"new")), versions, ..TargetReport::default() };
         let status = |replica: &DatasetReplica, target: TargetReport| {
-            let report =
-                PassReport { source: Ok(MirrorReport::default()), targets: vec![Ok(target.clone()), Ok(target)] };
+            let report = PassReport {
+                source: Ok(MirrorReport::default()),
+                targets: vec![Ok(target.clone()), Ok(target)],
+                left: None,
+            };
             of_look(replica, &job, Some(&Ended { report, at }), at)
         };
         let told = status(&replica, whole.clone());
@@ -271,7 +348,7 @@ mod tests {
         let behind = TargetReport { left, ..TargetReport::default() };
         let targets = vec![behind.clone(), behind.clone()];
         let outcome = MirrorReport { compared: 5, left, targets, ..MirrorReport::default() };
-        let report = PassReport { source: Ok(outcome), targets: vec![Ok(behind.clone()), Ok(behind)] };
+        let report = PassReport { source: Ok(outcome), targets: vec![Ok(behind.clone()), Ok(behind)], left: None };
         let at = "2026-11-25T12:00:00.5Z".parse().expect("a time");
         let status = of_look(&replica, &job, Some(&Ended { report, at }), at);
         for target in &status.targets {
@@ -287,7 +364,10 @@ mod tests {
         // A new leader knows when it ended; not so when the spec is another one, or a pass has begun since.
         let mut replica = DatasetReplica { status: Some(status), ..replica };
         assert_eq!(known_end(&replica), Some(whole_seconds(at)));
-        assert_eq!(running(&replica, (1, 1), at).last_pass_time, None);
+        assert_eq!(
+            running(&replica, &Progress { objects: 1, bytes: 1, job: Following::Nothing }, at).last_pass_time,
+            None
+        );
         replica.metadata.generation = Some(2);
         assert_eq!(known_end(&replica), None);
     }

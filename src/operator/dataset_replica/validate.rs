@@ -7,9 +7,10 @@ use k8s_openapi::api::core::v1::Secret;
 use skyfleet_api::bucket::StoreProvider;
 use skyfleet_api::conditions::{ConditionType, Finding, Reason, is_true};
 use skyfleet_api::dataset_replica::{
-    DeletionPolicy, MaskKeyReference, Mode, ShardBy as WantedShardBy, Target, Verification as WantedVerification,
+    DeletionPolicy, Execution, MaskKeyReference, Mode, ShardBy as WantedShardBy, Target,
+    Verification as WantedVerification,
 };
-use skyfleet_api::{Bucket, BucketSpec, DatasetReplica, DatasetReplicaSpec, UnsupportedFields};
+use skyfleet_api::{Bucket, BucketSpec, DatasetReplica, DatasetReplicaSpec};
 use skyfleet_mirror::{
     Dataset, DatasetName, Deletion, EgressBudget, Filter, MirrorOptions, MostDeleted, Retention, Sha256, Shard,
     ShardBy, Sharding, SourceLimits, Transforming, Verification,
@@ -17,14 +18,15 @@ use skyfleet_mirror::{
 use skyfleet_plan::schedule::Schedule;
 use skyfleet_stream::Origin;
 
+use super::chain::Pinned;
 use super::dereference::{BucketWithAsker, Buckets, Found, MaskKeys};
+use super::jobs::JobsWanted;
 use crate::operator::bucket::{Access, access};
-use crate::operator::report::unsupported;
 use crate::operator::streams::Teller;
 use crate::quantity;
 
 /// What is to be done.
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     /// Nothing, for these reasons.
     Refused(Vec<Finding>),
     /// Copy.
@@ -33,8 +35,10 @@ pub(super) enum Verdict {
 
 /// One pass: from where to where.
 #[derive(Clone, Debug)]
-pub(super) struct Job {
+pub(crate) struct Job {
     pub(super) source: Place,
+    /// The version that is read of it, where it is one; to be set by who knows.
+    pub(super) pinned: Option<Pinned>,
     /// One for each target of the spec, in its order.
     pub(super) targets: Vec<TargetPlace>,
     /// Of a dataset that is split, as if every target could be reached, and without the versions that are pinned.
@@ -43,19 +47,36 @@ pub(super) struct Job {
     pub(super) teller: Option<Teller>,
     pub(super) requests_per_second: Option<NonZeroU32>,
     pub(super) schedule: Schedule,
+    /// Where Jobs may copy; `None` where the operator does.
+    pub(super) jobs: Option<JobsWanted>,
     /// Tells this job from one with another spec, bucket or key.
     pub(super) fingerprint: String,
 }
 
+impl Job {
+    /// What one of so many workers does, who share what may be used.
+    pub(super) fn shared(mut self, workers: u32) -> Self {
+        let workers = NonZeroU32::new(workers).unwrap_or(NonZeroU32::MIN);
+        let limits = &mut self.options.source_limits;
+        limits.bandwidth = limits
+            .bandwidth
+            .map(|all| NonZeroU64::new(all.get() / u64::from(workers.get())).unwrap_or(NonZeroU64::MIN));
+        self.requests_per_second = self
+            .requests_per_second
+            .map(|all| NonZeroU32::new(all.get().div_ceil(workers.get())).unwrap_or(NonZeroU32::MIN));
+        self
+    }
+}
+
 /// Where a copy is.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     pub(super) access: Access,
     pub(super) prefix: String,
 }
 
 /// A target: where it is, or why it can't be used now. It then waits alone; the others go on.
-pub(super) type TargetPlace = Result<Place, String>;
+pub(crate) type TargetPlace = Result<Place, String>;
 
 /// Checks a DatasetReplica.
 pub(super) fn validate(replica: &DatasetReplica, found: &Found, now: Timestamp) -> Verdict {
@@ -64,10 +85,6 @@ pub(super) fn validate(replica: &DatasetReplica, found: &Found, now: Timestamp) 
 
 fn job(replica: &DatasetReplica, found: &Found, now: Timestamp) -> Result<Job, Vec<Finding>> {
     let (spec, Found { buckets, mask_keys, token }) = (&replica.spec, found);
-    let fields = spec.unsupported_fields();
-    if !fields.is_empty() {
-        return Err(Finding::stalled(Reason::UnsupportedField, unsupported(&fields)));
-    }
     if spec.suspend {
         let message = "spec.suspend is true: nothing is copied until it is false";
         return Err(vec![Finding::new(ConditionType::Ready, false, Reason::Suspended, message)]);
@@ -92,7 +109,9 @@ fn job(replica: &DatasetReplica, found: &Found, now: Timestamp) -> Result<Job, V
         .iter()
         .map(|target| place(buckets, &target.bucket_ref.name, &target.prefix, true).map_err(|(_, message)| message))
         .collect::<Vec<TargetPlace>>();
-    let publish_to_source = capabilities(buckets, source_bucket).is_some_and(|found| found.writable);
+    // What lies there by now is not what is read.
+    let is_pinned = spec.source.digest.is_some();
+    let publish_to_source = !is_pinned && capabilities(buckets, source_bucket).is_some_and(|found| found.writable);
     let options = MirrorOptions {
         filter,
         source_limits,
@@ -111,12 +130,27 @@ fn job(replica: &DatasetReplica, found: &Found, now: Timestamp) -> Result<Job, V
             None
         },
         source,
+        pinned: None,
         targets,
         options,
         requests_per_second: requests_per_second.and_then(|rate| NonZeroU32::new(u32::try_from(rate).ok()?)),
         schedule,
+        jobs: jobs(spec),
         fingerprint: fingerprint(spec, buckets, mask_keys),
     })
+}
+
+/// Whether Jobs may copy. What one place has to count, they cannot share.
+fn jobs(spec: &DatasetReplicaSpec) -> Option<JobsWanted> {
+    let has_budget = spec.limits.as_ref().is_some_and(|limits| limits.egress_cost.is_some());
+    let by = spec.sharding.as_ref().map(|sharding| sharding.by).unwrap_or_default();
+    let can_be_shared = !has_budget && by == WantedShardBy::Hash;
+    let always = match spec.execution {
+        Execution::InProcess => return None,
+        Execution::Auto => false,
+        Execution::Job => true,
+    };
+    can_be_shared.then(|| JobsWanted { always, settings: spec.job.clone().unwrap_or_default() })
 }
 
 /// What may leave the source; the error says what is wrong with it.
@@ -359,7 +393,6 @@ pub(super) mod tests {
     fn what_is_not_acted_on_or_wrong_is_refused() {
         let all = buckets(true, &["SHA256"]);
         for (extra, reason) in [
-            (json!({"execution": "Job"}), Reason::UnsupportedField),
             (json!({"mode": "Stream"}), Reason::InvalidSpec),
             (json!({"suspend": true}), Reason::Suspended),
             (json!({"source": {"bucketRef": {"name": "a"}, "filters": {"include": ["["]}}}), Reason::InvalidSpec),

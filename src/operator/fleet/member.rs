@@ -106,6 +106,11 @@ impl Member {
         Ok((member, AbortOnDropHandle::new(tasks)))
     }
 
+    /// The Cluster's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// What is known of it.
     pub(crate) fn report(&self) -> Report {
         self.report.borrow().clone()

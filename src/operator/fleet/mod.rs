@@ -83,6 +83,11 @@ impl Fleet {
         self.read().get(name).map(|entry| entry.member.clone())
     }
 
+    /// All of them.
+    pub(crate) fn members(&self) -> Vec<Arc<Member>> {
+        self.read().values().map(|entry| entry.member.clone()).collect()
+    }
+
     // A panic while the lock is held can't leave the map half-changed: each critical section is one map operation.
     fn read(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<String, Entry>> {
         self.members.read().unwrap_or_else(PoisonError::into_inner)

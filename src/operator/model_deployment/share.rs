@@ -3,8 +3,8 @@
 use std::fmt::Debug;
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Namespace, Secret, Service};
-use kube::api::{Api, Patch, PatchParams, PostParams};
+use k8s_openapi::api::core::v1::{Secret, Service};
+use kube::api::{Api, Patch, PatchParams};
 use kube::core::NamespaceResourceScope;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource, ResourceExt};
@@ -16,7 +16,7 @@ use skyfleet_plan::workload::{Share, credentials_name, is_settled, runs_only_its
 use super::model_source::VerifiedModel;
 use crate::operator::context::FIELD_MANAGER;
 use crate::operator::fleet::Member;
-use crate::operator::member_objects::{MemberError, Owner, call, remove_secrets};
+use crate::operator::member_objects::{MemberError, Owner, call, create_namespace, remove_secrets};
 
 /// What a share is made of.
 struct Objects {
@@ -130,16 +130,4 @@ where
 /// An object as errors name it.
 pub(super) fn what<K: Resource<DynamicType = ()>>(object: &K) -> String {
     format!("{} {}/{}", K::kind(&()), object.namespace().unwrap_or_default(), object.name_any())
-}
-
-async fn create_namespace(member: &Member, name: &str) -> Result<(), MemberError> {
-    let mut namespace = Namespace::default();
-    namespace.metadata.name = Some(name.to_owned());
-    namespace.metadata.labels = Some([(labels::MANAGED_BY.to_owned(), labels::MANAGER.to_owned())].into());
-    let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-    let api = Api::<Namespace>::all(member.client.clone());
-    match call(member, "create the Namespace", name, api.create(&params, &namespace)).await {
-        Err(error) if error.code() == Some(409) => Ok(()),
-        outcome => outcome.map(drop),
-    }
 }
