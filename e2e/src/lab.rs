@@ -182,6 +182,20 @@ impl Lab {
         }
     }
 
+    /// Ends a cluster's node at once, its pods too, as when a machine breaks; the control plane goes on. [`Lab::start`] brings it back.
+    /// Where kind makes the cluster, the control plane is on that node and goes with it.
+    ///
+    /// # Errors
+    /// As [`Lab::stop`].
+    pub async fn stop_node(&self, cluster: &str) -> Result<(), LabError> {
+        let _lock = LabLock::acquire(&self.name).await?;
+        let cluster = self.cluster(cluster)?;
+        match cluster.backend {
+            Backend::Namespaces => node::clear_remains(cluster).await,
+            Backend::Kind => kind::stop(cluster).await,
+        }
+    }
+
     /// Cuts a cluster off from the machine and all other clusters: packets are dropped both ways, so connections hang rather
     /// than end. Within the cluster all goes on, its own object store too.
     ///

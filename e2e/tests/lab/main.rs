@@ -12,6 +12,7 @@ mod fleet;
 mod hub;
 mod images;
 mod installed_charts;
+mod jobs;
 mod leftovers;
 mod loading;
 mod nodes;

@@ -131,8 +131,6 @@ async fn refused_buckets(hub: &Hub) {
 
 async fn refused_datasets_and_models(hub: &Hub) {
     let dataset = json!({"source": {"bucketRef": {"name": "a"}}, "targets": [{"bucketRef": {"name": "b"}}]});
-    hub.create("DatasetReplica", "job", with(&dataset, &json!({"execution": "Job"}))).await;
-    stalled(hub, "DatasetReplica", "job", "UnsupportedField", "spec.execution").await;
     let cron = json!({"schedule": {"cron": "0 25 * * *"}});
     hub.create("DatasetReplica", "cron", with(&dataset, &cron)).await;
     stalled(hub, "DatasetReplica", "cron", "InvalidSpec", "spec.schedule.cron").await;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use skyfleet_mirror::{DatasetName, FetchRequest, Replica, fetch};
 use tokio_util::sync::CancellationToken;
@@ -46,6 +47,34 @@ pub(crate) async fn older_versions_can_be_loaded(hub: &Hub, stores: &Stores, fol
         let refused = load(stores, kind, &first[0], &folder.join("gone")).await.unwrap_err();
         assert!(refused.contains("manifest"), "{refused}");
     }
+
+    // What is made of the older one is that, and keeps it.
+    let source = |digest: &Value| json!({"bucketRef": {"name": "gcs"}, "prefix": "versioned/", "digest": digest});
+    let spec =
+        json!({"source": source(&second[0]), "targets": [{"bucketRef": {"name": "azure"}, "prefix": "pinned/"}]});
+    hub.create("DatasetReplica", "pinned", spec).await;
+    let status = hub.wait("DatasetReplica", "pinned", ["Ready", "True", "AsSpecified"]).await;
+    assert_eq!(status["targets"][0]["manifestDigest"], second[0], "{status}");
+    become_version(4).await;
+    let fourth = told(hub, 3, &third[0]).await;
+    assert_eq!(fourth[1..], [third[0].clone(), second[0].clone()]);
+    become_version(5).await;
+    let fifth = told(hub, 3, &fourth[0]).await;
+    assert_eq!(fifth[1..], [fourth[0].clone(), second[0].clone()], "as long as it is read");
+    let pin = async |digest: &Value| {
+        let patch = Patch::Merge(json!({"spec": {"source": {"digest": digest}}}));
+        hub.api("DatasetReplica").patch("pinned", &PatchParams::default(), &patch).await.unwrap();
+    };
+    pin(&first[0]).await;
+    let status = hub.wait("DatasetReplica", "pinned", ["Ready", "False", "WaitingForData"]).await;
+    assert!(status["conditions"].to_string().contains("none of the versions"), "{status}");
+    pin(&fifth[0]).await;
+    eventually("the newer version", || async {
+        let status = hub.status("DatasetReplica", "pinned").await;
+        if status["targets"][0]["manifestDigest"] == fifth[0] { Ok(()) } else { Err(status.to_string()) }
+    })
+    .await;
+    hub.wait("DatasetReplica", "pinned", ["Ready", "True", "AsSpecified"]).await;
 }
 
 /// The versions that both targets tell, the newest first, once there are so many and the newest is another one.
