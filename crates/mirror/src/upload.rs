@@ -8,7 +8,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::transfer::reader::ChunkReader;
-use crate::transfer::{Content, Destination, Proven, Size, Start, Transfer, fan_out};
+use crate::transfer::{Content, Destination, Proven, Size, Start, Stop, Transfer, fan_out};
 use crate::{
     Attributes, Condition, ObjectStore, RetryClass, Sha256, StoreError, StoreErrorKind, TransferLimits, Verification,
 };
@@ -73,8 +73,13 @@ pub async fn upload(
 ) -> Result<UploadOutcome, UploadError> {
     let mut reader = FileReader::open(file).await?;
     let size = reader.left;
-    let destination =
-        Destination { store: store.clone(), key: key.to_owned(), condition: Condition::Any, journals: None };
+    let destination = Destination {
+        store: store.clone(),
+        key: key.to_owned(),
+        condition: Condition::Any,
+        journals: None,
+        stop: Stop::of_all(cancel),
+    };
     let too_large = |detail| store.place().error(StoreErrorKind::Rejected, format!("write {key:?}"), detail);
     store.part_limits().check(size).map_err(too_large)?;
     let transfer = Transfer::new(limits, Verification::Checksum, cancel.clone()).with_sha256();

@@ -13,7 +13,7 @@ use crate::cancel::cancellable;
 use crate::dataset::document::{jsonl, write_document};
 use crate::dataset::layout::{KEPT_MANIFESTS, manifest_of_key, provenance_of_key};
 use crate::transfer::reader::ChunkReader;
-use crate::transfer::{Content, Destination, Size, Start, Transfer, fan_out};
+use crate::transfer::{Content, Destination, Size, Start, Stop, Transfer, fan_out};
 use crate::{
     Condition, DatasetName, ManifestDigest, ObjectSummary, Replica, ShardIndex, StoreError, list, manifest_key,
     provenance_key, shard_index_key,
@@ -146,7 +146,8 @@ pub(super) async fn write_streamed(
     let attributes = jsonl();
     let content = Content::new(size, &attributes);
     let (store, key) = (replica.store.clone(), key.to_owned());
-    let destination = Destination { store, key, condition: Condition::Any, journals: None };
+    let destination =
+        Destination { store, key, condition: Condition::Any, journals: None, stop: Stop::of_all(&transfer.cancel) };
     let sent = |_, _| ();
     let written = fan_out(reader, &content, &[destination], Start::afresh(1), transfer, sent).await?;
     written.into_iter().try_for_each(|written| written.map(|_| ()))

@@ -1,5 +1,6 @@
 //! Makes what lies below a prefix of a bucket the same in others, with no list of it in memory.
 
+mod aside;
 mod assign;
 mod changed;
 mod compare;
@@ -69,12 +70,13 @@ pub use types::{
 /// objects are. All pieces are of the version that was listed: those of one that changed meanwhile fail, and nothing names the others.
 ///
 /// What it guarantees:
-/// - An object is read once however many targets need it, and never held whole in memory (see [`crate::TransferLimits`]).
+/// - An object is read once however many targets need it (but those that were set aside), and never held whole in memory (see [`crate::TransferLimits`]).
 /// - A target's manifest is published after every object of it was proven at that target, and after that was remembered.
 /// - Objects are removed only where that is asked for, and only when the listings of source and target have both ended whole,
 ///   every object of the source could be read, and each one is, at that moment, still not at the source. One that another target
 ///   is to hold now goes when every target holds its part, and that one has it at that moment. A dataset's go last, once the
 ///   manifest without them is published.
+/// - A target that is slower than [`MirrorOptions::patience`] allows slows only itself.
 /// - A target that fails, fails alone; a failed page of a listing is never the end of it.
 /// - What another writes to a target after it was listed is not overwritten, where the target's store knows conditions: the object
 ///   fails there.

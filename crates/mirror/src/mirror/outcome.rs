@@ -19,16 +19,13 @@ impl Round<'_> {
         }
     }
 
-    fn take_copies(&mut self, Attempted { object, indices, refusals, outcome }: Attempted) {
-        let (mut refused, mut open) = (Vec::new(), Vec::new());
-        for (index, refusal) in indices.iter().zip(refusals) {
+    fn take_copies(&mut self, Attempted { object, indices, ways, refusals, outcome }: Attempted) {
+        let mut open = Vec::new();
+        for ((index, way), refusal) in indices.iter().zip(ways).zip(refusals) {
             match refusal {
-                Some(error) => refused.push((*index, error)),
-                None => open.push(*index),
+                Some(error) => self.copied(*index, &object, Err(error)),
+                None => open.push((*index, way)),
             }
-        }
-        for (index, error) in refused {
-            self.copied(index, &object, Err(error));
         }
         let copies = match outcome {
             Ok(SourceRead::Whole(copies)) => copies,
@@ -37,13 +34,13 @@ impl Round<'_> {
                 self.report.compared -= 1;
                 self.report.compared_bytes -= object.size;
                 self.leave_behind(&indices);
-                for index in open {
+                for (index, _) in open {
                     self.targets[index].forget(&object.key);
                 }
                 return;
             }
             Err(error) => {
-                for index in open {
+                for (index, _) in open {
                     self.targets[index].keep_remembered(&object.key);
                 }
                 return self.source_failed(ObjectFailure { key: object.key, error });
@@ -61,8 +58,11 @@ impl Round<'_> {
             // It did not leave its service.
             self.report.source_bytes -= object.size;
         }
-        for (index, copy) in open.into_iter().zip(copies) {
-            self.copied(index, &object, copy);
+        for ((index, way), copy) in open.into_iter().zip(copies) {
+            match copy {
+                Err(error) if self.was_set_aside(index, &error) => self.go_on_aside(index, object.clone(), way),
+                copy => self.copied(index, &object, copy),
+            }
         }
     }
 
@@ -100,7 +100,7 @@ impl Round<'_> {
         (self.shared.progress)(MirrorEvent::Failed { target: None, failure });
     }
 
-    fn copied(&mut self, index: usize, object: &ObjectSummary, copy: Result<Copy, StoreError>) {
+    pub(super) fn copied(&mut self, index: usize, object: &ObjectSummary, copy: Result<Copy, StoreError>) {
         let (target, key) = (&mut self.targets[index], object.key.clone());
         let event = match copy {
             Ok(copy) => {

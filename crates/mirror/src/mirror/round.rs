@@ -7,6 +7,7 @@ use skyfleet_transform::{Format, Outcome};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::aside::{Aside, stops};
 use super::assign::Assignment;
 use super::changed::{Looks, Origins};
 use super::hand_over::Budget;
@@ -21,7 +22,7 @@ use super::types::{Deletion, MirrorEvent, MirrorOptions, MirrorProgress, MirrorR
 use crate::state::StateEntry;
 use crate::transfer::made::{Making, Unmade, make_object};
 use crate::transfer::put_away::{Leaving, Turns, put_away};
-use crate::transfer::{Destination, SourceRead, Transfer, copy_object};
+use crate::transfer::{Destination, SourceRead, Stop, Transfer, copy_object};
 use crate::{Condition, KeyRange, MirrorError, ObjectSummary, Replica, StoreError};
 
 /// Objects between two reports of how many were compared.
@@ -33,7 +34,7 @@ pub(super) struct Shared {
     pub(super) transfer: Transfer,
     /// Where objects are not copied as they are.
     pub(super) making: Option<Making>,
-    pub(super) turns: Turns,
+    pub(super) turns: Arc<Turns>,
     pub(super) progress: MirrorProgress,
 }
 
@@ -49,8 +50,11 @@ pub(super) struct Round<'a> {
     scanned: Option<String>,
     /// The one that was handed over last so.
     told: Option<String>,
-    budget: &'a mut Budget,
+    pub(super) budget: &'a mut Budget,
     pub(super) running: JoinSet<Done>,
+    /// Where targets may be set aside.
+    pub(super) aside: Option<Aside>,
+    pub(super) stops: Vec<Stop>,
     /// Every further read would meet the same error.
     pub(super) source_is_lost: Option<StoreError>,
 }
@@ -103,6 +107,7 @@ pub(super) struct Attempted {
     pub(super) object: ObjectSummary,
     /// The targets, in the order of the copies.
     pub(super) indices: Vec<usize>,
+    pub(super) ways: Vec<Way>,
     /// At which of them it was not to be written, since what it has now could not be put away.
     pub(super) refusals: Vec<Option<StoreError>>,
     /// How the others went, in their order.
@@ -121,14 +126,19 @@ impl<'a> Round<'a> {
         let transfer = Transfer::new(options.limits, options.verification, cancel).within(options.source_limits);
         let transfer = if options.dataset.is_some() { transfer.with_sha256() } else { transfer };
         let naming = Arc::new(options.naming());
+        let stops = stops(targets.len(), &transfer.cancel);
+        let (transfer, aside) = Aside::of(options, targets.len(), transfer);
+        let turns = Arc::<Turns>::default();
+        let aside = aside.map(|(patience, waits, transfer)| {
+            let (source, turns, progress) = (source.clone(), turns.clone(), progress.clone());
+            let shared = Arc::new(Shared { source, transfer, making: None, turns, progress });
+            Aside::new(patience, waits, shared, targets.len())
+        });
+        let making = Making::of(options, naming.clone());
         Self {
-            shared: Arc::new(Shared {
-                source,
-                transfer,
-                making: Making::of(options, naming.clone()),
-                turns: Turns::default(),
-                progress,
-            }),
+            shared: Arc::new(Shared { source, transfer, making, turns, progress }),
+            aside,
+            stops,
             options,
             targets,
             report: MirrorReport::default(),
@@ -174,8 +184,7 @@ impl<'a> Round<'a> {
 
     async fn run_over(mut self, mut rows: Rows) -> Result<Ended, MirrorError> {
         let stopped = self.walk(&mut rows).await.err();
-        while let Some(attempted) = self.running.join_next().await {
-            self.take(attempted);
+        while self.take_next().await {
             self.write().await;
         }
         for (target, failure) in self.targets.iter().zip(rows.failures()) {
@@ -186,7 +195,8 @@ impl<'a> Round<'a> {
         let cancelled = self.shared.transfer.cancel.is_cancelled();
         let rejected = self.too_many_rejected(Share::OfAll);
         let is_whole = stopped.is_none() && !cancelled && self.source_is_lost.is_none() && rejected.is_none();
-        for target in &mut self.targets {
+        // Those that are set aside come last: nobody waits for them.
+        for target in self.targets.iter_mut().filter(|target| !target.is_set_aside()) {
             target.keep(is_whole).await;
         }
         if is_whole {
@@ -198,6 +208,7 @@ impl<'a> Round<'a> {
                 remove_surplus(&mut self).await;
             }
         }
+        self.end_aside(is_whole).await;
         let report = self.end();
         match stopped {
             _ if cancelled => Err(MirrorError::Cancelled),
@@ -219,13 +230,12 @@ impl<'a> Round<'a> {
             while self.running.len() >= self.shared.transfer.limits.objects.max(1)
                 || self.targets.iter().any(Target::is_waiting)
             {
-                let Some(attempted) = self.running.join_next().await else { break };
-                self.take(attempted);
+                if !self.take_next().await {
+                    break;
+                }
                 self.write().await;
             }
-            while let Some(attempted) = self.running.try_join_next() {
-                self.take(attempted);
-            }
+            self.take_ended();
             self.write().await;
             match rows.next().await? {
                 Some(Found::Row(row)) => self.look_at(row).await,
@@ -287,6 +297,14 @@ impl<'a> Round<'a> {
             let bytes = if is_told { object.size } else { bytes };
             return self.hand_over(object, bytes, needed_by);
         }
+        let is_slow = |needed: &Needed| self.targets[needed.target].is_set_aside();
+        let (slow, needed_by): (Vec<_>, Vec<_>) = needed_by.into_iter().partition(is_slow);
+        for needed in slow {
+            self.copy_aside(&object, needed);
+        }
+        if needed_by.is_empty() {
+            return;
+        }
         let indices: Vec<_> = needed_by.iter().map(|needed| needed.target).collect();
         if let Err(cost) = self.budget.spending.reserve(bytes) {
             self.report.left.add(object.size, cost);
@@ -313,19 +331,23 @@ impl<'a> Round<'a> {
             }
             return;
         }
-        let way = |Needed { target, condition, had_dead_letters, remembered, leaving }: Needed| {
-            let target = &mut self.targets[target];
-            target.puts_away |= leaving.is_some();
-            target.expect(&object.key, remembered);
-            let Target { replica, journals, .. } = target;
-            let (store, key, journals) = (replica.store.clone(), replica.key(&object.key), journals.clone());
-            Way { destination: Destination { store, key, condition, journals }, had_dead_letters, leaving }
-        };
-        let ways: Vec<_> = needed_by.into_iter().map(way).collect();
+        let ways: Vec<_> = needed_by.into_iter().map(|needed| self.way(&object.key, needed)).collect();
         let source_key = source_key.unwrap_or_else(|| object.key.clone());
         let shared = self.shared.clone();
         let attempt = async move { attempt(&shared, (object, source_key, how), indices, ways).await };
         self.running.spawn(async move { Done::Copied(attempt.await) });
+    }
+
+    /// How an object gets to a target that expects it from now on.
+    pub(super) fn way(&mut self, key: &str, needed: Needed) -> Way {
+        let Needed { target, condition, had_dead_letters, remembered, leaving } = needed;
+        let stop = self.stops[target].clone();
+        let target = &mut self.targets[target];
+        target.puts_away |= leaving.is_some();
+        target.expect(key, remembered);
+        let Target { replica, journals, .. } = target;
+        let (store, key, journals) = (replica.store.clone(), replica.key(key), journals.clone());
+        Way { destination: Destination { store, key, condition, journals, stop }, had_dead_letters, leaving }
     }
 
     /// Leaves an object to others. What is known of what the targets have of it stays so.
@@ -366,13 +388,13 @@ impl<'a> Round<'a> {
 }
 
 /// How an object gets to a target.
-struct Way {
-    destination: Destination,
+pub(super) struct Way {
+    pub(super) destination: Destination,
     had_dead_letters: bool,
     leaving: Option<Leaving>,
 }
 
-async fn attempt(
+pub(super) async fn attempt(
     shared: &Shared,
     (object, source_key, how): (ObjectSummary, String, How),
     indices: Vec<usize>,
@@ -393,7 +415,7 @@ async fn attempt(
         }
         _ => copy_object(source, &object, &destinations, transfer, sent).await,
     };
-    Attempted { object, indices, refusals, outcome }
+    Attempted { object, indices, ways, refusals, outcome }
 }
 
 /// Puts away what each target has now, where that is to be kept: why it may not be overwritten there.

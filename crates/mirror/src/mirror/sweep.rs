@@ -105,7 +105,12 @@ pub(super) async fn sweep_unpublished(round: &Round<'_>, dataset: &Dataset) {
     let transfer = &round.shared.transfer;
     for (index, target) in round.targets.iter().enumerate() {
         let was_named = target.pages().is_none_or(TargetState::was_named);
-        if !target.puts_away || was_named || target.is_given_up() || target.report.manifest.is_some() {
+        if !target.puts_away
+            || was_named
+            || target.is_set_aside()
+            || target.is_given_up()
+            || target.report.manifest.is_some()
+        {
             continue;
         }
         let Some(namings) =

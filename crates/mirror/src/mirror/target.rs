@@ -198,7 +198,22 @@ impl Target {
 
     /// Whether no further object should be begun.
     pub(super) fn is_waiting(&self) -> bool {
-        !self.is_given_up() && self.state.as_ref().is_some_and(Memory::is_waiting)
+        !self.is_given_up() && !self.is_set_aside() && self.has_much_waiting()
+    }
+
+    /// Whether much of what is to be remembered waits for objects under way.
+    pub(super) fn has_much_waiting(&self) -> bool {
+        self.state.as_ref().is_some_and(Memory::is_waiting)
+    }
+
+    /// Whether the others do not wait for it any more.
+    pub(super) fn is_set_aside(&self) -> bool {
+        self.report.left_behind.is_some()
+    }
+
+    /// An object that it needs does not come in this pass.
+    pub(super) fn leave_behind(&mut self) {
+        *self.report.left_behind.get_or_insert_default() += 1;
     }
 
     /// Writes what is ready of what is remembered.

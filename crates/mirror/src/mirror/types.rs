@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::sync::Arc;
+use std::time::Duration;
 
 use skyfleet_transform::{Outcome, RowLimits, Transform};
 
@@ -33,6 +34,17 @@ pub struct MirrorOptions {
     pub limits: TransferLimits,
     /// What may leave the source.
     pub source_limits: SourceLimits,
+    /// How long targets wait for another one, in sum, before that is set aside; `None` where they wait as long as it takes.
+    ///
+    /// That time counts in which more than half of the objects that are copied to several targets wait for one of them only, and all
+    /// other time counts against it. A target that is set aside goes on by itself, with a quarter of what [`Self::limits`] allows, and
+    /// what it is sent is read once more. The others are brought up to date, and their manifests published, without waiting for it.
+    /// Then it has as much time once more, or until a first object or part has come to it, and the pass ends. Objects that do not come so
+    /// are left behind for the next pass: see [`TargetReport::left_behind`]. The last target that goes on is never set aside.
+    ///
+    /// Only [`mirror`](crate::mirror()) does that, and only where every target gets every object as it is: not where they are split over
+    /// the targets, cut or transformed.
+    pub patience: Option<Duration>,
     /// How copies are proven. [`Verification::ReadBack`] is for those who do not trust what a store tells of a checksum.
     pub verification: Verification,
     /// What is copied as a dataset: then the SHA-256 of every object is known, and a digest names all of it.
@@ -205,7 +217,8 @@ pub struct MirrorReport {
     pub source_failures: u64,
     /// The first of them, at most [`ObjectFailure::KEPT`].
     pub failures: Vec<ObjectFailure>,
-    /// Bytes of the objects that were copied, or tried to be: what left the source, each object once.
+    /// Bytes of the objects that were copied, or tried to be: what left the source, each object once, and once more for each target
+    /// that was set aside and got it by itself.
     pub source_bytes: u64,
     /// What the budget did not suffice for, each object once.
     pub left: Left,
@@ -274,6 +287,10 @@ pub struct TargetReport {
     pub left: Left,
     /// Objects that others are to copy. Then nothing is removed either.
     pub handed_over: HandedOver,
+    /// Where it was so slow that it was set aside (see [`MirrorOptions::patience`]): objects that it needs and that it did not get, none
+    /// of which has failed. Then its manifest is not published in this pass, even if there are none, and nothing is removed: another
+    /// pass does that. `None` where it was not set aside.
+    pub left_behind: Option<u64>,
     /// Objects that the source does not have.
     pub surplus: u64,
     /// Objects that it held and another target is to hold now.
@@ -319,15 +336,15 @@ impl MirrorReport {
 }
 
 impl TargetReport {
-    /// Whether no object that it needs was left for later, or to others.
+    /// Whether no object that it needs was left for later, or to others, and it was not set aside.
     #[must_use]
     pub fn lacks_nothing(&self) -> bool {
-        self.left.is_nothing() && self.handed_over.is_nothing()
+        self.left.is_nothing() && self.handed_over.is_nothing() && self.left_behind.is_none()
     }
 
-    /// Whether everything that was tried at it went well.
+    /// Whether everything that was tried at it went well, and it was not set aside.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.failed == 0 && self.error.is_none()
+        self.failed == 0 && self.error.is_none() && self.left_behind.is_none()
     }
 }

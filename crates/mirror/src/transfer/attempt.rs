@@ -23,7 +23,7 @@ pub(super) async fn copy_once(
     transfer: &Transfer,
     sent: &(impl Fn(usize, u64) + Sync),
 ) -> Result<SourceRead, StoreError> {
-    let journals = join_all(destinations.iter().map(|destination| journal_of(destination, transfer))).await;
+    let journals = join_all(destinations.iter().map(journal_of)).await;
     let (start, pinned) = match begin(source, &object.key, destinations, journals, transfer).await {
         Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(SourceRead::Vanished),
         other => other?,
@@ -81,8 +81,8 @@ fn may_go_on(error: &StoreError, resumed: bool) -> bool {
     }
 }
 
-async fn journal_of(destination: &Destination, transfer: &Transfer) -> Option<Journal> {
-    destination.journals.as_ref()?.of(&destination.key, &transfer.cancel).await
+async fn journal_of(destination: &Destination) -> Option<Journal> {
+    destination.journals.as_ref()?.of(&destination.key, &destination.stop.cancel).await
 }
 
 pub(super) async fn discard(destination: &Destination, transfer: &Transfer) {

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use super::Stop;
 use super::journal::Journals;
 use crate::{Condition, ObjectStore, PartLimits, StoreError, StoreErrorKind};
 
@@ -12,6 +13,8 @@ pub(crate) struct Destination {
     pub(crate) condition: Condition,
     /// Where it is noted how far a large object has come; nowhere, for one that is never taken up again.
     pub(crate) journals: Option<Arc<Journals>>,
+    /// By what it is stopped.
+    pub(crate) stop: Stop,
 }
 
 impl Destination {

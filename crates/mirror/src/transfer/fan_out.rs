@@ -10,6 +10,7 @@ use super::lane::{Read, read_parts};
 use super::part::{Cut, Size};
 use super::reader::{ChunkReader, Parts};
 use super::room::Room;
+use super::waits::Course;
 use super::writer::{Sent, Writer};
 use crate::content::{Digesting, Hashing, Wanted, Whole};
 use crate::verify::{Expected, prove_written};
@@ -74,7 +75,7 @@ pub(crate) struct Proven {
 
 /// Copies what `reader` gives (from where it starts to the end of `content`) to every destination. What gets larger than they take
 /// of one object is [`StoreErrorKind::Rejected`] at each. A slow destination slows the
-/// reading; a failing one fails alone. A failing reader fails all. Of unfinished copies nothing is left but what a journal names.
+/// reading until it is stopped; a failing one fails alone. A failing reader fails all. Of unfinished copies nothing is left but what a journal names.
 pub(crate) async fn fan_out<R: ChunkReader>(
     reader: &mut R,
     content: &Content<'_>,
@@ -89,8 +90,20 @@ pub(crate) async fn fan_out<R: ChunkReader>(
     let Start { journals, whole } = start;
     // Begun before anything is summed up: what a store checks may turn out only now.
     let begin = destinations.iter().zip(journals);
-    let begin = begin.map(|(destination, journal)| Writer::begin(destination, content, journal, &cut, transfer));
+    let course = Course::new(transfer.waits.as_ref(), destinations);
+    let begin = begin.enumerate().map(|(place, (destination, journal))| {
+        let (course, begin) = (&course, Writer::begin(destination, content, journal, &cut));
+        async move {
+            let writer = begin.await;
+            course.has_begun(place);
+            if writer.is_err() {
+                course.has_ended(place, false);
+            }
+            writer
+        }
+    });
     let writers = join_all(begin).await;
+    course.is_reading();
     let digesting = match content.announced {
         Some(Checksum::Crc64Nvme(announced)) if content.is_told => Digesting::Told(announced),
         _ => {
@@ -105,11 +118,22 @@ pub(crate) async fn fan_out<R: ChunkReader>(
         let sent = &sent;
         let (lane, parts) = mpsc::channel(1);
         if let Ok(writer) = &writer {
-            lanes.push(writer.lane(lane));
+            lanes.push(writer.lane(lane, index));
         }
-        writing.push(async move { writer?.write(parts, |bytes| sent(index, bytes)).await });
+        let course = &course;
+        writing.push(async move {
+            let written = writer?.write(parts, transfer, |bytes| sent(index, bytes)).await;
+            course.has_ended(index, written.is_ok());
+            written
+        });
     }
-    let reading = read_parts(parts, &cut, first, lanes, digesting, transfer);
+    let reading = async {
+        let read = read_parts(parts, (&cut, first), &lanes, digesting, (transfer, &course)).await;
+        // Nothing follows.
+        drop(lanes);
+        course.is_ending();
+        read
+    };
     let (read, written) = join(reading, join_all(writing)).await;
     let Some(Read { size: read, digests }) = read? else {
         let gave_up = |destination: &Destination| destination.failed(StoreErrorKind::Cancelled, "every target failed");
@@ -120,8 +144,8 @@ pub(crate) async fn fan_out<R: ChunkReader>(
     let proofs = destinations.iter().zip(written).map(|(destination, written)| async move {
         let Sent { written, composite, refused } = written?;
         let expected = Expected { size, digests, composite };
-        let Destination { store, key, .. } = destination;
-        let proof = prove_written(store, key, written, &expected, transfer.verification, &transfer.cancel).await;
+        let Destination { store, key, stop, .. } = destination;
+        let proof = prove_written(store, key, written, &expected, transfer.verification, stop.of_pass()).await;
         // What is there may be our own, written by an attempt whose answer was lost.
         let is_another = |error: &StoreError| matches!(error.kind, StoreErrorKind::Corrupt | StoreErrorKind::NotFound);
         let (etag, modified) =

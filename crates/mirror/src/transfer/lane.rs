@@ -14,6 +14,7 @@ use super::live::{Broken, End, Ending, Pieces};
 use super::object_reader::Pinned;
 use super::part::Cut;
 use super::reader::{ChunkReader, KEPT_AS_IT_IS, Parts};
+use super::waits::{Busy, Course};
 use crate::ObjectStore;
 use crate::content::{Digesting, Digests};
 
@@ -25,6 +26,8 @@ pub(crate) struct Part {
     pub(crate) room: Arc<Option<OwnedSemaphorePermit>>,
     /// For one that is sent while it is read.
     pub(crate) live: Option<LiveSource>,
+    /// As long as the target has to do with it.
+    pub(crate) busy: Busy,
 }
 
 /// Of what version a part is, where it begins there and how large it is, and whether its checksum is the store's to tell.
@@ -38,6 +41,8 @@ pub(crate) struct LiveSource {
 
 /// The way to one destination.
 pub(crate) struct Lane {
+    /// Of the destination, among all.
+    pub(crate) place: usize,
     pub(crate) parts: Sender<Part>,
     /// Parts from the first on that it has already.
     pub(crate) has: usize,
@@ -80,11 +85,10 @@ pub(crate) struct Read {
 /// when no target takes any more.
 pub(crate) async fn read_parts<R: ChunkReader>(
     mut parts: Parts<'_, R>,
-    cut: &Cut,
-    done: usize,
-    lanes: Vec<Lane>,
+    (cut, done): (&Cut, usize),
+    lanes: &[Lane],
     mut digesting: Digesting,
-    transfer: &Transfer,
+    (transfer, course): (&Transfer, &Arc<Course>),
 ) -> Result<Option<Read>, R::Error> {
     let pinned = parts.pinned().filter(|_| cut.least_parts() > 1 && !cut.is_open() && !transfer.keeps_parts);
     let mut offset: u64 = (1..=done).filter_map(|number| cut.part(number)).sum();
@@ -92,10 +96,10 @@ pub(crate) async fn read_parts<R: ChunkReader>(
         let is_told = matches!(digesting, Digesting::Told(_));
         let again = pinned.clone().map(|pinned| LiveSource { pinned, offset, size, is_told });
         let room = parts.room.take();
-        let Some(Begun { ways, end }) = begin_part(&lanes, (number, size), again, room, transfer).await else {
+        let Some(Begun { ways, end }) = begin_part(lanes, (number, size), again, room, (transfer, course)).await else {
             return Ok(None);
         };
-        offset += pass_on(&mut parts, size, &mut digesting, ways).await?;
+        offset += pass_on(&mut parts, size, &mut digesting, ways, course).await?;
         let (digests, whole) = digesting.end_part();
         let whole = whole.map(Arc::new);
         let is_full = cut.part(number + 1).is_none();
@@ -122,7 +126,7 @@ pub(crate) async fn read_parts<R: ChunkReader>(
 
 /// A part that was handed to the targets that want it: the ways of its pieces, and of what it came to.
 struct Begun {
-    ways: Vec<Sender<Bytes>>,
+    ways: Vec<(usize, Sender<Bytes>)>,
     end: watch::Sender<Ending>,
 }
 
@@ -133,7 +137,7 @@ async fn begin_part(
     (number, size): (usize, u64),
     again: Option<LiveSource>,
     room: Option<OwnedSemaphorePermit>,
-    transfer: &Transfer,
+    (transfer, course): (&Transfer, &Arc<Course>),
 ) -> Option<Begun> {
     let wanting: Vec<_> = lanes.iter().filter(|lane| number > lane.has && !lane.parts.is_closed()).collect();
     let live = match again {
@@ -141,6 +145,7 @@ async fn begin_part(
         _ => None,
     };
     let (held, most) = if live.is_some() { (size.min(ON_THE_WAY), LIVE_PIECES) } else { (size, most_pieces(size)) };
+    course.is_held();
     let room = match room {
         None => transfer.room().take(held).await,
         taken => taken,
@@ -150,10 +155,12 @@ async fn begin_part(
     let begin = wanting.iter().map(|lane| {
         let (piece, pieces) = mpsc::channel(most);
         let pieces = Pieces { pieces, end: ended.clone() };
-        let part = Part { number, pieces, room: room.clone(), live: live.clone() };
-        async move { lane.parts.send(part).await.ok().map(|()| piece) }
+        let (room, live, busy) = (room.clone(), live.clone(), course.part(lane.place));
+        let part = Part { number, pieces, room, live, busy };
+        async move { lane.parts.send(part).await.ok().map(|()| (lane.place, piece)) }
     });
     let ways = join_all(begin).await.into_iter().flatten().collect();
+    course.is_reading();
     let is_taken = lanes.iter().any(|lane| !lane.parts.is_closed());
     is_taken.then_some(Begun { ways, end })
 }
@@ -163,7 +170,8 @@ async fn pass_on<R: ChunkReader>(
     parts: &mut Parts<'_, R>,
     size: u64,
     digesting: &mut Digesting,
-    ways: Vec<Sender<Bytes>>,
+    ways: Vec<(usize, Sender<Bytes>)>,
+    course: &Course,
 ) -> Result<u64, R::Error> {
     let mut left = size;
     while left > 0 {
@@ -174,13 +182,18 @@ async fn pass_on<R: ChunkReader>(
         left -= piece.len() as u64;
         digesting.update(&piece);
         // Who no longer takes it has failed, or reads the part again. Most have room for it, and there is nobody to wait for.
-        let mut full = Vec::new();
-        for way in &ways {
+        let (mut full, mut places) = (Vec::new(), Vec::new());
+        for (place, way) in &ways {
             if let Err(TrySendError::Full(piece)) = way.try_send(piece.clone()) {
                 full.push(way.send(piece));
+                places.push(*place);
             }
         }
-        join_all(full).await;
+        if !full.is_empty() {
+            course.is_full(places);
+            join_all(full).await;
+            course.is_reading();
+        }
     }
     Ok(size - left)
 }

@@ -58,9 +58,19 @@ impl Ledger {
         Some((self.prefix.clone(), self.whole.clone()?))
     }
 
+    /// Bytes of the parts from the first on, with none left out.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// What to note where nothing follows, if parts have come since the ledger was begun.
+    pub(crate) fn so_far(&self) -> Option<(Vec<UploadedPart>, Arc<Whole>)> {
+        Some((self.prefix.clone(), self.whole.clone()?))
+    }
+
     /// The parts, when none of so many is missing, and the digests of all.
-    pub(crate) fn finish(self, count: usize) -> Option<(Vec<UploadedPart>, Arc<Whole>)> {
-        (self.prefix.len() == count).then_some(self.prefix).zip(self.whole)
+    pub(crate) fn finish(&self, count: usize) -> Option<(Vec<UploadedPart>, Arc<Whole>)> {
+        (self.prefix.len() == count).then(|| self.prefix.clone()).zip(self.whole.clone())
     }
 }
 

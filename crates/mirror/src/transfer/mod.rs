@@ -19,7 +19,9 @@ pub(crate) mod room;
 mod server_copy;
 pub(crate) mod source_limits;
 pub(crate) mod source_tags;
+pub(crate) mod stop;
 mod upload_parts;
+pub(crate) mod waits;
 mod writer;
 
 use std::sync::Arc;
@@ -35,6 +37,8 @@ pub(crate) use destination::Destination;
 pub(crate) use fan_out::{Content, Proven, Start, fan_out};
 pub(crate) use part::Size;
 use room::Room;
+pub(crate) use stop::Stop;
+use waits::Waits;
 
 /// How a copy is proven to be one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -58,12 +62,17 @@ pub(crate) struct Transfer {
     pub(crate) pace: Option<Arc<Pace>>,
     /// Whether no part may be sent before all of it was read.
     pub(crate) keeps_parts: bool,
+    /// Told for which targets others wait, where that matters.
+    pub(crate) waits: Option<Arc<Waits>>,
     /// For parts on their way to targets.
     room: Room,
     /// For what is read ahead of them. Apart, or an object could wait for room for a part that its own next bytes take.
     ahead: Room,
     large: Semaphore,
 }
+
+/// What is set aside of what a pass may use: a quarter.
+const SHARE: usize = 4;
 
 /// What a source that gives its bytes in bursts may make up for.
 const SLACK: Duration = Duration::from_millis(100);
@@ -80,6 +89,7 @@ impl Transfer {
             cancel,
             pace: None,
             keeps_parts: false,
+            waits: None,
             room,
             ahead: Room::new(ahead),
             large,
@@ -96,6 +106,26 @@ impl Transfer {
     pub(crate) fn within(self, limits: SourceLimits) -> Self {
         let pace = limits.bandwidth.map(|rate| Arc::new(Pace::new(rate, SLACK)));
         Self { keeps_parts: pace.is_some() || limits.egress.is_some(), pace, ..self }
+    }
+
+    /// Sets aside a share of all that it may use, for copies that are stopped by `cancel`.
+    pub(crate) fn split(self, cancel: CancellationToken) -> (Self, Self) {
+        let TransferLimits { objects, large_objects, memory, .. } = self.limits;
+        let share = TransferLimits {
+            objects: (objects / SHARE).max(1),
+            large_objects: (large_objects / SHARE).max(1),
+            memory: memory / SHARE as u64,
+            ..self.limits
+        };
+        let rest = TransferLimits { memory: memory - share.memory, ..self.limits };
+        let Self { verification, sha256, pace, keeps_parts, .. } = self;
+        let of = |limits, cancel| Self {
+            sha256,
+            pace: pace.clone(),
+            keeps_parts,
+            ..Self::new(limits, verification, cancel)
+        };
+        (of(rest, self.cancel), of(share, cancel))
     }
 
     /// Waits until an object of this size may begin; held until it has ended.

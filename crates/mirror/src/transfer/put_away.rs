@@ -9,7 +9,7 @@ use super::fan_out::{Content, Start, fan_out};
 use super::object_reader::Pinned;
 use super::parallel_reader::{ParallelReader, Unread};
 use super::reader::ChunkReader;
-use super::{Destination, Size, Transfer, Verification};
+use super::{Destination, Size, Stop, Transfer, Verification};
 use crate::cancel::cancellable;
 use crate::content::Digests;
 use crate::{
@@ -119,7 +119,13 @@ async fn write(store: &Arc<dyn ObjectStore>, leaving: &Leaving, transfer: &Trans
     let head = reader.head().clone();
     let mut reader = Named { reader, sha256: *sha256, place: store.clone(), key: &object.key };
     let content = Content { announced: reader.announced(), ..Content::new(Size::Known(head.size), &head.attributes) };
-    let destination = Destination { store: store.clone(), key: to.clone(), condition: Condition::Any, journals: None };
+    let destination = Destination {
+        store: store.clone(),
+        key: to.clone(),
+        condition: Condition::Any,
+        journals: None,
+        stop: Stop::of_all(&transfer.cancel),
+    };
     let sent = |_, _| ();
     let written = fan_out(&mut reader, &content, &[destination], Start::afresh(1), transfer, sent).await?;
     written.into_iter().try_for_each(|written| written.map(|_| ()))

@@ -20,7 +20,7 @@ pub(crate) async fn copy_by_store(
     destination: &Destination,
     transfer: &Transfer,
 ) -> Result<ByStore, StoreError> {
-    let Destination { store, key, condition, journals } = destination;
+    let Destination { store, key, condition, journals, .. } = destination;
     let (from, place) = (source.store.place(), store.place());
     let is_read = transfer.sha256 || transfer.verification == Verification::ReadBack;
     if is_read || from.endpoint != place.endpoint || object.etag.is_empty() {

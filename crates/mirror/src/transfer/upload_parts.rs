@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::mpsc::Receiver;
 
+use super::Transfer;
 use super::destination::Destination;
 use super::journal::{Journal, Journals};
 use super::lane::{LiveSource, Part};
@@ -26,13 +27,19 @@ impl Writer<'_> {
         &self,
         upload: Upload,
         algorithm: ChecksumAlgorithm,
-        parts: Receiver<Part>,
+        (parts, transfer): (Receiver<Part>, &Transfer),
         sent: impl Fn(u64) + Sync,
     ) -> Result<Sent, StoreError> {
-        let Destination { store, key, journals, .. } = self.destination;
+        let Destination { store, key, journals, stop, .. } = self.destination;
         let mut is_noted = !upload.done.is_empty();
-        let id = upload.id.clone();
-        let outcome = self.send_and_complete(upload, algorithm, parts, &mut is_noted, sent).await;
+        let Upload { id, done } = upload;
+        let mut ledger = Ledger::new(done);
+        let sending = (&*id, algorithm, transfer);
+        let outcome = self.send_and_complete(sending, parts, (&mut ledger, &mut is_noted), sent).await;
+        if outcome.is_err() && stop.is_alone() {
+            self.leave(id, &ledger, is_noted);
+            return outcome;
+        }
         if outcome.is_err() && is_noted {
             // Whoever comes next goes on with it, or throws it away.
             return outcome;
@@ -54,18 +61,15 @@ impl Writer<'_> {
 
     async fn send_and_complete(
         &self,
-        upload: Upload,
-        algorithm: ChecksumAlgorithm,
+        (id, algorithm, transfer): (&str, ChecksumAlgorithm, &Transfer),
         mut parts: Receiver<Part>,
-        is_noted: &mut bool,
+        (ledger, is_noted): (&mut Ledger, &mut bool),
         sent: impl Fn(u64) + Sync,
     ) -> Result<Sent, StoreError> {
-        let Destination { store, key, journals, condition } = self.destination;
-        let (transfer, id) = (self.transfer, upload.id);
-        if !upload.done.is_empty() {
-            sent(upload.done.iter().map(|part| part.size).sum());
+        let Destination { store, key, journals, condition, stop } = self.destination;
+        if ledger.bytes() > 0 {
+            sent(ledger.bytes());
         }
-        let mut ledger = Ledger::new(upload.done);
         let mut running = FuturesUnordered::new();
         let (mut sending, mut is_noting, mut has_ended) = (0, false, false);
         let mut count = None;
@@ -74,7 +78,7 @@ impl Writer<'_> {
                 part = parts.recv(), if !has_ended && sending < transfer.limits.parts.max(1) => match part {
                     Some(part) => {
                         sending += 1;
-                        running.push(futures::future::Either::Left(self.send_part(&id, algorithm, part)));
+                        running.push(futures::future::Either::Left(self.send_part(id, (algorithm, transfer), part)));
                     }
                     None => has_ended = true,
                 },
@@ -82,7 +86,11 @@ impl Writer<'_> {
                     Ended::Part { number, part, end: End { whole, is_last, .. } } => {
                         sending -= 1;
                         sent(part.size);
+                        let before = ledger.bytes();
                         ledger.add(number, part, whole);
+                        if ledger.bytes() > before && journals.is_some() && self.content.version.is_some() {
+                            stop.progress();
+                        }
                         if is_last {
                             count = Some(number);
                         }
@@ -96,7 +104,7 @@ impl Writer<'_> {
                 && let Some((done, whole)) = ledger.due(transfer.limits.noted_every)
             {
                 (is_noting, *is_noted) = (true, true);
-                let note = self.note(journals, id.clone(), done, whole);
+                let note = self.note(journals, id.to_owned(), done, whole);
                 running.push(futures::future::Either::Right(note));
             }
         }
@@ -104,8 +112,8 @@ impl Writer<'_> {
         let composite = composite(done.iter().map(|part| part.checksum)).map(|sha256| (sha256, done.len()));
         self.is_announced(&whole)?;
         let whole = Some(Checksum::Crc64Nvme(whole.crc64nvme));
-        let request = store.complete_multipart(key, &id, &done, whole, condition);
-        match cancellable(&transfer.cancel, store.place(), request).await {
+        let request = store.complete_multipart(key, id, &done, whole, condition);
+        match cancellable(stop.of_pass(), store.place(), request).await {
             // The first answer was lost and the upload is complete already. The proof that follows tells.
             Err(error) if error.kind == StoreErrorKind::NotFound => {
                 Ok(Sent { written: None, composite, refused: None })
@@ -126,25 +134,59 @@ impl Writer<'_> {
         }
     }
 
-    async fn send_part(&self, upload: &str, algorithm: ChecksumAlgorithm, part: Part) -> Result<Ended, StoreError> {
-        let Destination { store, key, .. } = self.destination;
-        let Part { number, pieces, room, live } = part;
+    async fn send_part(
+        &self,
+        upload: &str,
+        (algorithm, transfer): (ChecksumAlgorithm, &Transfer),
+        part: Part,
+    ) -> Result<Ended, StoreError> {
+        let Destination { store, key, stop, .. } = self.destination;
+        // Named, so that it is held until here ends.
+        let Part { number, pieces, room, live, busy: _busy } = part;
         let position = u32::try_from(number).unwrap_or(u32::MAX);
         let Some(LiveSource { pinned, offset, size, is_told }) = live else {
             let (chunks, end) = pieces.collect().await.map_err(|broken| self.broken(broken))?;
             let payload = payload(chunks, end.digests.checksum(algorithm));
             let request = store.put_part(key, upload, position, payload);
-            let part = cancellable(&self.transfer.cancel, store.place(), request).await?;
+            let part = cancellable(&stop.cancel, store.place(), request).await?;
             // Named, so that it is held until here.
             drop(room);
             return Ok(Ended::Part { number, part, end });
         };
-        let again =
-            Again { source: pinned, offset, room: self.transfer.room(), is_needed: self.had_to_read_again.clone() };
+        let again = Again { source: pinned, offset, room: transfer.room(), is_needed: self.had_to_read_again.clone() };
         let live = LivePart::new((size, is_told), pieces, room, again);
         let request = store.put_live_part(key, upload, position, &live);
-        let part = cancellable(&self.transfer.cancel, store.place(), request).await?;
+        let part = cancellable(&stop.cancel, store.place(), request).await?;
         Ok(Ended::Part { number, part, end: live.end().await? })
+    }
+
+    /// Leaves an upload that was stopped while the pass goes on: notes how far it is, or throws it away where there is nothing to
+    /// note. Nobody waits for that here: the target is slow.
+    fn leave(&self, upload: String, ledger: &Ledger, is_noted: bool) {
+        let Destination { store, key, journals, stop, .. } = self.destination.clone();
+        // Also what was being noted: that was stopped, too.
+        let so_far = ledger.so_far();
+        if so_far.is_none() && is_noted {
+            return;
+        }
+        let version = self.content.version.cloned();
+        let journal = so_far.zip(version).map(|((parts, whole), source)| {
+            let (key, upload) = (key.clone(), upload.clone());
+            Journal { key, upload, source, parts, whole: (*whole).clone() }
+        });
+        let note = async move {
+            if let (Some(journals), Some(journal)) = (&journals, journal) {
+                match journals.keep(&journal).await {
+                    Ok(()) => return,
+                    Err(error) => tracing::debug!(%error, "it is not noted how far an upload is"),
+                }
+            }
+            // What is noted already may be gone on with.
+            if !is_noted && let Err(error) = store.abort_multipart(&key, &upload).await {
+                tracing::warn!(%error, "parts of an unfinished upload may be left; a lifecycle rule of the bucket removes them");
+            }
+        };
+        drop(stop.endings.spawn(note));
     }
 
     /// Notes how far it is. It only saves work, so that it fails is no failure.

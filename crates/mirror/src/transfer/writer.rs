@@ -33,7 +33,6 @@ pub(crate) struct Sent {
 pub(crate) struct Writer<'a> {
     pub(super) destination: &'a Destination,
     pub(super) content: &'a Content<'a>,
-    pub(super) transfer: &'a Transfer,
     /// What is to be completed; nothing for an object that is written at once.
     upload: Option<Upload>,
     /// Whether a part had to be read again: from then on they are kept until they were taken.
@@ -54,24 +53,24 @@ impl<'a> Writer<'a> {
         content: &'a Content<'a>,
         journal: Option<Journal>,
         cut: &Cut,
-        transfer: &'a Transfer,
     ) -> Result<Self, StoreError> {
         let upload = match journal {
             Some(journal) => Some(Upload { id: journal.upload, done: journal.parts }),
             None if cut.least_parts() > 1 => {
                 let Destination { store, key, .. } = destination;
                 let request = store.create_multipart(key, content.attributes);
-                let id = cancellable(&transfer.cancel, store.place(), request).await?;
+                let id = cancellable(&destination.stop.cancel, store.place(), request).await?;
                 Some(Upload { id, done: Vec::new() })
             }
             None => None,
         };
-        Ok(Self { destination, content, transfer, upload, had_to_read_again: Arc::default() })
+        Ok(Self { destination, content, upload, had_to_read_again: Arc::default() })
     }
 
     /// The way of parts to it.
-    pub(crate) fn lane(&self, parts: Sender<Part>) -> Lane {
+    pub(crate) fn lane(&self, parts: Sender<Part>, place: usize) -> Lane {
         Lane {
+            place,
             parts,
             has: self.upload.as_ref().map_or(0, |upload| upload.done.len()),
             store: self.destination.store.clone(),
@@ -94,20 +93,21 @@ impl<'a> Writer<'a> {
     pub(crate) async fn write(
         mut self,
         mut parts: Receiver<Part>,
+        transfer: &Transfer,
         sent: impl Fn(u64) + Sync,
     ) -> Result<Sent, StoreError> {
         let algorithm = self.algorithm();
         if let Some(upload) = self.upload.take() {
-            return self.write_parts(upload, algorithm, parts, sent).await;
+            return self.write_parts(upload, algorithm, (parts, transfer), sent).await;
         }
-        let Destination { store, key, condition, .. } = self.destination;
+        let Destination { store, key, condition, stop, .. } = self.destination;
         let part = parts.recv().await;
         let Part { pieces, room, .. } = part.ok_or_else(|| self.broken(Broken::Source))?;
         let (chunks, end) = pieces.collect().await.map_err(|broken| self.broken(broken))?;
         let payload = payload(chunks, end.digests.checksum(algorithm));
         let size = payload.size();
         let request = store.put(key, self.content.attributes, payload, condition);
-        let written = cancellable(&self.transfer.cancel, store.place(), request).await;
+        let written = cancellable(&stop.cancel, store.place(), request).await;
         drop(room);
         let outcome = self.sent(written, None)?;
         sent(size);

@@ -21,6 +21,7 @@ mod remembering;
 mod rows;
 mod server_copies;
 mod sharding;
+mod slow;
 mod streaming;
 mod support;
 mod tags;

@@ -14,7 +14,7 @@ use super::{Content, Proven, Start, fan_out};
 use crate::content::Digests;
 use crate::transfer::part::Size;
 use crate::transfer::reader::ChunkReader;
-use crate::transfer::{Destination, Transfer};
+use crate::transfer::{Destination, Stop, Transfer};
 use crate::{
     Attributes, Condition, ConnectOptions, Credentials, LocalStore, ObjectStore, PartLimits, S3Location, S3Store,
     Sha256, StoreError, StoreErrorKind, TransferLimits, Verification,
@@ -123,7 +123,8 @@ fn entries(folder: &Path) -> usize {
 }
 
 fn to(store: impl ObjectStore + 'static) -> Destination {
-    Destination { store: Arc::new(store), key: KEY.to_owned(), condition: Condition::Any, journals: None }
+    let stop = Stop::of_all(&CancellationToken::new());
+    Destination { store: Arc::new(store), key: KEY.to_owned(), condition: Condition::Any, journals: None, stop }
 }
 
 fn transfer(verification: Verification) -> Transfer {

@@ -23,11 +23,12 @@ pub(super) async fn write_dead_letters(
     making: &Making,
     transfer: &Transfer,
 ) -> Vec<Result<(), StoreError>> {
-    let destination = |Destination { store, key, .. }: &Destination| Destination {
+    let destination = |Destination { store, key, stop, .. }: &Destination| Destination {
         store: store.clone(),
         key: making.dead_letters_key(key),
         condition: Condition::Any,
         journals: None,
+        stop: stop.clone(),
     };
     let destinations: Vec<_> = destinations.iter().map(destination).collect();
     let Some(first) = letters.recv().await.filter(|chunk| !chunk.is_empty()) else {

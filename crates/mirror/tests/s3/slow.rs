@@ -1,0 +1,298 @@
+//! A target that is so slow that the others would wait for it, at a server of its own.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use skyfleet_e2e::object_store::{Asked, Contents, Fault, SimulatedBucket, SimulatedS3};
+use skyfleet_mirror::{
+    Deletion, MirrorError, MirrorEvent, MirrorOptions, MirrorReport, MostDeleted, TransferLimits, mirror,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::faulty::open;
+use crate::support::{content, dataset_options};
+
+const MIB: usize = 1 << 20;
+const SMALL: usize = 300;
+
+/// Two servers: one with the source and a target, and one with a target that is slow.
+struct World {
+    near: SimulatedS3,
+    far: SimulatedS3,
+}
+
+impl World {
+    async fn of(source: SimulatedBucket) -> Self {
+        let (near, far) = (SimulatedS3::start().await.unwrap(), SimulatedS3::start().await.unwrap());
+        near.set_bucket("source", source);
+        near.set_bucket("fast", SimulatedBucket::default());
+        far.set_bucket("slow", SimulatedBucket::default());
+        Self { near, far }
+    }
+
+    async fn pass_until(
+        &self,
+        options: &MirrorOptions,
+        cancel: &CancellationToken,
+        told: impl Fn(&MirrorEvent) + Send + Sync + 'static,
+    ) -> Result<MirrorReport, MirrorError> {
+        let targets = [open(&self.near, "fast").await, open(&self.far, "slow").await];
+        let source = open(&self.near, "source").await;
+        mirror(&source, &targets, options, cancel, Arc::new(move |event| told(&event))).await
+    }
+
+    async fn pass(&self, options: &MirrorOptions) -> MirrorReport {
+        self.pass_until(options, &CancellationToken::new(), |_| ()).await.unwrap()
+    }
+
+    fn slow(&self) -> SimulatedBucket {
+        self.far.bucket("slow").unwrap()
+    }
+
+    /// Both targets hold what the source does, and no upload was left.
+    fn assert_same(&self) {
+        let source = self.near.bucket("source").unwrap();
+        for target in [self.near.bucket("fast").unwrap(), self.slow()] {
+            assert!(source.keys().eq(data(&target)), "other keys");
+            assert!(source.keys().all(|key| source.body(key) == target.body(key)), "other contents");
+            assert_eq!(target.unfinished().count(), 0);
+            assert_eq!(journals(&target), 0);
+        }
+    }
+
+    /// Passes until all is there; the fast one needs nothing.
+    async fn complete(&self, options: &MirrorOptions) -> MirrorReport {
+        for _ in 0..10 {
+            let report = self.pass(options).await;
+            assert_eq!((report.targets[0].copied, report.targets[0].is_complete()), (0, true), "{report:?}");
+            if report.is_complete() {
+                return report;
+            }
+        }
+        panic!("it does not end");
+    }
+}
+
+fn data(bucket: &SimulatedBucket) -> impl Iterator<Item = &str> {
+    bucket.keys().filter(|key| !key.starts_with(".skyfleet/"))
+}
+
+fn journals(bucket: &SimulatedBucket) -> usize {
+    bucket.keys().filter(|key| key.starts_with(".skyfleet/journals/")).count()
+}
+
+fn small() -> SimulatedBucket {
+    (0..SMALL).fold(SimulatedBucket::default(), |bucket, number| {
+        bucket.with([format!("data/{number:03}")], &Contents::of(content(100 + number, number as u64)))
+    })
+}
+
+/// Objects of six parts.
+fn large(count: usize) -> SimulatedBucket {
+    (0..count).fold(SimulatedBucket::default(), |bucket, number| {
+        bucket.with([format!("data/large-{number}")], &Contents::of(content(28 * MIB, number as u64)))
+    })
+}
+
+fn options(patience: Duration) -> MirrorOptions {
+    let limits = TransferLimits { part_size: 5 << 20, ..TransferLimits::default() };
+    let deletion = Deletion::Surplus(MostDeleted::percent(100));
+    MirrorOptions { patience: Some(patience), limits, deletion, ..dataset_options() }
+}
+
+const LITTLE: Duration = Duration::from_millis(200);
+/// More than any of these tests takes.
+const LONG: Duration = Duration::from_secs(600);
+
+fn writes_data(asked: &Asked) -> bool {
+    asked.method == "PUT" && asked.target.contains("/data/")
+}
+
+fn late(server: &SimulatedS3, by: Duration) {
+    server.script(move |asked| if writes_data(asked) { Fault::Late(by) } else { Fault::None });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn others_do_not_wait_for_many_small_objects() {
+    let world = World::of(small()).await;
+    late(&world.far, Duration::from_millis(1500));
+    let report = world.pass(&options(LITTLE)).await;
+    let [fast, slow] = &*report.targets else { panic!("{report:?}") };
+    assert!(fast.manifest.is_some() && report.manifest == fast.manifest && fast.is_complete(), "{report:?}");
+    assert!((slow.manifest, slow.failed, slow.is_complete()) == (None, 0, false) && slow.error.is_none(), "{report:?}");
+    let there = data(&world.slow()).count();
+    assert!((1..SMALL / 2).contains(&there), "{there} {report:?}");
+    assert_eq!(slow.left_behind, Some((SMALL - there) as u64), "{report:?}");
+    assert!(!report.is_complete() && report.targets[0].lacks_nothing() && !report.targets[1].lacks_nothing());
+
+    let end = world.complete(&options(LITTLE)).await;
+    assert_eq!(end.targets.iter().map(|target| target.manifest).collect::<Vec<_>>(), [report.manifest; 2]);
+    // What was brought in the first pass was not brought again.
+    assert_eq!(end.targets[1].copied + end.targets[1].settled, SMALL as u64);
+    assert!(end.targets[1].settled >= there as u64, "{end:?}");
+    world.assert_same();
+}
+
+/// How often each part was sent to the slow server, in this pass.
+fn count_parts(server: &SimulatedS3, by: Duration) -> Arc<Mutex<BTreeMap<String, usize>>> {
+    let parts: Arc<Mutex<BTreeMap<String, usize>>> = Arc::default();
+    let told = parts.clone();
+    server.script(move |asked| {
+        let part = asked.target.split("partNumber=").nth(1).and_then(|rest| rest.split('&').next());
+        let Some(part) = part.filter(|_| writes_data(asked)) else { return Fault::None };
+        let key = asked.target.split('?').next().unwrap_or_default();
+        *told.lock().unwrap().entry(format!("{key} {part}")).or_default() += 1;
+        Fault::Late(by)
+    });
+    parts
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn others_do_not_wait_for_large_objects_which_go_on_where_they_were() {
+    let world = World::of(large(3)).await;
+    count_parts(&world.far, Duration::from_millis(1500));
+    let report = world.pass(&options(LITTLE)).await;
+    assert!(report.targets[0].is_complete() && report.manifest.is_some(), "{report:?}");
+    assert_eq!((report.targets[1].left_behind, report.targets[1].failed), (Some(3), 0), "{report:?}");
+    let slow = world.slow();
+    assert_eq!((data(&slow).count(), slow.unfinished().count()), (0, journals(&slow)), "each is named by a journal");
+    assert!(journals(&slow) > 0);
+
+    let noted: Vec<_> = slow.unfinished().map(|key| format!("/slow/{key} 1")).collect();
+    let parts = count_parts(&world.far, Duration::from_millis(10));
+    let end = world.complete(&options(LITTLE)).await;
+    assert_eq!(end.targets.iter().map(|target| target.manifest).collect::<Vec<_>>(), [report.manifest; 2]);
+    let parts = parts.lock().unwrap().clone();
+    assert!(noted.iter().all(|part| !parts.contains_key(part)) && !parts.is_empty(), "{noted:?} {parts:?}");
+    world.assert_same();
+}
+
+/// The other one always has something to copy, so the slow one is set aside in every pass.
+#[tokio::test(flavor = "multi_thread")]
+async fn something_comes_in_every_pass() {
+    let world = World::of(large(2)).await;
+    count_parts(&world.far, Duration::from_millis(1000));
+    let (mut passes, mut had) = (0, 0);
+    loop {
+        world.near.set_bucket("fast", SimulatedBucket::default());
+        let report = world.pass(&options(LITTLE)).await;
+        passes += 1;
+        assert!(report.targets[0].is_complete() && report.targets[0].manifest.is_some(), "{report:?}");
+        if report.targets[1].manifest.is_some() {
+            break;
+        }
+        let slow = world.slow();
+        let has =
+            slow.part_bytes() + data(&slow).filter_map(|key| slow.body(key)).map(|body| body.len()).sum::<usize>();
+        assert!(has > had || report.targets[1].left_behind.is_none_or(|left| left == 0), "{passes} {had} {report:?}");
+        had = has;
+        assert!(passes < 20, "{report:?}");
+    }
+    assert!(passes > 1);
+    world.assert_same();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_left_behind_who_is_as_slow_as_the_others_or_alone_or_slow_for_a_moment() {
+    let world = World::of(small()).await;
+    for server in [&world.near, &world.far] {
+        late(server, Duration::from_millis(300));
+    }
+    let report = world.pass(&options(Duration::from_millis(1000))).await;
+    assert!(report.is_complete(), "{report:?}");
+    world.assert_same();
+
+    let world = World::of(small()).await;
+    late(&world.far, Duration::from_millis(300));
+    let (source, target) = (open(&world.near, "source").await, open(&world.far, "slow").await);
+    let cancel = CancellationToken::new();
+    let report = mirror(&source, &[target], &options(LITTLE), &cancel, Arc::new(|_| ())).await.unwrap();
+    assert!(report.is_complete() && report.targets[0].copied == SMALL as u64, "{report:?}");
+
+    let world = World::of(small()).await;
+    let count = AtomicUsize::new(0);
+    world.far.script(move |asked| {
+        let is_first = writes_data(asked) && count.fetch_add(1, Ordering::SeqCst) < 60;
+        if is_first { Fault::Late(Duration::from_millis(500)) } else { Fault::None }
+    });
+    let report = world.pass(&options(Duration::from_secs(20))).await;
+    assert!(report.is_complete(), "{report:?}");
+    world.assert_same();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failing_target_makes_nobody_slow() {
+    let world = World::of(small()).await;
+    late(&world.far, Duration::from_millis(300));
+    world.near.script(|asked| {
+        let is_meant = writes_data(asked) && asked.target.starts_with("/fast/");
+        if is_meant { Fault::Refused(400, "InvalidRequest") } else { Fault::None }
+    });
+    let report = world.pass(&options(LITTLE)).await;
+    assert_eq!((report.targets[0].failed, report.targets[1].copied), (SMALL as u64, SMALL as u64), "{report:?}");
+    assert!(report.targets[1].is_complete() && report.targets[1].manifest.is_some(), "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_surplus_goes_once_the_slow_one_has_caught_up() {
+    let world = World::of(small()).await;
+    let other = Contents::of(content(10, 1));
+    let old = SimulatedBucket::default().with((0..20).map(|number| format!("old/{number}")), &other);
+    world.near.set_bucket("fast", old.clone());
+    world.far.set_bucket("slow", old);
+    late(&world.far, Duration::from_millis(1500));
+    let report = world.pass(&options(LITTLE)).await;
+    assert_eq!((report.targets[0].removed, report.targets[1].removed), (20, 0), "{report:?}");
+    assert_eq!(world.complete(&options(LITTLE)).await.targets[1].removed, 20);
+    world.assert_same();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_in_the_middle_ends_it_and_loses_nothing() {
+    for after in [1, 150, 301] {
+        let all = large(2).with((0..SMALL).map(|number| format!("data/{number:03}")), &Contents::of(content(99, 7)));
+        let world = World::of(all).await;
+        late(&world.far, Duration::from_millis(1000));
+        let (cancel, count) = (CancellationToken::new(), AtomicUsize::new(0));
+        let stop = cancel.clone();
+        let told = move |event: &MirrorEvent| {
+            let is_copied = matches!(event, MirrorEvent::Copied { target: 0, .. });
+            if is_copied && count.fetch_add(1, Ordering::SeqCst) + 1 == after {
+                stop.cancel();
+            }
+        };
+        let outcome = world.pass_until(&options(LITTLE), &cancel, told).await;
+        assert!(matches!(outcome, Err(MirrorError::Cancelled)), "{after}: {outcome:?}");
+        let slow = world.slow();
+        assert!(slow.unfinished().count() <= journals(&slow), "{after}");
+
+        world.far.script(|_| Fault::None);
+        let report = world.pass(&options(LONG)).await;
+        assert!(report.is_complete(), "{after}: {report:?}");
+        world.assert_same();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_nobody_is_slow_the_requests_are_the_same() {
+    let mut counts = Vec::new();
+    for patience in [None, Some(LONG)] {
+        let all = large(2).with((0..50).map(|number| format!("data/{number:03}")), &Contents::of(content(99, 7)));
+        let world = World::of(all).await;
+        let asked: Arc<Mutex<BTreeMap<_, usize>>> = Arc::default();
+        for server in [&world.near, &world.far] {
+            let asked = asked.clone();
+            server.script(move |request| {
+                let what = request.target.split('/').nth(1).map(str::to_owned);
+                *asked.lock().unwrap().entry((request.method.to_string(), what)).or_default() += 1;
+                Fault::None
+            });
+        }
+        let report = world.pass(&MirrorOptions { patience, ..options(LONG) }).await;
+        assert!(report.is_complete(), "{report:?}");
+        counts.push(asked.lock().unwrap().clone());
+    }
+    assert_eq!(counts[0], counts[1]);
+}
