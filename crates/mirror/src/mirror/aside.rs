@@ -188,10 +188,10 @@ impl Round<'_> {
         if let Some(aside) = &mut self.aside {
             aside.under_way[index] -= 1;
         }
-        let copied = match (refusals.into_iter().flatten().next(), outcome) {
+        let outcome = match (refusals.into_iter().flatten().next(), outcome) {
             (Some(refusal), _) => Err(refusal),
             (None, Ok(SourceRead::Whole(copies))) => match copies.into_iter().next() {
-                Some(copied) => copied,
+                Some(copy) => copy,
                 None => return,
             },
             // The others have seen, or will see, what to do about that.
@@ -200,7 +200,7 @@ impl Round<'_> {
                 return self.targets[index].leave_behind();
             }
         };
-        match copied {
+        match outcome {
             Err(error) if self.was_set_aside(index, &error) => {
                 self.targets[index].keep_remembered(&object.key);
                 self.targets[index].leave_behind();

@@ -16,6 +16,8 @@ pub(crate) struct Ledger {
     prefix: Vec<UploadedPart>,
     /// The digests of those.
     whole: Option<Arc<Whole>>,
+    /// The digests of all of those but the last.
+    before: Option<Arc<Whole>>,
     /// Those after a gap, by number.
     others: BTreeMap<usize, Done>,
     /// Bytes of the prefix, and how many of them were noted.
@@ -27,7 +29,7 @@ impl Ledger {
     /// With parts that an earlier pass has brought.
     pub(crate) fn new(prefix: Vec<UploadedPart>) -> Self {
         let bytes = prefix.iter().map(|part| part.size).sum();
-        Self { prefix, whole: None, others: BTreeMap::new(), bytes, noted: bytes }
+        Self { prefix, whole: None, before: None, others: BTreeMap::new(), bytes, noted: bytes }
     }
 
     /// Part `number` (from 1) is done.
@@ -35,7 +37,8 @@ impl Ledger {
         self.others.insert(number, (part, whole));
         while let Some((part, whole)) = self.others.remove(&(self.prefix.len() + 1)) {
             self.bytes += part.size;
-            self.whole = whole.or_else(|| self.followed_by(&part).map(Arc::new));
+            let whole = whole.or_else(|| self.followed_by(&part).map(Arc::new));
+            self.before = std::mem::replace(&mut self.whole, whole);
             self.prefix.push(part);
         }
     }
@@ -63,9 +66,12 @@ impl Ledger {
         self.bytes
     }
 
-    /// What to note where nothing follows, if parts have come since the ledger was begun.
-    pub(crate) fn so_far(&self) -> Option<(Vec<UploadedPart>, Arc<Whole>)> {
-        Some((self.prefix.clone(), self.whole.clone()?))
+    /// What to note of an object of so many bytes where it is not gone on with now, if parts have come since the ledger was begun: never
+    /// all of it, since whoever goes on has to read a part.
+    pub(crate) fn so_far(&self, size: u64) -> Option<(Vec<UploadedPart>, Arc<Whole>)> {
+        let (all, whole) =
+            if self.bytes < size { (&*self.prefix, &self.whole) } else { (self.prefix.split_last()?.1, &self.before) };
+        Some((all.to_vec(), whole.clone()?))
     }
 
     /// The parts, when none of so many is missing, and the digests of all.
@@ -132,6 +138,10 @@ mod tests {
                 ledger.add(number, part(number), Some(whole(number)));
                 if let Some(whole) = &ledger.whole {
                     prop_assert_eq!(whole.size, ledger.bytes, "the digests are those of the prefix");
+                }
+                if let Some((parts, whole)) = ledger.so_far(80) {
+                    prop_assert_eq!(whole.size, parts.iter().map(|part| part.size).sum::<u64>());
+                    prop_assert_eq!(parts.len(), ledger.prefix.len().min(7), "a part is left to be read");
                 }
             }
             prop_assert_eq!(ledger.finish(8).unwrap().0, (1..=8).map(part).collect::<Vec<_>>());

@@ -11,6 +11,7 @@ use super::journal::{Journal, Journals};
 use super::lane::{LiveSource, Part};
 use super::ledger::Ledger;
 use super::live::{Again, Broken, End, LivePart};
+use super::part::Size;
 use super::writer::{Sent, Upload, Writer, payload};
 use crate::cancel::cancellable;
 use crate::content::{Whole, composite};
@@ -88,7 +89,9 @@ impl Writer<'_> {
                         sent(part.size);
                         let before = ledger.bytes();
                         ledger.add(number, part, whole);
-                        if ledger.bytes() > before && journals.is_some() && self.content.version.is_some() {
+                        // Of a part that is noted, and not of the last one.
+                        let is_kept = journals.is_some() && self.content.version.is_some() && ledger.bytes() < self.size();
+                        if is_kept && ledger.bytes() > before {
                             stop.progress();
                         }
                         if is_last {
@@ -160,12 +163,20 @@ impl Writer<'_> {
         Ok(Ended::Part { number, part, end: live.end().await? })
     }
 
+    /// Bytes of the content, as far as that is known.
+    fn size(&self) -> u64 {
+        match self.content.size {
+            Size::Known(size) => size,
+            Size::Open { .. } => u64::MAX,
+        }
+    }
+
     /// Leaves an upload that was stopped while the pass goes on: notes how far it is, or throws it away where there is nothing to
     /// note. Nobody waits for that here: the target is slow.
     fn leave(&self, upload: String, ledger: &Ledger, is_noted: bool) {
         let Destination { store, key, journals, stop, .. } = self.destination.clone();
         // Also what was being noted: that was stopped, too.
-        let so_far = ledger.so_far();
+        let so_far = ledger.so_far(self.size());
         if so_far.is_none() && is_noted {
             return;
         }

@@ -190,8 +190,12 @@ impl Course {
             return;
         }
         waits.change(|tally| {
-            state.told.iter().for_each(|place| tally.wait_no_more_for(targets[*place]));
-            now.iter().for_each(|place| tally.wait_for(targets[*place]));
+            for place in &state.told {
+                tally.wait_no_more_for(targets[*place]);
+            }
+            for place in &now {
+                tally.wait_for(targets[*place]);
+            }
         });
         state.told = now;
     }
@@ -285,7 +289,7 @@ mod tests {
         (tally.copies, tally.waiting[1]) = (1, 1);
         tally.advance(Duration::from_secs(6));
         (tally.copies, tally.waiting[1]) = (0, 0);
-        tally.advance(Duration::from_secs(600));
+        tally.advance(Duration::from_mins(10));
         (tally.copies, tally.waiting[1]) = (1, 1);
         tally.advance(Duration::from_secs(605));
         assert_eq!(tally.slow(PATIENCE), [1]);

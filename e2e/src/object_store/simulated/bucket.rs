@@ -125,12 +125,6 @@ impl SimulatedBucket {
     pub fn unfinished(&self) -> impl Iterator<Item = &str> {
         self.uploads.values().map(|upload| upload.key.as_str())
     }
-
-    /// Bytes of the parts of those.
-    #[must_use]
-    pub fn part_bytes(&self) -> usize {
-        self.uploads.values().flat_map(|upload| upload.parts.values()).map(|part| part.body.len()).sum()
-    }
 }
 
 /// What many objects have in common.
