@@ -136,14 +136,16 @@ async fn others_do_not_wait_for_many_small_objects() {
     assert!((slow.manifest, slow.failed, slow.is_complete()) == (None, 0, false) && slow.error.is_none(), "{report:?}");
     let there = data(&world.slow()).count();
     assert!((1..SMALL / 2).contains(&there), "{there} {report:?}");
-    assert_eq!(slow.left_behind, Some((SMALL - there) as u64), "{report:?}");
+    // What it has taken without an answer that came in time, is left behind too.
+    assert!((1..=there as u64).contains(&slow.copied), "{there} {report:?}");
+    assert_eq!(slow.left_behind, Some(SMALL as u64 - slow.copied), "{report:?}");
     assert!(!report.is_complete() && report.targets[0].lacks_nothing() && !report.targets[1].lacks_nothing());
 
     let end = world.complete(&options(LITTLE)).await;
     assert_eq!(end.targets.iter().map(|target| target.manifest).collect::<Vec<_>>(), [report.manifest; 2]);
     // What was brought in the first pass was not brought again.
     assert_eq!(end.targets[1].copied + end.targets[1].settled, SMALL as u64);
-    assert!(end.targets[1].settled >= there as u64, "{end:?}");
+    assert!(end.targets[1].settled >= slow.copied, "{end:?}");
     world.assert_same();
 }
 
