@@ -220,7 +220,10 @@ fn verified(
 fn failure(outcome: &TargetReport) -> String {
     let first = outcome.failures.first().map(ToString::to_string);
     let left = (!outcome.left.is_nothing()).then(|| outcome.left.to_string());
-    let why = outcome.error.as_ref().map(ToString::to_string).or(first).or(left);
+    let behind = outcome.left_behind.map(|objects| {
+        format!("the other targets had to wait for it, so {objects} objects are left for the next pass")
+    });
+    let why = outcome.error.as_ref().map(ToString::to_string).or(first).or(left).or(behind);
     let why = why.unwrap_or_else(|| "it is behind".to_owned());
     if outcome.failed > 1 { format!("{} objects failed, the first: {why}", outcome.failed) } else { why }
 }

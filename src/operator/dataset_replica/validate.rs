@@ -1,6 +1,7 @@
 //! Checks a DatasetReplica and makes of it the job of one pass.
 
 use std::num::{NonZeroU32, NonZeroU64};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
@@ -121,6 +122,7 @@ fn job(replica: &DatasetReplica, found: &Found, now: Timestamp) -> Result<Job, V
         sharding,
         transforming,
         dataset: Some(Dataset { name: dataset, publish_to_source }),
+        patience: patience(spec),
         ..MirrorOptions::default()
     };
     Ok(Job {
@@ -151,6 +153,13 @@ fn jobs(spec: &DatasetReplicaSpec) -> Option<JobsWanted> {
         Execution::Job => true,
     };
     can_be_shared.then(|| JobsWanted { always, settings: spec.job.clone().unwrap_or_default() })
+}
+
+/// How long targets wait for one that is slow, before it goes on by itself: then the source is read once more for it.
+fn patience(spec: &DatasetReplicaSpec) -> Option<Duration> {
+    let reads_once = spec.limits.as_ref().is_some_and(|limits| limits.egress_cost.is_some());
+    let is_copied_whole = spec.mode != Mode::Shard && spec.transform.is_none() && spec.versions.is_none();
+    (is_copied_whole && !reads_once && spec.targets.len() > 1).then_some(PATIENCE)
 }
 
 /// What may leave the source; the error says what is wrong with it.
@@ -231,6 +240,9 @@ fn transforming(spec: &DatasetReplicaSpec, mask_keys: &MaskKeys) -> Result<Optio
     let transforming = crate::transform::transforming(wanted, key);
     transforming.map(Some).map_err(|error| Finding::stalled(Reason::InvalidSpec, format!("spec.transform: {error}")))
 }
+
+/// Less than that is no reason to read anything twice.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The key of a Secret with what senders show.
 const TOKEN: &str = "token";
@@ -386,6 +398,21 @@ pub(super) mod tests {
         match validate(replica, &found(buckets), Timestamp::UNIX_EPOCH) {
             Verdict::Copy(job) => *job,
             Verdict::Refused(findings) => panic!("refused: {findings:?}"),
+        }
+    }
+
+    #[test]
+    fn a_slow_target_is_waited_for_where_nothing_is_to_be_read_twice() {
+        let patience = |extra: Value| patience(&replica(&extra).spec);
+        assert_eq!(patience(json!({})), Some(PATIENCE));
+        for extra in [
+            json!({"limits": {"egressCost": "1"}}),
+            json!({"mode": "Shard"}),
+            json!({"versions": {"keep": 2}}),
+            json!({"transform": {"output": {"compression": "Gzip"}}}),
+            json!({"targets": [{"bucketRef": {"name": "b"}}]}),
+        ] {
+            assert_eq!(patience(extra.clone()), None, "{extra}");
         }
     }
 

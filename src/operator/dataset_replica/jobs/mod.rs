@@ -119,7 +119,8 @@ impl Jobs {
         let mut rounds = 0;
         loop {
             let hand_over = self.hand_over(worked.as_ref());
-            let options = MirrorOptions { hand_over, adopts: adopts.clone(), ..connected.options.clone() };
+            let patience = connected.options.patience.filter(|_| hand_over.is_none());
+            let options = MirrorOptions { hand_over, patience, adopts: adopts.clone(), ..connected.options.clone() };
             let Looked { report, left } = self.look(connected, options, progress.clone()).await;
             if let Some(work) = adopts.take() {
                 self.forget(connected, (ledger, dataset), &work, &report).await;
