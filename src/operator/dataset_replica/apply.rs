@@ -89,6 +89,25 @@ impl PassReport {
         self.complete() || self.is_over_budget()
     }
 
+    /// The targets that were so slow that objects were left behind for them, by their place.
+    pub(super) fn set_aside(&self) -> BTreeSet<usize> {
+        let is_behind = |target: &Result<TargetReport, String>| {
+            target.as_ref().is_ok_and(|target| target.left_behind.is_some_and(|objects| objects > 0))
+        };
+        let targets = self.targets.iter().enumerate();
+        targets.filter(|(_, target)| is_behind(target)).map(|(place, _)| place).collect()
+    }
+
+    /// Whether nothing is wrong but that targets are slow: then the next pass goes on at once.
+    pub(super) fn is_only_slow(&self) -> bool {
+        let Ok(source) = &self.source else { return false };
+        let goes_well = |target: &TargetReport| {
+            let is_slow = target.left_behind.is_some() && target.failed == 0 && target.error.is_none();
+            is_slow || holds_its_own(source, target) && target.is_complete()
+        };
+        source.source_failures == 0 && self.targets.iter().all(|target| target.as_ref().is_ok_and(goes_well))
+    }
+
     /// Whether objects were left for what they cost.
     pub(super) fn is_over_budget(&self) -> bool {
         self.source.as_ref().is_ok_and(|outcome| !outcome.left.is_nothing())
@@ -356,6 +375,24 @@ mod tests {
         assert!(report(index, vec![part(b"one"), part(b"two")]).complete());
         assert!(!report(None, vec![part(b"one"), part(b"two")]).complete());
         assert!(!report(index, vec![part(b"one"), Err("its Bucket is not Ready".to_owned())]).complete());
+    }
+
+    #[test]
+    fn who_is_behind_is_set_aside_the_next_time_and_that_is_no_failure() {
+        let digest = Some(ManifestDigest(Sha256::of(b"all")));
+        let whole = TargetReport { manifest: digest, ..TargetReport::default() };
+        let slow = |objects| TargetReport { left_behind: Some(objects), ..TargetReport::default() };
+        let report = |targets: Vec<TargetReport>| {
+            let source = Ok(MirrorReport { manifest: digest, ..MirrorReport::default() });
+            PassReport { source, targets: targets.into_iter().map(Ok).collect(), left: None }
+        };
+        let behind = report(vec![whole.clone(), slow(3)]);
+        assert_eq!((behind.set_aside(), behind.is_only_slow()), ([1].into(), true));
+        // It lacks nothing: the next pass tells so.
+        let there = report(vec![whole.clone(), slow(0)]);
+        assert_eq!((there.set_aside(), there.is_only_slow()), ([].into(), true));
+        let failed = report(vec![whole.clone(), TargetReport { failed: 1, ..slow(3) }]);
+        assert!(!failed.is_only_slow() && !report(vec![whole, TargetReport::default()]).is_only_slow());
     }
 
     #[test]

@@ -49,6 +49,8 @@ impl Connected {
         };
         let mut options = job.options;
         options.sharding = options.sharding.map(|sharding| reached(sharding, &left_out));
+        let places = (0..left_out.len()).filter(|place| left_out[*place].is_none()).enumerate();
+        options.aside = places.filter(|(_, place)| options.aside.contains(place)).map(|(index, _)| index).collect();
         Ok(Self { source, targets, options, left_out })
     }
 

@@ -161,6 +161,9 @@ pub(super) async fn reconcile(
             if let (Look::Due(_), Some(kept)) = (&look, &mut job.options.versions) {
                 kept.pinned = pins::pinned(&context, &namespace, &replica).await?;
             }
+            if let Look::Due(Some(last)) = &look {
+                job.options.aside = last.report.set_aside();
+            }
             let pass = || {
                 let (counters, cancel) = passes.counters(&uid);
                 Pass {

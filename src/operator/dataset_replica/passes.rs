@@ -295,7 +295,12 @@ impl Passes {
             entry.running = None;
             match done {
                 Done::Everything(report) => {
-                    entry.failures = if report.rests() { 0 } else { entry.failures.saturating_add(1) };
+                    entry.failures = match &report {
+                        report if report.rests() => 0,
+                        // It goes on where it is, and nothing gets better by waiting.
+                        report if report.is_only_slow() => 1,
+                        _ => entry.failures.saturating_add(1),
+                    };
                     let ended = Ended { report: *report, at: Timestamp::now() };
                     entry.last = (!entry.cancel.is_cancelled()).then(|| Arc::new(ended));
                 }

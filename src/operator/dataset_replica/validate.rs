@@ -42,7 +42,8 @@ pub(crate) struct Job {
     pub(super) pinned: Option<Pinned>,
     /// One for each target of the spec, in its order.
     pub(super) targets: Vec<TargetPlace>,
-    /// Of a dataset that is split, as if every target could be reached, and without the versions that are pinned.
+    /// Of a dataset that is split, as if every target could be reached, and without the versions that are pinned. Targets that are set
+    /// aside are told by their place in the spec, by who knows.
     pub(super) options: MirrorOptions,
     /// Who tells of changes, in mode Stream.
     pub(super) teller: Option<Teller>,
@@ -158,7 +159,7 @@ fn jobs(spec: &DatasetReplicaSpec) -> Option<JobsWanted> {
 /// How long targets wait for one that is slow, before it goes on by itself: then the source is read once more for it.
 fn patience(spec: &DatasetReplicaSpec) -> Option<Duration> {
     let reads_once = spec.limits.as_ref().is_some_and(|limits| limits.egress_cost.is_some());
-    let is_copied_whole = spec.mode != Mode::Shard && spec.transform.is_none() && spec.versions.is_none();
+    let is_copied_whole = spec.mode != Mode::Shard && spec.transform.is_none();
     (is_copied_whole && !reads_once && spec.targets.len() > 1).then_some(PATIENCE)
 }
 
@@ -408,7 +409,6 @@ pub(super) mod tests {
         for extra in [
             json!({"limits": {"egressCost": "1"}}),
             json!({"mode": "Shard"}),
-            json!({"versions": {"keep": 2}}),
             json!({"transform": {"output": {"compression": "Gzip"}}}),
             json!({"targets": [{"bucketRef": {"name": "b"}}]}),
         ] {

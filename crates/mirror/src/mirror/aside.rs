@@ -112,12 +112,24 @@ impl Round<'_> {
     fn set_aside_who_is_slow(&mut self) {
         let Some(aside) = self.aside.as_ref().filter(|_| self.scope == Scope::All) else { return };
         let slow = aside.waits.slow(aside.patience);
+        self.set_aside(&slow);
+    }
+
+    /// Sets those aside that were slow the last time.
+    pub(super) fn set_aside_who_was_slow(&mut self) {
+        if self.aside.is_some() {
+            let slow: Vec<_> = self.options.aside.iter().copied().collect();
+            self.set_aside(&slow);
+        }
+    }
+
+    fn set_aside(&mut self, slow: &[usize]) {
         if slow.is_empty() {
             return;
         }
         let is_going = |target: &Target| !target.is_given_up() && !target.is_set_aside();
         let is_going: Vec<_> = self.targets.iter().map(is_going).collect();
-        for index in to_set_aside(&slow, &is_going) {
+        for index in to_set_aside(slow, &is_going) {
             let target = &mut self.targets[index];
             let bucket = &*target.replica.store.place().bucket;
             tracing::info!(bucket, "the others wait for this target: it goes on by itself");

@@ -154,7 +154,8 @@ impl<'a> Round<'a> {
     }
 
     /// Looks at everything.
-    pub(super) async fn run(self, sorted: &[bool]) -> Result<Ended, MirrorError> {
+    pub(super) async fn run(mut self, sorted: &[bool]) -> Result<Ended, MirrorError> {
+        self.set_aside_who_was_slow();
         self.run_within(&KeyRange::default(), sorted).await
     }
 

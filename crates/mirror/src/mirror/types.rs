@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +45,9 @@ pub struct MirrorOptions {
     /// Only [`mirror`](crate::mirror()) does that, and only where every target gets every object as it is: not where they are split over
     /// the targets, cut or transformed.
     pub patience: Option<Duration>,
+    /// Targets, by their place, that are set aside from the beginning, since they were slow the last time: the others wait for them no
+    /// more, and the pass is as short as theirs. Nothing without `patience`.
+    pub aside: BTreeSet<usize>,
     /// How copies are proven. [`Verification::ReadBack`] is for those who do not trust what a store tells of a checksum.
     pub verification: Verification,
     /// What is copied as a dataset: then the SHA-256 of every object is known, and a digest names all of it.

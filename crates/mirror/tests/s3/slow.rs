@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::faulty::open;
 use crate::support::{content, dataset_options};
+use crate::versions::{bring, newest};
 
 const MIB: usize = 1 << 20;
 const SMALL: usize = 300;
@@ -308,4 +309,62 @@ async fn where_nobody_is_slow_the_requests_are_the_same() {
         counts.push(asked.lock().unwrap().clone());
     }
     assert_eq!(counts[0], counts[1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_known_to_be_slow_holds_up_nobody_from_the_beginning() {
+    let world = World::of(small()).await;
+    late(&world.far, Duration::from_millis(1500));
+    let aside = MirrorOptions { aside: [1].into(), ..options(LITTLE) };
+    let report = world.pass(&aside).await;
+    assert!(report.targets[0].is_complete() && report.manifest.is_some(), "{report:?}");
+    assert!(report.targets[1].left_behind > Some(0) && report.targets[1].copied > 0, "{report:?}");
+    // What comes to the source meanwhile goes to the other one at once, however far the slow one is.
+    let more = world.near.bucket("source").unwrap().with(["data/zz".to_owned()], &Contents::of(content(99, 7)));
+    world.near.set_bucket("source", more);
+    let report = world.pass(&aside).await;
+    assert_eq!((report.targets[0].copied, report.targets[0].is_complete()), (1, true), "{report:?}");
+    late(&world.far, Duration::ZERO);
+    let mut passes = 0;
+    while world.pass(&aside).await.targets[1].left_behind != Some(0) {
+        passes += 1;
+        assert!(passes < 100, "it comes no further");
+    }
+    // It lacks nothing any more, and is waited for again: then it is told so.
+    let report = world.complete(&options(LITTLE)).await;
+    assert_eq!((report.targets[1].copied, report.targets[1].left_behind), (0, None), "{report:?}");
+    world.assert_same();
+    // Somebody has to go on.
+    let both = MirrorOptions { aside: [0, 1].into(), ..options(LITTLE) };
+    assert!(world.pass(&both).await.targets[1].is_complete());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_version_loads_from_the_slow_one_at_any_time() {
+    let world = World::of(small()).await;
+    let kept = |patience| MirrorOptions { versions: Some(newest(2)), ..options(patience) };
+    let first = world.pass(&kept(LONG)).await.manifest.unwrap();
+    let slow = open(&world.far, "slow").await;
+    let files = bring(&slow, first).await.unwrap();
+    assert_eq!(files.len(), SMALL);
+    // Half of all objects become others, some go, some come.
+    let mut source = small().without(&["data/000", "data/001"]);
+    for number in (2..SMALL).step_by(2).chain(SMALL..SMALL + 5) {
+        source = source.with([format!("data/{number:03}")], &Contents::of(content(70, number as u64)));
+    }
+    world.near.set_bucket("source", source);
+    late(&world.far, Duration::from_millis(700));
+    let report = world.pass(&kept(LITTLE)).await;
+    let second = report.targets[0].manifest.unwrap();
+    assert!(second != first && report.targets[1].left_behind > Some(0), "{report:?}");
+    assert!(bring(&slow, first).await.unwrap() == files, "while it is behind");
+    assert!(bring(&open(&world.near, "fast").await, first).await.unwrap() == files);
+    let aside = MirrorOptions { aside: [1].into(), ..kept(LITTLE) };
+    world.pass(&aside).await;
+    assert!(bring(&slow, first).await.unwrap() == files, "and further on");
+    late(&world.far, Duration::ZERO);
+    let end = world.complete(&kept(LONG)).await;
+    assert_eq!(end.targets[1].manifest, Some(second));
+    assert!(bring(&slow, first).await.unwrap() == files && bring(&slow, second).await.is_ok());
+    world.assert_same();
 }
