@@ -245,8 +245,8 @@ async fn a_target_that_comes_takes_its_share_of_pieces_and_nothing_else_moves() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_what_changed_is_cut_anew() {
-    let mut objects = objects();
     for by in ALL {
+        let mut objects = objects();
         let server = server(&objects, &TARGETS).await;
         pass(&server, &TARGETS, &options(by, &TARGETS)).await.unwrap();
         let old = holders(&server, &TARGETS);
