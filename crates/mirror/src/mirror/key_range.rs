@@ -75,8 +75,8 @@ impl Span {
     /// What all keys of it begin with.
     pub(super) fn prefix(&self) -> &str {
         let (Some(after), Some(end)) = (&self.after, &self.end) else { return "" };
-        let common = after.char_indices().zip(end.chars()).find(|((_, one), other)| one != other);
-        common.map_or(&after[..after.len().min(end.len())], |((place, _), _)| &after[..place])
+        let common = after.chars().zip(end.chars()).take_while(|(one, other)| one == other);
+        &after[..common.map(|(one, _)| one.len_utf8()).sum::<usize>()]
     }
 
     /// Whether no key from this one on is in it, where keys are in their order.
@@ -103,6 +103,8 @@ mod tests {
             ("a/x-1.csv", "a/x-2.csv", Endings::Sometimes, Some("a/"), "a/x/", "a/"),
             (".csv", "b", Endings::Always, None, "b/", ""),
             ("b", "b", Endings::Sometimes, None, "b/", ""),
+            ("aé", "aéé", Endings::Always, Some("aé"), "aéé/", "aé"),
+            ("aé", "aè", Endings::Always, Some("aé"), "aè/", "a"),
         ] {
             let span = Span::of_sources(&range(Some(after), Some(last)), endings);
             assert_eq!((span.after.as_deref(), span.end.as_deref()), (from, Some(end)), "{after} {last}");
