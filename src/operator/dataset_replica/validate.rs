@@ -159,8 +159,7 @@ fn jobs(spec: &DatasetReplicaSpec) -> Option<JobsWanted> {
 /// How long targets wait for one that is slow, before it goes on by itself: then the source is read once more for it.
 fn patience(spec: &DatasetReplicaSpec) -> Option<Duration> {
     let reads_once = spec.limits.as_ref().is_some_and(|limits| limits.egress_cost.is_some());
-    let is_copied_whole = spec.mode != Mode::Shard && spec.transform.is_none();
-    (is_copied_whole && !reads_once && spec.targets.len() > 1).then_some(PATIENCE)
+    (spec.mode != Mode::Shard && !reads_once && spec.targets.len() > 1).then_some(PATIENCE)
 }
 
 /// What may leave the source; the error says what is wrong with it.
@@ -409,7 +408,6 @@ pub(super) mod tests {
         for extra in [
             json!({"limits": {"egressCost": "1"}}),
             json!({"mode": "Shard"}),
-            json!({"transform": {"output": {"compression": "Gzip"}}}),
             json!({"targets": [{"bucketRef": {"name": "b"}}]}),
         ] {
             assert_eq!(patience(extra.clone()), None, "{extra}");

@@ -31,14 +31,13 @@ pub(super) struct Aside {
 }
 
 impl Aside {
-    /// Splits what a pass may use, where a target of it may be set aside. What is made of objects is not made twice, and where each
-    /// object has one target nobody waits for another one.
+    /// Splits what a pass may use, where a target of it may be set aside. Where each object has one target nobody waits for another one.
     pub(super) fn of(
         options: &MirrorOptions,
         targets: usize,
         transfer: Transfer,
     ) -> (Transfer, Option<(Duration, Arc<Waits>, Transfer)>) {
-        let is_shared = targets > 1 && options.sharding.is_none() && options.transforming.is_none();
+        let is_shared = targets > 1 && options.sharding.is_none();
         let Some(patience) = options.patience.filter(|_| is_shared && !options.dry_run) else {
             return (transfer, None);
         };
@@ -145,7 +144,7 @@ impl Round<'_> {
     }
 
     /// Copies an object to a target that is set aside, or leaves it behind.
-    pub(super) fn copy_aside(&mut self, object: &ObjectSummary, needed: Needed) {
+    pub(super) fn copy_aside(&mut self, object: &ObjectSummary, source_key: &str, needed: Needed) {
         let index = needed.target;
         if !self.has_slot_aside(index) {
             let target = &mut self.targets[index];
@@ -155,11 +154,11 @@ impl Round<'_> {
         let (key, bytes, modified) = (object.key.clone(), object.size, object.modified);
         (self.shared.progress)(MirrorEvent::Differs { target: index, key, bytes, modified });
         let way = self.way(&object.key, needed);
-        self.go_on_aside(index, object.clone(), way);
+        self.go_on_aside(index, (object.clone(), source_key.to_owned()), way);
     }
 
     /// Goes on with an object that is expected at a target that is set aside, or leaves it behind.
-    pub(super) fn go_on_aside(&mut self, index: usize, object: ObjectSummary, mut way: Way) {
+    pub(super) fn go_on_aside(&mut self, index: usize, (object, source_key): (ObjectSummary, String), mut way: Way) {
         if !self.has_slot_aside(index) {
             self.targets[index].keep_remembered(&object.key);
             return self.targets[index].leave_behind();
@@ -179,7 +178,7 @@ impl Round<'_> {
         aside.running.spawn(async move {
             // What was noted of it is gone on with.
             shared.transfer.cancel.run_until_cancelled(stopped.ended()).await;
-            let listed = (object.clone(), object.key, How::Whole);
+            let listed = (object, source_key, How::Whole);
             Done::Copied(attempt(&shared, listed, vec![index], vec![way]).await)
         });
     }

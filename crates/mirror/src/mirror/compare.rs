@@ -89,11 +89,14 @@ impl Round<'_> {
                 needed_by.push(Needed { target: index, condition, had_dead_letters, remembered, leaving });
             }
         }
-        match (&listed.how, rows) {
-            (How::Refused(why), _) if !needed_by.is_empty() => self.refuse(&listed, why, needed_by),
-            _ if !needed_by.is_empty() => self.copy(listed, needed_by),
-            (_, Some(rows)) => self.report.rows.add(&rows),
-            (_, None) => {}
+        // Of one that is read for who is set aside alone, nobody else counts the rows.
+        if let (Some(rows), true) = (rows, needed_by.iter().all(|needed| self.targets[needed.target].is_set_aside())) {
+            self.report.rows.add(&rows);
+        }
+        match &listed.how {
+            _ if needed_by.is_empty() => {}
+            How::Refused(why) => self.refuse(&listed, why, needed_by),
+            How::Whole | How::Piece(_) => self.copy(listed, needed_by),
         }
     }
 

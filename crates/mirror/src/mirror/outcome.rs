@@ -19,7 +19,7 @@ impl Round<'_> {
         }
     }
 
-    fn take_copies(&mut self, Attempted { object, indices, ways, refusals, outcome }: Attempted) {
+    fn take_copies(&mut self, Attempted { object, source_key, indices, ways, refusals, outcome }: Attempted) {
         let mut open = Vec::new();
         for ((index, way), refusal) in indices.iter().zip(ways).zip(refusals) {
             match refusal {
@@ -60,7 +60,9 @@ impl Round<'_> {
         }
         for ((index, way), copy) in open.into_iter().zip(copies) {
             match copy {
-                Err(error) if self.was_set_aside(index, &error) => self.go_on_aside(index, object.clone(), way),
+                Err(error) if self.was_set_aside(index, &error) => {
+                    self.go_on_aside(index, (object.clone(), source_key.clone()), way);
+                }
                 copy => self.copied(index, &object, copy),
             }
         }

@@ -105,6 +105,8 @@ pub(super) enum Done {
 /// How one object went.
 pub(super) struct Attempted {
     pub(super) object: ObjectSummary,
+    /// The key that it has at the source.
+    pub(super) source_key: String,
     /// The targets, in the order of the copies.
     pub(super) indices: Vec<usize>,
     pub(super) ways: Vec<Way>,
@@ -131,7 +133,8 @@ impl<'a> Round<'a> {
         let turns = Arc::<Turns>::default();
         let aside = aside.map(|(patience, waits, transfer)| {
             let (source, turns, progress) = (source.clone(), turns.clone(), progress.clone());
-            let shared = Arc::new(Shared { source, transfer, making: None, turns, progress });
+            let making = Making::of(options, naming.clone()).map(Making::aside);
+            let shared = Arc::new(Shared { source, transfer, making, turns, progress });
             Aside::new(patience, waits, shared, targets.len())
         });
         let making = Making::of(options, naming.clone());
@@ -301,7 +304,7 @@ impl<'a> Round<'a> {
         let is_slow = |needed: &Needed| self.targets[needed.target].is_set_aside();
         let (slow, needed_by): (Vec<_>, Vec<_>) = needed_by.into_iter().partition(is_slow);
         for needed in slow {
-            self.copy_aside(&object, needed);
+            self.copy_aside(&object, source_key.as_deref().unwrap_or(&object.key), needed);
         }
         if needed_by.is_empty() {
             return;
@@ -411,12 +414,12 @@ pub(super) async fn attempt(
     let outcome = match making {
         _ if destinations.is_empty() => Ok(SourceRead::Whole(Vec::new())),
         Some(making) if making.makes(&how) => {
-            let unmade = Unmade { key: source_key, how, had_dead_letters };
+            let unmade = Unmade { key: source_key.clone(), how, had_dead_letters };
             make_object(source, (&object, &unmade), &destinations, (making, transfer), sent).await
         }
         _ => copy_object(source, &object, &destinations, transfer, sent).await,
     };
-    Attempted { object, indices, ways, refusals, outcome }
+    Attempted { object, source_key, indices, ways, refusals, outcome }
 }
 
 /// Puts away what each target has now, where that is to be kept: why it may not be overwritten there.

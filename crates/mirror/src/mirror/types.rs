@@ -42,8 +42,7 @@ pub struct MirrorOptions {
     /// Then it has as much time once more, or until a first object or part has come to it, and the pass ends. Objects that do not come so
     /// are left behind for the next pass: see [`TargetReport::left_behind`]. The last target that goes on is never set aside.
     ///
-    /// Only [`mirror`](crate::mirror()) does that, and only where every target gets every object as it is: not where they are split over
-    /// the targets, cut or transformed.
+    /// Only [`mirror`](crate::mirror()) does that, and only where every target gets every object: not where they are split over the targets.
     pub patience: Option<Duration>,
     /// Targets, by their place, that are set aside from the beginning, since they were slow the last time: the others wait for them no
     /// more, and the pass is as short as theirs. Nothing without `patience`.

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::faulty::open;
 use crate::support::{content, dataset_options};
+use crate::transforming::{by, lines, spec};
 use crate::versions::{bring, newest};
 
 const MIB: usize = 1 << 20;
@@ -367,4 +368,37 @@ async fn an_older_version_loads_from_the_slow_one_at_any_time() {
     assert_eq!(end.targets[1].manifest, Some(second));
     assert!(bring(&slow, first).await.unwrap() == files && bring(&slow, second).await.is_ok());
     world.assert_same();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_transformed_is_made_once_more_for_the_slow_one() {
+    const TABLES: u32 = 120;
+    for bad in ["", "no record\n"] {
+        let source = (0..TABLES).fold(SimulatedBucket::default(), |bucket, number| {
+            let text = lines(number * 10..number * 10 + 10) + bad;
+            bucket.with([format!("data/{number:03}.jsonl")], &Contents::of(text.into()))
+        });
+        let world = World::of(source).await;
+        let making = |patience| MirrorOptions { patience: Some(patience), ..by(spec(), 50) };
+        late(&world.far, Duration::from_millis(1500));
+        let report = world.pass(&making(LITTLE)).await;
+        assert!(report.targets[0].is_complete() && report.manifest.is_some(), "{report:?}");
+        assert_eq!(report.rows.rejected, if bad.is_empty() { 0 } else { u64::from(TABLES) });
+        assert!(report.rows.rows_read >= u64::from(TABLES) * 10 && report.targets[1].failed == 0, "{report:?}");
+        assert!(report.targets[1].left_behind > Some(0), "{report:?}");
+        let aside = MirrorOptions { aside: [1].into(), ..making(LITTLE) };
+        let again = world.pass(&aside).await;
+        assert_eq!((again.targets[0].copied, &again.rows), (0, &report.rows), "each row once");
+        late(&world.far, Duration::ZERO);
+        let end = world.complete(&making(LONG)).await;
+        assert_eq!(end.rows, report.rows);
+        assert_eq!(end.targets.iter().map(|target| target.manifest).collect::<Vec<_>>(), [report.manifest; 2]);
+        let letters = |bucket: &SimulatedBucket| {
+            let letters = bucket.keys().filter(|key| key.starts_with(".skyfleet/dead-letters/"));
+            letters.map(|key| (key.to_owned(), bucket.body(key))).collect::<Vec<_>>()
+        };
+        let of_slow = letters(&world.slow());
+        assert_eq!(of_slow.len() as u64, report.rows.rejected);
+        assert_eq!(letters(&world.near.bucket("fast").unwrap()), of_slow);
+    }
 }

@@ -39,7 +39,12 @@ pub(crate) struct Making {
     dataset: Option<DatasetName>,
     naming: Arc<Naming>,
     scans: CsvScans,
+    /// Whether it is for targets that are set aside.
+    is_aside: bool,
 }
+
+/// For targets that are set aside: they would keep a turn for as long as they are slow.
+static RUNNING_ASIDE: Semaphore = Semaphore::const_new(1);
 
 /// A transform keeps a core busy, and takes some memory: those of all passes take turns.
 static RUNNING: LazyLock<Semaphore> =
@@ -64,7 +69,13 @@ impl Making {
             dataset: options.dataset.as_ref().map(|dataset| dataset.name.clone()),
             naming,
             scans: CsvScans::default(),
+            is_aside: false,
         })
+    }
+
+    /// The same for targets that are set aside.
+    pub(crate) fn aside(self) -> Self {
+        Self { is_aside: true, ..self }
     }
 
     /// Whether an object is not copied as it is.
@@ -124,7 +135,8 @@ pub(crate) async fn make_object(
 ) -> Result<SourceRead, StoreError> {
     let (cut, with) = (unmade.cut(), (making, transfer));
     let as_it_is = cut.filter(|cut| making.transform.is_none() && cut.format != Format::Parquet);
-    let _running = if as_it_is.is_none() { Some(RUNNING.acquire().await) } else { None };
+    let turns: &Semaphore = if making.is_aside { &RUNNING_ASIDE } else { &RUNNING };
+    let _running = if as_it_is.is_none() { Some(turns.acquire().await) } else { None };
     let mut restarts = Restarts::default();
     loop {
         let made = match as_it_is {
