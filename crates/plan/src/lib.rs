@@ -5,6 +5,7 @@
 //! * [`chain`]: which flows of data stand on others.
 //! * [`failover`]: when contact counts as lost, and when the hub had better doubt itself.
 //! * [`load`]: what replicas report of their work.
+//! * [`nearest`]: which member clusters are near the data that is to be mirrored.
 //! * [`placement`]: which member cluster gets how many replicas, and why the others get none.
 //! * [`question`]: from the custom resources to what placement is asked.
 //! * [`revision`]: what of a ModelDeployment a rollout brings out.
@@ -17,6 +18,7 @@ pub mod capacity;
 pub mod chain;
 pub mod failover;
 pub mod load;
+pub mod nearest;
 pub mod placement;
 pub mod question;
 pub mod revision;

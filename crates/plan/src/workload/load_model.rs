@@ -71,14 +71,7 @@ pub(super) fn container(share: &Share<'_>, model: &ModelSource) -> Container {
             mount_path: share.spec.model.mount_path.clone(),
             ..VolumeMount::default()
         }]),
-        security_context: Some(SecurityContext {
-            allow_privilege_escalation: Some(false),
-            capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), add: None }),
-            read_only_root_filesystem: Some(true),
-            run_as_non_root: Some(true),
-            seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".to_owned(), localhost_profile: None }),
-            ..SecurityContext::default()
-        }),
+        security_context: Some(restricted()),
         // A namespace with a quota asks for both on every container. The loader streams: it needs little, however large
         // the model is.
         resources: Some(ResourceRequirements {
@@ -87,6 +80,18 @@ pub(super) fn container(share: &Share<'_>, model: &ModelSource) -> Container {
             claims: None,
         }),
         ..Container::default()
+    }
+}
+
+/// What a container of this program may: no more than the Pod Security Standard "restricted" lets it.
+pub(super) fn restricted() -> SecurityContext {
+    SecurityContext {
+        allow_privilege_escalation: Some(false),
+        capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), add: None }),
+        read_only_root_filesystem: Some(true),
+        run_as_non_root: Some(true),
+        seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".to_owned(), localhost_profile: None }),
+        ..SecurityContext::default()
     }
 }
 

@@ -7,15 +7,15 @@ use k8s_openapi::api::batch::v1::{
     Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule,
 };
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, PodSpec, PodTemplateSpec, ResourceRequirements, SeccompProfile, Secret,
-    SecretVolumeSource, SecurityContext, Toleration, TopologySpreadConstraint, Volume, VolumeMount,
+    Container, PodSpec, PodTemplateSpec, ResourceRequirements, Secret, SecretVolumeSource, Toleration,
+    TopologySpreadConstraint, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
 use skyfleet_api::dataset_replica::JobSettings;
 use skyfleet_api::labels;
 
-use super::load_model::Loader;
+use super::load_model::{Loader, restricted};
 
 /// Where the Secret is in a pod.
 pub const TASK_FOLDER: &str = "/etc/skyfleet/task";
@@ -162,14 +162,7 @@ impl MirrorJob<'_> {
                 ..VolumeMount::default()
             }]),
             resources: Some(self.settings.resources.clone().unwrap_or_else(resources)),
-            security_context: Some(SecurityContext {
-                allow_privilege_escalation: Some(false),
-                capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), add: None }),
-                read_only_root_filesystem: Some(true),
-                run_as_non_root: Some(true),
-                seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".to_owned(), localhost_profile: None }),
-                ..SecurityContext::default()
-            }),
+            security_context: Some(restricted()),
             ..Container::default()
         }
     }

@@ -11,12 +11,12 @@ use skyfleet_api::Cluster;
 use skyfleet_api::conditions::Reason;
 use skyfleet_api::dataset_replica::{JobPhase, JobStatus};
 use skyfleet_mirror::{FENCE, Ledger, WorkPlan, WorkProgress};
+use skyfleet_plan::nearest::nearest;
 use skyfleet_plan::workload::MirrorJob;
 use tokio::time::{sleep, timeout};
 
 use super::Jobs;
 use super::member::{JobState, is_quiet, look, make, remove};
-use super::nearest::nearest;
 use super::task::Task;
 use crate::operator::fleet::Member;
 

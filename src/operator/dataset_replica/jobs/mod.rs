@@ -7,7 +7,6 @@
 
 mod follow;
 mod member;
-mod nearest;
 mod sweep;
 mod task;
 

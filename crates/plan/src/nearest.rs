@@ -1,11 +1,12 @@
-//! Which clusters are near the data, the nearest first: pure.
+//! Which clusters are near the data, the nearest first: where a Job that mirrors it runs.
 
 use kube::ResourceExt as _;
 use skyfleet_api::{BucketSpec, Cluster};
 
 /// The names of the clusters that are near the source, then of those that are near a target, in the order of the targets. A cluster
 /// with a taint takes no Jobs, and one that is being deleted takes nothing.
-pub(super) fn nearest<'a>(
+#[must_use]
+pub fn nearest<'a>(
     clusters: impl IntoIterator<Item = &'a Cluster>,
     source: &BucketSpec,
     targets: &[&BucketSpec],
