@@ -12,7 +12,7 @@ use crate::hub::Hub;
 use crate::operator_process::OperatorProcess;
 use crate::sharding::{data_is_split_and_a_target_that_comes_takes_its_share, records_are_cut_and_joined};
 use crate::stores::{KINDS, Stores};
-use crate::support::{eventually, get, lab};
+use crate::support::{eventually, get, lab, write_files};
 use crate::transforming::records_become_tables;
 use crate::versions::older_versions_can_be_loaded;
 
@@ -28,11 +28,7 @@ fn fill(folder: &Path) -> BTreeMap<String, Vec<u8>> {
         (format!("part {}/file+{number:02}", number % 3), bytes.collect::<Vec<u8>>())
     });
     let files: BTreeMap<_, _> = files.collect();
-    for (name, content) in &files {
-        let path = folder.join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, content).unwrap();
-    }
+    write_files(folder, &files);
     files
 }
 

@@ -16,7 +16,7 @@ use crate::custom_resources::install_definitions;
 use crate::hub::Hub;
 use crate::operator_process::OperatorProcess;
 use crate::stores::Stores;
-use crate::support::{eventually, lab};
+use crate::support::{eventually, lab, write_files};
 
 /// Near the source, and near the target.
 const NEAR: &str = "azure-1";
@@ -36,11 +36,7 @@ fn fill(folder: &Path) -> BTreeMap<String, Vec<u8>> {
         (format!("part-{}/{number:03}.bin", number % 7), bytes.collect::<Vec<u8>>())
     });
     let files: BTreeMap<_, _> = files.collect();
-    for (name, content) in &files {
-        let path = folder.join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, content).unwrap();
-    }
+    write_files(folder, &files);
     files
 }
 

@@ -1,5 +1,6 @@
 //! What every scenario needs.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -76,6 +77,15 @@ async fn exchange(address: &str, request: &str) -> Result<String, String> {
     match answer.split_once("\r\n\r\n") {
         Some((head, body)) if head.contains(" 200 ") => Ok(body.to_owned()),
         _ => Err(answer),
+    }
+}
+
+/// Writes files, by their paths below a folder.
+pub(crate) fn write_files(folder: &Path, files: &BTreeMap<String, Vec<u8>>) {
+    for (name, content) in files {
+        let path = folder.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
     }
 }
 
