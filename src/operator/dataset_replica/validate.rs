@@ -159,7 +159,7 @@ fn jobs(spec: &DatasetReplicaSpec) -> Option<JobsWanted> {
 /// How long targets wait for one that is slow, before it goes on by itself: then the source is read once more for it.
 fn patience(spec: &DatasetReplicaSpec) -> Option<Duration> {
     let reads_once = spec.limits.as_ref().is_some_and(|limits| limits.egress_cost.is_some());
-    (spec.mode != Mode::Shard && !reads_once && spec.targets.len() > 1).then_some(PATIENCE)
+    (!reads_once && spec.targets.len() > 1).then_some(PATIENCE)
 }
 
 /// What may leave the source; the error says what is wrong with it.
@@ -405,11 +405,8 @@ pub(super) mod tests {
     fn a_slow_target_is_waited_for_where_nothing_is_to_be_read_twice() {
         let patience = |extra: Value| patience(&replica(&extra).spec);
         assert_eq!(patience(json!({})), Some(PATIENCE));
-        for extra in [
-            json!({"limits": {"egressCost": "1"}}),
-            json!({"mode": "Shard"}),
-            json!({"targets": [{"bucketRef": {"name": "b"}}]}),
-        ] {
+        assert_eq!(patience(json!({"mode": "Shard"})), Some(PATIENCE));
+        for extra in [json!({"limits": {"egressCost": "1"}}), json!({"targets": [{"bucketRef": {"name": "b"}}]})] {
             assert_eq!(patience(extra.clone()), None, "{extra}");
         }
     }

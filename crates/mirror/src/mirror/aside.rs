@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::naming::How;
 use super::round::{Attempted, Done, Needed, Round, Scope, Shared, Way, attempt};
+use super::slots::Order;
 use super::target::Target;
 use super::types::{MirrorEvent, MirrorOptions};
 use crate::transfer::waits::Waits;
@@ -21,6 +22,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// For targets that may be set aside.
 pub(super) struct Aside {
     patience: Duration,
+    began: Instant,
     waits: Arc<Waits>,
     /// With a share of what the pass may use.
     shared: Arc<Shared>,
@@ -31,14 +33,13 @@ pub(super) struct Aside {
 }
 
 impl Aside {
-    /// Splits what a pass may use, where a target of it may be set aside. Where each object has one target nobody waits for another one.
+    /// Splits what a pass may use, where a target of it may be set aside.
     pub(super) fn of(
         options: &MirrorOptions,
         targets: usize,
         transfer: Transfer,
     ) -> (Transfer, Option<(Duration, Arc<Waits>, Transfer)>) {
-        let is_shared = targets > 1 && options.sharding.is_none();
-        let Some(patience) = options.patience.filter(|_| is_shared && !options.dry_run) else {
+        let Some(patience) = options.patience.filter(|_| targets > 1 && !options.dry_run) else {
             return (transfer, None);
         };
         let cancel = transfer.cancel.child_token();
@@ -49,7 +50,7 @@ impl Aside {
     }
 
     pub(super) fn new(patience: Duration, waits: Arc<Waits>, shared: Arc<Shared>, targets: usize) -> Self {
-        Self { patience, waits, shared, running: JoinSet::new(), under_way: vec![0; targets] }
+        Self { patience, began: Instant::now(), waits, shared, running: JoinSet::new(), under_way: vec![0; targets] }
     }
 
     fn cancel(&self) -> &CancellationToken {
@@ -73,6 +74,13 @@ fn to_set_aside(slow: &[usize], is_going: &[bool]) -> Vec<usize> {
     slow.into_iter().take(going.saturating_sub(1)).collect()
 }
 
+/// What comes next.
+enum Next {
+    Done(Result<Done, JoinError>),
+    Aside(Result<Done, JoinError>),
+    Look,
+}
+
 impl Round<'_> {
     /// Takes the next object that has ended; `false` when none is under way to targets that go on together.
     pub(super) async fn take_next(&mut self) -> bool {
@@ -85,13 +93,20 @@ impl Round<'_> {
                 self.take(done);
                 return true;
             };
-            tokio::select! {
-                Some(done) = self.running.join_next() => {
+            let waits = Instant::now();
+            let next = tokio::select! {
+                Some(done) = self.running.join_next() => Next::Done(done),
+                Some(done) = aside.running.join_next() => Next::Aside(done),
+                () = tokio::time::sleep(LOOK_EVERY.min(aside.patience)) => Next::Look,
+            };
+            self.waited(waits.elapsed());
+            match next {
+                Next::Done(done) => {
                     self.take(done);
                     return true;
                 }
-                Some(done) = aside.running.join_next() => self.take_aside(done),
-                () = tokio::time::sleep(LOOK_EVERY.min(aside.patience)) => {}
+                Next::Aside(done) => self.take_aside(done),
+                Next::Look => {}
             }
             self.set_aside_who_is_slow();
         }
@@ -110,7 +125,8 @@ impl Round<'_> {
 
     fn set_aside_who_is_slow(&mut self) {
         let Some(aside) = self.aside.as_ref().filter(|_| self.scope == Scope::All) else { return };
-        let slow = aside.waits.slow(aside.patience);
+        let by_slots = self.slow_by_slots(aside.patience, aside.began.elapsed());
+        let slow = by_slots.unwrap_or_else(|| aside.waits.slow(aside.patience));
         self.set_aside(&slow);
     }
 
@@ -129,11 +145,11 @@ impl Round<'_> {
         let is_going = |target: &Target| !target.is_given_up() && !target.is_set_aside();
         let is_going: Vec<_> = self.targets.iter().map(is_going).collect();
         for index in to_set_aside(slow, &is_going) {
-            let target = &mut self.targets[index];
-            let bucket = &*target.replica.store.place().bucket;
+            let bucket = &*self.targets[index].replica.store.place().bucket;
             tracing::info!(bucket, "the others wait for this target: it goes on by itself");
-            target.report.left_behind = Some(0);
             self.stops[index].cancel.cancel();
+            let waiting = self.drop_waiting(index);
+            self.targets[index].report.left_behind = Some(waiting);
         }
     }
 
@@ -143,8 +159,17 @@ impl Round<'_> {
         is_cancelled && self.targets[target].is_set_aside() && !self.targets[target].is_given_up()
     }
 
+    fn was_stopped(&self, target: usize, Attempted { outcome, .. }: &Attempted) -> bool {
+        let error = match outcome {
+            Ok(SourceRead::Whole(copies)) => copies.iter().find_map(|copy| copy.as_ref().err()),
+            Ok(SourceRead::Vanished) => None,
+            Err(error) => Some(error),
+        };
+        error.is_some_and(|error| self.was_set_aside(target, error))
+    }
+
     /// Copies an object to a target that is set aside, or leaves it behind.
-    pub(super) fn copy_aside(&mut self, object: &ObjectSummary, source_key: &str, needed: Needed) {
+    pub(super) fn copy_aside(&mut self, object: &ObjectSummary, (source_key, how): (&str, &How), needed: Needed) {
         let index = needed.target;
         if !self.has_slot_aside(index) {
             let target = &mut self.targets[index];
@@ -154,11 +179,12 @@ impl Round<'_> {
         let (key, bytes, modified) = (object.key.clone(), object.size, object.modified);
         (self.shared.progress)(MirrorEvent::Differs { target: index, key, bytes, modified });
         let way = self.way(&object.key, needed);
-        self.go_on_aside(index, (object.clone(), source_key.to_owned()), way);
+        self.go_on_aside(index, (object.clone(), source_key.to_owned(), how.clone()), way);
     }
 
     /// Goes on with an object that is expected at a target that is set aside, or leaves it behind.
-    pub(super) fn go_on_aside(&mut self, index: usize, (object, source_key): (ObjectSummary, String), mut way: Way) {
+    pub(super) fn go_on_aside(&mut self, index: usize, listed: (ObjectSummary, String, How), mut way: Way) {
+        let (object, source_key, how) = listed;
         if !self.has_slot_aside(index) {
             self.targets[index].keep_remembered(&object.key);
             return self.targets[index].leave_behind();
@@ -178,8 +204,8 @@ impl Round<'_> {
         aside.running.spawn(async move {
             // What was noted of it is gone on with.
             shared.transfer.cancel.run_until_cancelled(stopped.ended()).await;
-            let listed = (object, source_key, How::Whole);
-            Done::Copied(attempt(&shared, listed, vec![index], vec![way]).await)
+            let order = Order { object, source_key, how, indices: vec![index], ways: vec![way] };
+            Done::Copied(attempt(&shared, order).await)
         });
     }
 
@@ -194,11 +220,20 @@ impl Round<'_> {
             Ok(Done::Copied(attempted)) => attempted,
             other => return self.take(other),
         };
-        let Attempted { object, indices, refusals, outcome, .. } = attempted;
-        let Some(index) = indices.into_iter().next() else { return };
+        let Some(index) = attempted.indices.first().copied() else { return };
         if let Some(aside) = &mut self.aside {
             aside.under_way[index] -= 1;
         }
+        // Nobody else sees what becomes of it.
+        if self.slots.is_some() && !self.was_stopped(index, &attempted) {
+            let came =
+                |read: &SourceRead| matches!(read, SourceRead::Whole(copies) if copies.iter().all(Result::is_ok));
+            if attempted.outcome.as_ref().is_ok_and(came) {
+                self.stops[index].progress();
+            }
+            return self.take_copies(attempted);
+        }
+        let Attempted { object, refusals, outcome, .. } = attempted;
         let outcome = match (refusals.into_iter().flatten().next(), outcome) {
             (Some(refusal), _) => Err(refusal),
             (None, Ok(SourceRead::Whole(copies))) => match copies.into_iter().next() {

@@ -21,6 +21,7 @@ mod range;
 mod remove;
 mod round;
 mod rows;
+mod slots;
 pub(crate) mod surplus;
 mod survey;
 mod sweep;

@@ -13,13 +13,20 @@ use crate::{ObjectFailure, ObjectSummary, StoreError, StoreErrorKind};
 impl Round<'_> {
     pub(super) fn take(&mut self, done: Result<Done, JoinError>) {
         match done {
-            Ok(Done::Copied(attempted)) => self.take_copies(attempted),
+            Ok(Done::Copied(attempted)) => {
+                if let Some(slots) = &mut self.slots {
+                    attempted.indices.iter().for_each(|target| slots.end(*target));
+                }
+                self.take_copies(attempted);
+                self.begin_waiting();
+            }
             Ok(Done::PutAway(put_away)) => self.was_put_away(put_away),
             Err(failure) => std::panic::resume_unwind(failure.into_panic()),
         }
     }
 
-    fn take_copies(&mut self, Attempted { object, source_key, indices, ways, refusals, outcome }: Attempted) {
+    pub(super) fn take_copies(&mut self, attempted: Attempted) {
+        let Attempted { object, source_key, how, indices, ways, refusals, outcome } = attempted;
         let mut open = Vec::new();
         for ((index, way), refusal) in indices.iter().zip(ways).zip(refusals) {
             match refusal {
@@ -61,7 +68,7 @@ impl Round<'_> {
         for ((index, way), copy) in open.into_iter().zip(copies) {
             match copy {
                 Err(error) if self.was_set_aside(index, &error) => {
-                    self.go_on_aside(index, (object.clone(), source_key.clone()), way);
+                    self.go_on_aside(index, (object.clone(), source_key.clone(), how.clone()), way);
                 }
                 copy => self.copied(index, &object, copy),
             }

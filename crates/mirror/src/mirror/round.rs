@@ -17,6 +17,7 @@ use super::naming::{How, Naming};
 use super::publish::publish_everywhere;
 use super::remove::remove_surplus;
 use super::rows::{Found, Listings, Rows, Stopped};
+use super::slots::{Order, Slots, slots};
 use super::target::Target;
 use super::types::{Deletion, MirrorEvent, MirrorOptions, MirrorProgress, MirrorReport, TargetError};
 use crate::state::StateEntry;
@@ -52,6 +53,8 @@ pub(super) struct Round<'a> {
     told: Option<String>,
     pub(super) budget: &'a mut Budget,
     pub(super) running: JoinSet<Done>,
+    /// Where each object has one target.
+    pub(super) slots: Option<Slots<Order>>,
     /// Where targets may be set aside.
     pub(super) aside: Option<Aside>,
     pub(super) stops: Vec<Stop>,
@@ -107,6 +110,7 @@ pub(super) struct Attempted {
     pub(super) object: ObjectSummary,
     /// The key that it has at the source.
     pub(super) source_key: String,
+    pub(super) how: How,
     /// The targets, in the order of the copies.
     pub(super) indices: Vec<usize>,
     pub(super) ways: Vec<Way>,
@@ -142,6 +146,7 @@ impl<'a> Round<'a> {
             shared: Arc::new(Shared { source, transfer, making, turns, progress }),
             aside,
             stops,
+            slots: slots(options, targets.len()),
             options,
             targets,
             report: MirrorReport::default(),
@@ -188,6 +193,11 @@ impl<'a> Round<'a> {
 
     async fn run_over(mut self, mut rows: Rows) -> Result<Ended, MirrorError> {
         let stopped = self.walk(&mut rows).await.err();
+        if stopped.is_some() {
+            for target in 0..self.targets.len() {
+                self.drop_waiting(target);
+            }
+        }
         while self.take_next().await {
             self.write().await;
         }
@@ -227,13 +237,8 @@ impl<'a> Round<'a> {
     }
 
     async fn walk(&mut self, rows: &mut Rows) -> Result<(), Stopped> {
-        while self.source_is_lost.is_none()
-            && self.too_many_rejected(Share::SoFar).is_none()
-            && self.targets.iter().any(|target| !target.is_given_up())
-        {
-            while self.running.len() >= self.shared.transfer.limits.objects.max(1)
-                || self.targets.iter().any(Target::is_waiting)
-            {
+        while self.goes_on() {
+            while self.running.len() >= self.shared.transfer.limits.objects.max(1) || self.is_held_up() {
                 if !self.take_next().await {
                     break;
                 }
@@ -248,6 +253,13 @@ impl<'a> Round<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Whether any further object may be begun.
+    pub(super) fn goes_on(&self) -> bool {
+        self.source_is_lost.is_none()
+            && self.too_many_rejected(Share::SoFar).is_none()
+            && self.targets.iter().any(|target| !target.is_given_up())
     }
 
     /// Why the dataset must not be named: too many of its records could not be transformed.
@@ -304,7 +316,7 @@ impl<'a> Round<'a> {
         let is_slow = |needed: &Needed| self.targets[needed.target].is_set_aside();
         let (slow, needed_by): (Vec<_>, Vec<_>) = needed_by.into_iter().partition(is_slow);
         for needed in slow {
-            self.copy_aside(&object, source_key.as_deref().unwrap_or(&object.key), needed);
+            self.copy_aside(&object, (source_key.as_deref().unwrap_or(&object.key), &how), needed);
         }
         if needed_by.is_empty() {
             return;
@@ -337,9 +349,7 @@ impl<'a> Round<'a> {
         }
         let ways: Vec<_> = needed_by.into_iter().map(|needed| self.way(&object.key, needed)).collect();
         let source_key = source_key.unwrap_or_else(|| object.key.clone());
-        let shared = self.shared.clone();
-        let attempt = async move { attempt(&shared, (object, source_key, how), indices, ways).await };
-        self.running.spawn(async move { Done::Copied(attempt.await) });
+        self.begin(Order { object, source_key, how, indices, ways });
     }
 
     /// How an object gets to a target that expects it from now on.
@@ -398,12 +408,8 @@ pub(super) struct Way {
     leaving: Option<Leaving>,
 }
 
-pub(super) async fn attempt(
-    shared: &Shared,
-    (object, source_key, how): (ObjectSummary, String, How),
-    indices: Vec<usize>,
-    ways: Vec<Way>,
-) -> Attempted {
+pub(super) async fn attempt(shared: &Shared, order: Order) -> Attempted {
+    let Order { object, source_key, how, indices, ways } = order;
     let refusals = put_away_first(shared, &ways).await;
     let open = || ways.iter().zip(&indices).zip(&refusals).filter(|(_, refusal)| refusal.is_none());
     let destinations: Vec<_> = open().map(|((way, _), _)| way.destination.clone()).collect();
@@ -414,12 +420,12 @@ pub(super) async fn attempt(
     let outcome = match making {
         _ if destinations.is_empty() => Ok(SourceRead::Whole(Vec::new())),
         Some(making) if making.makes(&how) => {
-            let unmade = Unmade { key: source_key.clone(), how, had_dead_letters };
+            let unmade = Unmade { key: source_key.clone(), how: how.clone(), had_dead_letters };
             make_object(source, (&object, &unmade), &destinations, (making, transfer), sent).await
         }
         _ => copy_object(source, &object, &destinations, transfer, sent).await,
     };
-    Attempted { object, source_key, indices, ways, refusals, outcome }
+    Attempted { object, source_key, how, indices, ways, refusals, outcome }
 }
 
 /// Puts away what each target has now, where that is to be kept: why it may not be overwritten there.

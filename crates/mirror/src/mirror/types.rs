@@ -42,7 +42,12 @@ pub struct MirrorOptions {
     /// Then it has as much time once more, or until a first object or part has come to it, and the pass ends. Objects that do not come so
     /// are left behind for the next pass: see [`TargetReport::left_behind`]. The last target that goes on is never set aside.
     ///
-    /// Only [`mirror`](crate::mirror()) does that, and only where every target gets every object: not where they are split over the targets.
+    /// Where objects are split over the targets, nobody waits for another target's object: half of all slots are kept for those that use
+    /// few, and 1,024 objects may wait for each target. Then the time counts in which a target has nothing to do until one of another is
+    /// done; whoever holds up the others so for longer than this, and for more than a third of the pass, is set aside, unless it needs
+    /// four times as many objects as any other.
+    ///
+    /// Only [`mirror`](crate::mirror()) does that.
     pub patience: Option<Duration>,
     /// Targets, by their place, that are set aside from the beginning, since they were slow the last time: the others wait for them no
     /// more, and the pass is as short as theirs. Nothing without `patience`.

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use skyfleet_e2e::object_store::{Asked, Contents, Fault, SimulatedBucket, SimulatedS3};
 use skyfleet_mirror::{
-    Deletion, MirrorError, MirrorEvent, MirrorOptions, MirrorReport, MostDeleted, TransferLimits, mirror,
+    Deletion, MirrorError, MirrorEvent, MirrorOptions, MirrorReport, MostDeleted, ShardBy, TransferLimits, mirror,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::faulty::open;
+use crate::sharding::sharding;
 use crate::support::{content, dataset_options};
 use crate::transforming::{by, lines, spec};
 use crate::versions::{bring, newest};
@@ -401,4 +402,166 @@ async fn what_is_transformed_is_made_once_more_for_the_slow_one() {
         assert_eq!(of_slow.len() as u64, report.rows.rejected);
         assert_eq!(letters(&world.near.bucket("fast").unwrap()), of_slow);
     }
+}
+
+fn split(patience: Duration, by: ShardBy) -> MirrorOptions {
+    MirrorOptions { sharding: Some(sharding(by, &["fast", "slow"])), ..options(patience) }
+}
+
+/// All is at one target each, and the index names it.
+fn assert_split(world: &World, report: &MirrorReport) {
+    let (source, fast, slow) = (world.near.bucket("source").unwrap(), world.near.bucket("fast").unwrap(), world.slow());
+    assert!(report.is_complete() && report.shard_index.is_some(), "{report:?}");
+    let held: BTreeMap<_, _> =
+        [&fast, &slow].into_iter().flat_map(|bucket| data(bucket).map(move |key| (key, bucket))).collect();
+    assert_eq!(data(&fast).count() + data(&slow).count(), held.len(), "no object is at both");
+    assert!(source.keys().eq(held.keys().copied()));
+    assert!(held.iter().all(|(key, bucket)| source.body(key) == bucket.body(key)), "other contents");
+    for target in [&fast, &slow] {
+        assert_eq!((target.unfinished().count(), journals(target)), (0, 0));
+    }
+}
+
+async fn complete_split(world: &World, options: &MirrorOptions) {
+    for _ in 0..20 {
+        let report = world.pass(options).await;
+        if report.is_complete() {
+            return assert_split(world, &report);
+        }
+    }
+    panic!("it does not end");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_target_holds_up_no_other_ones_part() {
+    for (by, source) in [(ShardBy::Hash, small()), (ShardBy::Count, small()), (ShardBy::Size, large(9))] {
+        let world = World::of(source).await;
+        late(&world.far, Duration::from_millis(1500));
+        let report = world.pass(&split(LITTLE, by)).await;
+        let [fast, slow] = &*report.targets else { panic!("{report:?}") };
+        assert!(fast.is_complete() && fast.manifest.is_some() && fast.copied > 0, "{by:?} {report:?}");
+        assert!(slow.left_behind > Some(0) && slow.failed == 0 && slow.error.is_none(), "{by:?} {report:?}");
+        assert_eq!((slow.manifest, report.shard_index), (None, None));
+        let of_slow = world.near.bucket("source").unwrap().keys().count() as u64 - fast.copied;
+        assert_eq!(slow.left_behind, Some(of_slow - slow.copied), "{by:?} {report:?}");
+
+        // What comes meanwhile comes to the other one, however far the slow one is.
+        let source = world.near.bucket("source").unwrap();
+        let more = source.with((0..20).map(|number| format!("data/z{number}")), &Contents::of(content(99, 7)));
+        world.near.set_bucket("source", more);
+        let aside = MirrorOptions { aside: [1].into(), ..split(LITTLE, by) };
+        let again = world.pass(&aside).await;
+        assert!(again.targets[0].is_complete(), "{by:?} {again:?}");
+        // By size, what is small goes to who has less.
+        assert!(again.targets[0].copied > 0 || by == ShardBy::Size, "{by:?} {again:?}");
+        assert!(again.targets[1].left_behind > Some(0), "{by:?} {again:?}");
+
+        late(&world.far, Duration::ZERO);
+        complete_split(&world, &split(LONG, by)).await;
+    }
+}
+
+/// More than may wait for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_target_holds_up_no_other_ones_part_however_long_that_is() {
+    let all = (0..4000).fold(SimulatedBucket::default(), |bucket, number| {
+        bucket.with([format!("data/{number:04}")], &Contents::of(content(10, number)))
+    });
+    let world = World::of(all).await;
+    late(&world.far, Duration::from_secs(1));
+    let report = world.pass(&split(LITTLE, ShardBy::Hash)).await;
+    let [fast, slow] = &*report.targets else { panic!("{report:?}") };
+    assert!(fast.is_complete() && fast.manifest.is_some() && fast.copied > 1500, "{report:?}");
+    assert_eq!(slow.left_behind, Some(4000 - fast.copied - slow.copied), "{report:?}");
+    late(&world.far, Duration::ZERO);
+    complete_split(&world, &split(LONG, ShardBy::Hash)).await;
+}
+
+/// A target that came newly has all to do, and nobody waits for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_much_more_to_do_than_the_others_is_no_slow_one() {
+    let world = World::of(small()).await;
+    let one = MirrorOptions { sharding: Some(sharding(ShardBy::Hash, &["fast"])), ..options(LITTLE) };
+    let (source, fast) = (open(&world.near, "source").await, open(&world.near, "fast").await);
+    let report = mirror(&source, &[fast], &one, &CancellationToken::new(), Arc::new(|_| ())).await.unwrap();
+    assert!(report.is_complete(), "{report:?}");
+    let more = world
+        .near
+        .bucket("source")
+        .unwrap()
+        .with((0..20).map(|number| format!("data/z{number}")), &Contents::of(content(99, 7)));
+    world.near.set_bucket("source", more);
+    late(&world.far, Duration::from_millis(400));
+    let report = world.pass(&split(LITTLE, ShardBy::Hash)).await;
+    assert_eq!(report.targets[1].left_behind, None);
+    assert_split(&world, &report);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_fails_or_a_stop_leaves_nothing_that_waits() {
+    let world = World::of(small()).await;
+    world.far.script(|asked| if writes_data(asked) { Fault::Refused(403, "AccessDenied") } else { Fault::None });
+    let report = world.pass(&split(LONG, ShardBy::Hash)).await;
+    assert!(report.targets[0].is_complete() && report.targets[0].manifest.is_some(), "{report:?}");
+    assert!(report.targets[1].error.is_some() && report.targets[1].copied == 0, "{report:?}");
+
+    late(&world.far, Duration::from_secs(1));
+    let (cancel, stop) = (CancellationToken::new(), CancellationToken::new());
+    let seen = stop.clone();
+    let told = move |event: &MirrorEvent| {
+        if matches!(event, MirrorEvent::Copied { .. }) {
+            seen.cancel();
+        }
+    };
+    let stops = async {
+        stop.cancelled().await;
+        cancel.cancel();
+    };
+    let options = split(LONG, ShardBy::Hash);
+    let (outcome, ()) = tokio::join!(world.pass_until(&options, &cancel, told), stops);
+    assert!(matches!(outcome, Err(MirrorError::Cancelled)), "{outcome:?}");
+    late(&world.far, Duration::ZERO);
+    complete_split(&world, &split(LONG, ShardBy::Hash)).await;
+}
+
+/// What cannot be read for a slow target is told as such, and not as slowness.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_read_for_who_is_set_aside_has_failed() {
+    let world = World::of(small()).await;
+    late(&world.far, Duration::from_millis(300));
+    world.near.script(|asked| {
+        let is_meant = asked.method == "GET" && asked.target.starts_with("/source/data/");
+        if is_meant { Fault::Refused(400, "InvalidRequest") } else { Fault::None }
+    });
+    let aside = MirrorOptions { aside: [1].into(), ..split(LITTLE, ShardBy::Hash) };
+    let report = world.pass(&aside).await;
+    let failed = report.source_failures + report.targets[1].left_behind.unwrap_or_default();
+    assert_eq!(failed, SMALL as u64, "{report:?}");
+    assert!(report.source_failures > report.targets[0].copied && report.failures.len() > 1, "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_a_split_dataset_count_once_also_aside() {
+    const TABLES: u32 = 60;
+    let source = (0..TABLES).fold(SimulatedBucket::default(), |bucket, number| {
+        bucket.with([format!("data/{number:03}.jsonl")], &Contents::of(lines(number * 10..number * 10 + 10).into()))
+    });
+    let world = World::of(source).await;
+    let making = |patience| {
+        let sharding = Some(sharding(ShardBy::Hash, &["fast", "slow"]));
+        MirrorOptions { patience: Some(patience), sharding, ..by(spec(), 50) }
+    };
+    late(&world.far, Duration::from_millis(300));
+    let aside = MirrorOptions { aside: [1].into(), ..making(LITTLE) };
+    let mut report = world.pass(&aside).await;
+    for _ in 0..50 {
+        let there: u64 = report.targets.iter().map(|target| target.copied + target.settled).sum();
+        assert_eq!(report.rows.rows_read, 10 * there, "{report:?}");
+        if report.targets[1].left_behind == Some(0) {
+            assert_eq!(there, u64::from(TABLES));
+            return;
+        }
+        report = world.pass(&aside).await;
+    }
+    panic!("it comes no further");
 }
