@@ -2,8 +2,17 @@
 //! that never goes back, and randomness is the caller's.
 //!
 //! * [`round_robin`], [`least_connection`] and [`least_response_time`] (with [`response_time`]): who gets the next request.
+//! * [`affinity`]: who gets requests that belong together.
+//! * [`ejection`], [`health`] and [`slow_start`]: who gets none, or few.
 
+pub mod affinity;
+pub mod ejection;
+pub mod failure;
+pub mod health;
 pub mod least_connection;
 pub mod least_response_time;
 pub mod response_time;
 pub mod round_robin;
+pub mod slow_start;
+
+pub use failure::Failure;
