@@ -1,9 +1,10 @@
 //! Which endpoint answers a request: pure. No client, no async, no clock: times are durations since a start of the caller's choice
 //! that never goes back, and randomness is the caller's.
 //!
-//! * [`round_robin`], [`least_connection`] and [`least_response_time`] (with [`response_time`]): who gets the next request.
-//! * [`affinity`]: who gets requests that belong together.
-//! * [`ejection`], [`health`] and [`slow_start`]: who gets none, or few.
+//! * [`pool`]: the endpoints of a route, in any algorithm: what a gateway holds. It ties together
+//!   * [`round_robin`], [`least_connection`] and [`least_response_time`] (with [`response_time`]): who gets the next request,
+//!   * [`affinity`]: who gets requests that belong together,
+//!   * [`ejection`], [`health`] and [`slow_start`]: who gets none, or few.
 
 pub mod affinity;
 pub mod ejection;
@@ -11,8 +12,10 @@ pub mod failure;
 pub mod health;
 pub mod least_connection;
 pub mod least_response_time;
+pub mod pool;
 pub mod response_time;
 pub mod round_robin;
 pub mod slow_start;
 
 pub use failure::Failure;
+pub use pool::{Algorithm, Endpoint, NoEndpoint, Pool, Request, Ticket};
