@@ -5,15 +5,19 @@
 //!   * [`round_robin`], [`least_connection`] and [`least_response_time`] (with [`response_time`]): who gets the next request,
 //!   * [`affinity`]: who gets requests that belong together,
 //!   * [`ejection`], [`health`] and [`slow_start`]: who gets none, or few.
+//! * [`retry`] and [`hedging`], each within a [`budget`]: what is sent once more.
 
 pub mod affinity;
+pub mod budget;
 pub mod ejection;
 pub mod failure;
 pub mod health;
+pub mod hedging;
 pub mod least_connection;
 pub mod least_response_time;
 pub mod pool;
 pub mod response_time;
+pub mod retry;
 pub mod round_robin;
 pub mod slow_start;
 
