@@ -65,6 +65,11 @@ bench-plan: ## Measure placement on 100 clusters and 5,000 models, in turns with
 	cd bench/peers/karmada && CGO_ENABLED=0 go build -o $(CACHE)/karmada-peer .
 	KARMADA_PEER=$(CACHE)/karmada-peer cargo bench --package skyfleet-plan --bench plan --locked
 
+.PHONY: bench-balance
+bench-balance: ## Measure balancing in a simulation of unequal replicas, and what a pick costs
+	$(announce)
+	cargo bench --package skyfleet-balance --bench balance --locked
+
 .PHONY: bench-fleet
 bench-fleet: packages ## Measure the operator with 100 simulated members: changes, restarts, black holes
 	$(announce)

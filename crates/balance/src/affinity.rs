@@ -65,16 +65,34 @@ pub fn pick(key: u64, candidates: impl Iterator<Item = Candidate> + Clone, bound
     let most = |weight: f64| (bound.load_factor.max(1.0) * in_flight * weight / weights).ceil().max(bound.floor.into());
     candidates
         .filter(|candidate| f64::from(candidate.in_flight) < most(candidate.weight))
-        .map(|candidate| (candidate.index, rank(key, candidate.identity, candidate.weight)))
-        .min_by(|(_, a), (_, b)| a.total_cmp(b))
-        .map(|(index, _)| index)
+        .map(|candidate| Bid { index: candidate.index, drawn: draw(key, candidate.identity), weight: candidate.weight })
+        .reduce(|best, bid| if bid.beats(&best) { bid } else { best })
+        .map(|bid| bid.index)
 }
 
-/// The smallest rank wins: with exponential distributions by weight, each is the smallest as often as its share of the weights.
-fn rank(key: u64, identity: u64, weight: f64) -> f64 {
-    #[allow(clippy::cast_precision_loss, reason = "53 bits are left")]
-    let uniform = ((mix(key ^ identity) >> 11) as f64 + 1.0) / (1_u64 << 53) as f64;
-    -uniform.ln() / weight
+/// What an endpoint drew for a key.
+struct Bid {
+    index: usize,
+    /// From 0, exclusive, to 1.
+    drawn: f64,
+    weight: f64,
+}
+
+impl Bid {
+    /// The smaller time of two exponential distributions by weight wins: each does as often as its share of the weights. With equal
+    /// weights that is the larger draw, and the logarithms need not be computed.
+    #[allow(clippy::float_cmp, reason = "equal weights are the same number")]
+    fn beats(&self, other: &Self) -> bool {
+        if self.weight == other.weight {
+            return self.drawn > other.drawn;
+        }
+        self.drawn.ln() / self.weight > other.drawn.ln() / other.weight
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "53 bits are left")]
+fn draw(key: u64, identity: u64) -> f64 {
+    ((mix(key ^ identity) >> 11) as f64 + 1.0) / (1_u64 << 53) as f64
 }
 
 /// The finalizer of SplitMix64 (Steele, Lea and Flood 2014): each bit that goes in changes half of those that come out.

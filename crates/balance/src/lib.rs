@@ -6,6 +6,7 @@
 //!   * [`affinity`]: who gets requests that belong together,
 //!   * [`ejection`], [`health`] and [`slow_start`]: who gets none, or few.
 //! * [`retry`] and [`hedging`], each within a [`budget`]: what is sent once more.
+//! * [`simulation`]: what all this is good for, in figures.
 
 pub mod affinity;
 pub mod budget;
@@ -19,6 +20,7 @@ pub mod pool;
 pub mod response_time;
 pub mod retry;
 pub mod round_robin;
+pub mod simulation;
 pub mod slow_start;
 
 pub use failure::Failure;

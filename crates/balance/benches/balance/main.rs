@@ -1,0 +1,71 @@
+//! What balancing brings, and what it costs. `make bench-balance` runs it; each figure is one line of JSON.
+//!
+//! What it brings comes from the simulation, which has no clock: the same seed gives the same figures on every machine. `ratio` is to
+//! the peer, which is another algorithm in the same world. What a pick costs is measured here, on one thread.
+
+mod picks;
+
+use std::time::Duration;
+
+use skyfleet_balance::pool::{Algorithm, Settings};
+use skyfleet_balance::simulation::{Report, Scenario, run};
+
+const SEEDS: u64 = 5;
+
+fn main() {
+    let loaded = Scenario::heterogeneous(1000.0);
+    compare("published.within_1s", "share", &Scenario::published(), |report| report.within(Duration::from_secs(1)));
+    compare("published.p99", "ms", &Scenario::published(), |report| report.percentile(0.99));
+    compare("heterogeneous.p50", "ms", &Scenario::heterogeneous(300.0), |report| report.percentile(0.5));
+    compare("heterogeneous.p99", "ms", &Scenario::heterogeneous(300.0), |report| report.percentile(0.99));
+    compare("heterogeneous_loaded.p99", "ms", &loaded, |report| report.percentile(0.99));
+    compare("streams.p95", "ms", &Scenario::streams(), |report| report.percentile(0.95));
+    compare("streams.p99", "ms", &Scenario::streams(), |report| report.percentile(0.99));
+    for gateways in [1, 4, 32, 200] {
+        herd(gateways);
+    }
+    picks::measure();
+}
+
+/// Least connection and least response time beside round robin: the means over some seeds.
+fn compare(bench: &str, unit: &str, scenario: &Scenario, figure: impl Fn(&Report) -> f64) {
+    let mean = |algorithm| {
+        let settings = Settings { algorithm, ..Settings::default() };
+        #[allow(clippy::cast_precision_loss, reason = "a few")]
+        let seeds = SEEDS as f64;
+        (1..=SEEDS).map(|seed| figure(&run(scenario, &settings, seed))).sum::<f64>() / seeds
+    };
+    let peer = mean(Algorithm::RoundRobin);
+    for (name, algorithm) in
+        [("least_connection", Algorithm::LeastConnection), ("least_response_time", Algorithm::LeastResponseTime)]
+    {
+        let value = mean(algorithm);
+        let ratio = value / peer;
+        print(&format!(
+            r#"{{"bench":"balance/{bench}.{name}","value":{value:.4},"unit":"{unit}","peer":"round robin","peerValue":{peer:.4},"ratio":{ratio:.3}}}"#
+        ));
+    }
+}
+
+/// The most that any of equal replicas got in one second, by its fair share, when one came that nobody knew.
+fn herd(gateways: usize) {
+    let settings = Settings { algorithm: Algorithm::LeastResponseTime, ..Settings::default() };
+    let reports = (1..=SEEDS).map(|seed| run(&Scenario::newcomer(gateways), &settings, seed));
+    let (mut least, mut most) = (f64::INFINITY, 0.0_f64);
+    for report in reports {
+        let (_, old) = report.shares(0..9, Duration::from_secs(2), 1);
+        let (_, newcomer) = report.shares(9..10, Duration::from_secs(20), 1);
+        let (starved, _) = report.shares(0..10, Duration::from_secs(50), 10);
+        (least, most) = (least.min(starved), most.max(old).max(newcomer));
+    }
+    for (bench, value) in [("most_in_1s", most), ("least_in_10s", least)] {
+        print(&format!(
+            r#"{{"bench":"balance/newcomer.{bench}","value":{value:.3},"unit":"fair shares","peer":null,"ratio":null,"gateways":{gateways}}}"#
+        ));
+    }
+}
+
+#[allow(clippy::print_stdout, reason = "the output of a benchmark")]
+fn print(line: &str) {
+    println!("{line}");
+}
