@@ -6,6 +6,7 @@
 //!   * [`affinity`]: who gets requests that belong together,
 //!   * [`ejection`], [`health`] and [`slow_start`]: who gets none, or few.
 //! * [`retry`] and [`hedging`], each within a [`budget`]: what is sent once more.
+//! * [`rate_limit`]: how much each client may use; [`queue`]: who waits while all replicas are full.
 //! * [`simulation`]: what all this is good for, in figures.
 
 pub mod affinity;
@@ -17,6 +18,8 @@ pub mod hedging;
 pub mod least_connection;
 pub mod least_response_time;
 pub mod pool;
+pub mod queue;
+pub mod rate_limit;
 pub mod response_time;
 pub mod retry;
 pub mod round_robin;
