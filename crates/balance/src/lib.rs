@@ -1,6 +1,7 @@
 //! Which endpoint answers a request: pure. No client, no async, no clock: times are durations since a start of the caller's choice
 //! that never goes back, and randomness is the caller's.
 //!
+//! * [`split`] and [`tiers`]: which backend of a route, and which cluster.
 //! * [`pool`]: the endpoints of a route, in any algorithm: what a gateway holds. It ties together
 //!   * [`round_robin`], [`least_connection`] and [`least_response_time`] (with [`response_time`]): who gets the next request,
 //!   * [`affinity`]: who gets requests that belong together,
@@ -25,6 +26,8 @@ pub mod retry;
 pub mod round_robin;
 pub mod simulation;
 pub mod slow_start;
+pub mod split;
+pub mod tiers;
 
 pub use failure::Failure;
 pub use pool::{Algorithm, Endpoint, NoEndpoint, Pool, Request, Ticket};

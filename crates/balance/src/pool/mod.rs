@@ -1,5 +1,5 @@
 //! The endpoints of a route: who gets the next request, and what each request taught. A gateway holds one pool for each route and
-//! cluster, behind a lock.
+//! cluster, behind a lock; [`tiers`](crate::tiers) chooses among clusters.
 //!
 //! A pick reserves a place at an endpoint until the request ends, which for a stream is its last byte. Counts and estimates survive
 //! every [`update`](Pool::update). An endpoint that is gone gets nothing new, and is kept until its last request has ended.
