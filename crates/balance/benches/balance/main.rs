@@ -9,18 +9,30 @@ use std::time::Duration;
 
 use skyfleet_balance::pool::{Algorithm, Settings};
 use skyfleet_balance::simulation::{Report, Scenario, run};
+use skyfleet_balance::{Failure, ejection};
 
 const SEEDS: u64 = 5;
 
 fn main() {
+    let usual = Settings::default();
+    let heterogeneous = Scenario::heterogeneous(300.0);
     let loaded = Scenario::heterogeneous(1000.0);
-    compare("published.within_1s", "share", &Scenario::published(), |report| report.within(Duration::from_secs(1)));
-    compare("published.p99", "ms", &Scenario::published(), |report| report.percentile(0.99));
-    compare("heterogeneous.p50", "ms", &Scenario::heterogeneous(300.0), |report| report.percentile(0.5));
-    compare("heterogeneous.p99", "ms", &Scenario::heterogeneous(300.0), |report| report.percentile(0.99));
-    compare("heterogeneous_loaded.p99", "ms", &loaded, |report| report.percentile(0.99));
-    compare("streams.p95", "ms", &Scenario::streams(), |report| report.percentile(0.95));
-    compare("streams.p99", "ms", &Scenario::streams(), |report| report.percentile(0.99));
+    let within_1s = |report: &Report| report.within(Duration::from_secs(1));
+    compare("published.within_1s", "share", &Scenario::published(), &usual, within_1s);
+    compare("published.p99", "ms", &Scenario::published(), &usual, |report| report.percentile(0.99));
+    compare("heterogeneous.p50", "ms", &heterogeneous, &usual, |report| report.percentile(0.5));
+    compare("heterogeneous.p99", "ms", &heterogeneous, &usual, |report| report.percentile(0.99));
+    compare("heterogeneous_loaded.p99", "ms", &loaded, &usual, |report| report.percentile(0.99));
+    compare("streams.p95", "ms", &Scenario::streams(), &usual, |report| report.percentile(0.95));
+    compare("streams.p99", "ms", &Scenario::streams(), &usual, |report| report.percentile(0.99));
+    #[allow(clippy::cast_precision_loss, reason = "some thousands")]
+    let failures = |report: &Report| report.failures() as f64;
+    let never = Settings { ejection: ejection::Settings { consecutive: 0, ..usual.ejection }, ..usual.clone() };
+    let failing = Scenario::broken(Duration::from_millis(5), Failure::ServerError);
+    let hanging = Scenario::broken(Duration::from_secs(10), Failure::Timeout);
+    compare("failing.failures", "requests", &failing, &usual, failures);
+    compare("failing_without_ejection.failures", "requests", &failing, &never, failures);
+    compare("hanging.failures", "requests", &hanging, &usual, failures);
     for gateways in [1, 4, 32, 200] {
         herd(gateways);
     }
@@ -28,9 +40,9 @@ fn main() {
 }
 
 /// Least connection and least response time beside round robin: the means over some seeds.
-fn compare(bench: &str, unit: &str, scenario: &Scenario, figure: impl Fn(&Report) -> f64) {
+fn compare(bench: &str, unit: &str, scenario: &Scenario, settings: &Settings, figure: impl Fn(&Report) -> f64) {
     let mean = |algorithm| {
-        let settings = Settings { algorithm, ..Settings::default() };
+        let settings = Settings { algorithm, ..settings.clone() };
         #[allow(clippy::cast_precision_loss, reason = "a few")]
         let seeds = SEEDS as f64;
         (1..=SEEDS).map(|seed| figure(&run(scenario, &settings, seed))).sum::<f64>() / seeds

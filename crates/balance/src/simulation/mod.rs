@@ -7,8 +7,7 @@ mod scenario;
 #[cfg(test)]
 mod tests;
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 pub use replica::{Replica, Slowdown, Takes, Time};
@@ -16,23 +15,24 @@ pub use report::Report;
 pub use scenario::{Join, Scenario};
 
 use crate::affinity;
+use crate::failure::Failure;
 use crate::pool::{Endpoint, Pool, Request, Settings, Ticket};
 
 /// A request on its way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy)]
 struct Sent {
     began: Duration,
     gateway: usize,
     replica: usize,
-    /// Its place in `World::tickets`.
-    number: usize,
+    ticket: Ticket,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy)]
 enum Event {
     Arrival,
     Join,
     FirstByte(Sent),
+    Failed(Sent, Failure),
     End(Sent),
 }
 
@@ -40,9 +40,8 @@ struct World<'a> {
     scenario: &'a Scenario,
     replicas: Vec<Server>,
     gateways: Vec<Pool<usize>>,
-    tickets: Vec<Ticket>,
-    /// By time, and what was scheduled first comes first.
-    events: BinaryHeap<Reverse<(Duration, u64, Event)>>,
+    /// By time; of those at one time, what was scheduled first comes first.
+    events: BTreeMap<(Duration, u64), Event>,
     scheduled: u64,
     rng: fastrand::Rng,
     report: Report,
@@ -62,8 +61,7 @@ pub fn run(scenario: &Scenario, settings: &Settings, seed: u64) -> Report {
         scenario,
         replicas: scenario.replicas.iter().map(|_| Server::default()).collect(),
         gateways: (0..scenario.gateways).map(|_| Pool::new(settings.clone())).collect(),
-        tickets: Vec::new(),
-        events: BinaryHeap::new(),
+        events: BTreeMap::new(),
         scheduled: 0,
         rng: fastrand::Rng::with_seed(seed),
         report: Report::new(scenario.replicas.len() + usize::from(scenario.join.is_some())),
@@ -73,7 +71,7 @@ pub fn run(scenario: &Scenario, settings: &Settings, seed: u64) -> Report {
     if let Some(join) = &scenario.join {
         world.schedule(join.at, Event::Join);
     }
-    while let Some(Reverse((now, _, event))) = world.events.pop() {
+    while let Some(((now, _), event)) = world.events.pop_first() {
         world.handle(event, now);
     }
     world.report
@@ -89,22 +87,29 @@ impl World<'_> {
             }
             Event::FirstByte(sent) => {
                 self.report.answered(now.saturating_sub(sent.began));
-                if let (Some(gateway), Some(ticket)) =
-                    (self.gateways.get_mut(sent.gateway), self.tickets.get(sent.number))
-                {
-                    gateway.first_byte(*ticket, now);
-                }
+                self.tell(sent, |pool| pool.first_byte(sent.ticket, now));
                 let streams = self.scenario.stream.draw(&mut self.rng);
                 self.schedule(now + streams, Event::End(sent));
             }
-            Event::End(sent) => {
-                if let (Some(gateway), Some(ticket)) =
-                    (self.gateways.get_mut(sent.gateway), self.tickets.get(sent.number))
-                {
-                    gateway.end(*ticket, now);
-                }
+            Event::Failed(sent, failure) => {
+                self.report.failed();
+                self.tell(sent, |pool| {
+                    pool.failed(sent.ticket, failure, now);
+                });
                 self.free(sent.replica, now);
             }
+            Event::End(sent) => {
+                self.tell(sent, |pool| {
+                    pool.end(sent.ticket, now);
+                });
+                self.free(sent.replica, now);
+            }
+        }
+    }
+
+    fn tell(&mut self, sent: Sent, of: impl FnOnce(&mut Pool<usize>)) {
+        if let Some(gateway) = self.gateways.get_mut(sent.gateway) {
+            of(gateway);
         }
     }
 
@@ -119,8 +124,7 @@ impl World<'_> {
         let Some(pool) = self.gateways.get_mut(gateway) else { return };
         let Ok(ticket) = pool.pick(&Request::default(), now, &mut self.rng) else { return };
         let Some(replica) = pool.key(ticket).copied() else { return };
-        let sent = Sent { began: now, gateway, replica, number: self.tickets.len() };
-        self.tickets.push(ticket);
+        let sent = Sent { began: now, gateway, replica, ticket };
         self.report.picked(replica, now);
         if let Some(server) = self.replicas.get_mut(replica) {
             server.queue.push_back(sent);
@@ -141,8 +145,10 @@ impl World<'_> {
         let Some(server) = self.replicas.get_mut(replica).filter(|server| server.busy < model.slots) else { return };
         let Some(sent) = server.queue.pop_front() else { return };
         server.busy += 1;
-        let takes = model.draw(now, &mut self.rng);
-        self.schedule(now + takes, Event::FirstByte(sent));
+        match model.draw(now, &mut self.rng) {
+            (takes, None) => self.schedule(now + takes, Event::FirstByte(sent)),
+            (takes, Some(failure)) => self.schedule(now + takes, Event::Failed(sent, failure)),
+        }
     }
 
     fn tell_gateways(&mut self, now: Duration) {
@@ -154,6 +160,6 @@ impl World<'_> {
 
     fn schedule(&mut self, at: Duration, event: Event) {
         self.scheduled += 1;
-        self.events.push(Reverse((at, self.scheduled, event)));
+        self.events.insert((at, self.scheduled), event);
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::failure::Failure;
+
 /// A random time, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Time {
@@ -33,16 +35,18 @@ fn normal(rng: &mut fastrand::Rng) -> f64 {
     (-2.0 * (1.0 - rng.f64()).ln()).sqrt() * (std::f64::consts::TAU * rng.f64()).cos()
 }
 
-/// What a slow replica takes.
+/// What a slow or broken replica takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Takes {
     /// So many times as long.
     Times(f64),
     /// This time.
     Fixed(Duration),
+    /// This time, and then it fails.
+    Fails(Duration, Failure),
 }
 
-/// A replica is slow for a while.
+/// A replica is slow or broken for a while.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Slowdown {
     /// From when on.
@@ -60,18 +64,19 @@ pub struct Replica {
     pub slots: usize,
     /// The time from the start of work to the first byte.
     pub first_byte: Time,
-    /// When it is slow.
+    /// When it is slow or broken.
     pub slowdown: Option<Slowdown>,
 }
 
 impl Replica {
-    /// The time to the first byte of a request on which work begins now.
-    pub fn draw(&self, now: Duration, rng: &mut fastrand::Rng) -> Duration {
+    /// The time to the first byte of a request on which work begins now, or to its failure.
+    pub fn draw(&self, now: Duration, rng: &mut fastrand::Rng) -> (Duration, Option<Failure>) {
         let usual = self.first_byte.draw(rng);
         match self.slowdown.filter(|slowdown| (slowdown.from..slowdown.until).contains(&now)) {
-            Some(Slowdown { takes: Takes::Times(times), .. }) => usual.mul_f64(times),
-            Some(Slowdown { takes: Takes::Fixed(fixed), .. }) => fixed,
-            None => usual,
+            Some(Slowdown { takes: Takes::Times(times), .. }) => (usual.mul_f64(times), None),
+            Some(Slowdown { takes: Takes::Fixed(fixed), .. }) => (fixed, None),
+            Some(Slowdown { takes: Takes::Fails(after, failure), .. }) => (after, Some(failure)),
+            None => (usual, None),
         }
     }
 }

@@ -10,6 +10,7 @@ const WINDOW: Duration = Duration::from_secs(1);
 pub struct Report {
     /// Times to first byte.
     took: Vec<Duration>,
+    failures: usize,
     /// Requests by window and replica.
     windows: Vec<Vec<u32>>,
     replicas: usize,
@@ -17,11 +18,15 @@ pub struct Report {
 
 impl Report {
     pub(super) fn new(replicas: usize) -> Self {
-        Self { took: Vec::new(), windows: Vec::new(), replicas }
+        Self { took: Vec::new(), failures: 0, windows: Vec::new(), replicas }
     }
 
     pub(super) fn answered(&mut self, took: Duration) {
         self.took.push(took);
+    }
+
+    pub(super) fn failed(&mut self) {
+        self.failures += 1;
     }
 
     pub(super) fn picked(&mut self, replica: usize, now: Duration) {
@@ -40,6 +45,12 @@ impl Report {
         self.took.len()
     }
 
+    /// Requests that failed.
+    #[must_use]
+    pub fn failures(&self) -> usize {
+        self.failures
+    }
+
     /// The time to first byte that this share of requests (from 0 to 1) did not exceed, in milliseconds.
     #[must_use]
     pub fn percentile(&self, share: f64) -> f64 {
@@ -55,7 +66,7 @@ impl Report {
         sorted.get(place).map_or(0.0, |took| took.as_secs_f64() * 1000.0)
     }
 
-    /// The share of requests that had their first byte in this time, from 0 to 1.
+    /// The share of answered requests that had their first byte in this time, from 0 to 1.
     #[must_use]
     #[allow(clippy::cast_precision_loss, reason = "some thousands")]
     pub fn within(&self, time: Duration) -> f64 {

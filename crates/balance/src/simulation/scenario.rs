@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::failure::Failure;
+
 use super::replica::{Replica, Slowdown, Takes, Time};
 
 /// A replica that is there later.
@@ -66,6 +68,16 @@ impl Scenario {
     #[must_use]
     pub fn streams() -> Self {
         Self { per_second: 50.0, stream: Time::Exponential(5.0), ..Self::heterogeneous(50.0) }
+    }
+
+    /// Four gateways and ten replicas, one of which fails all requests for a third of the minute, each after this time.
+    #[must_use]
+    pub fn broken(after: Duration, failure: Failure) -> Self {
+        let mut replicas = vec![Replica { slots: 48, first_byte: Time::LogNormal(0.2, 0.4), slowdown: None }; 10];
+        let takes = Takes::Fails(after, failure);
+        slow_down(&mut replicas, 5, Slowdown { from: Duration::from_secs(20), until: Duration::from_secs(40), takes });
+        let duration = Duration::from_mins(1);
+        Self { gateways: 4, per_second: 300.0, duration, replicas, join: None, stream: Time::Zero }
     }
 
     /// So many gateways and nine equal replicas, to which another one comes after 20 s that nobody knows anything of.

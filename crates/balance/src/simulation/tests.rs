@@ -1,6 +1,7 @@
 //! The figures that the project claims, with seeds.
 
 use super::*;
+use crate::ejection;
 use crate::pool::Algorithm;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -40,6 +41,30 @@ fn streams_begin_sooner_though_they_hold_their_places() {
         let [turns, connections, times] = all(&Scenario::streams(), seed, |report| report.percentile(0.95));
         assert!(times * 1.5 < connections.min(turns), "{times} {connections} {turns}");
     }
+}
+
+/// An endpoint that fails at once has nothing in flight, and is the best for who looks at that alone.
+#[test]
+fn what_fails_fast_is_no_black_hole() {
+    let broken = Scenario::broken(Duration::from_millis(5), Failure::ServerError);
+    let failures = |consecutive| {
+        [Algorithm::RoundRobin, Algorithm::LeastConnection, Algorithm::LeastResponseTime].map(|algorithm| {
+            let ejection = ejection::Settings { consecutive, ..ejection::Settings::default() };
+            run(&broken, &Settings { algorithm, ejection, ..Settings::default() }, 1).failures()
+        })
+    };
+    let [turns, connections, times] = failures(0);
+    assert!(connections > turns * 3 && times < turns / 10, "{turns} {connections} {times}");
+    let ejecting = failures(5);
+    assert!(ejecting.iter().all(|failures| *failures < turns / 10), "{turns} {ejecting:?}");
+}
+
+#[test]
+fn what_hangs_is_left_before_anything_has_failed() {
+    let hanging = Scenario::broken(Duration::from_secs(10), Failure::Timeout);
+    #[allow(clippy::cast_precision_loss)]
+    let [turns, connections, times] = all(&hanging, 1, |report| report.failures() as f64);
+    assert!(times * 5.0 < turns && times * 2.0 < connections, "{turns} {connections} {times}");
 }
 
 /// However many gateways there are, and however little each of them knows.
