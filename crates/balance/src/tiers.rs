@@ -1,6 +1,7 @@
 //! The cluster comes first, then the pod in it: a pod elsewhere costs a round trip and money, which no pod's own load shows.
 //!
-//! 1. Only clusters count to which the request may go (residency) and whose replicas work and have room.
+//! 1. Only clusters count to which the request may go (residency) and whose replicas work and have room. If none works anywhere, all
+//!    count, as in a [pool](crate::pool) of which no endpoint does.
 //! 2. Local ones come first, as long as they are not loaded beyond a share of what they take: that share is where waiting would begin
 //!    to cost more than the way.
 //! 3. Then those not loaded beyond it, wherever they are, and then all that have room.
@@ -32,11 +33,13 @@ pub struct Cluster {
     pub is_local: bool,
     /// Residency allows that the request goes there.
     pub is_allowed: bool,
-    /// Replicas that work.
+    /// Replicas that it has.
+    pub replicas: usize,
+    /// Those of them that work.
     pub available: usize,
     /// Requests in flight there.
     pub in_flight: u64,
-    /// Requests that these replicas take at once.
+    /// Requests that those take at once that work. Where that is not bounded, a cluster is never loaded, and nothing spills over.
     pub capacity: u64,
     /// To the cluster and back.
     pub round_trip: Duration,
@@ -58,6 +61,10 @@ impl Cluster {
         self.is_allowed && self.available > 0
     }
 
+    fn may_work(&self) -> bool {
+        self.is_allowed && self.replicas > 0
+    }
+
     fn has_room(&self) -> bool {
         self.works() && self.in_flight < self.capacity
     }
@@ -72,9 +79,6 @@ pub enum NoCluster {
     /// There are, but not for this request.
     #[error("no cluster with replicas of the model is within the residency that the request asks for")]
     NotAllowed,
-    /// None of their replicas works. A pool asks unhealthy ones all the same: choose among the allowed clusters as if they worked.
-    #[error("no replica works in the clusters where the request may go")]
-    Unhealthy,
     /// Room comes when a request ends.
     #[error(
         "all clusters where the request may go have as many requests as they take: wait, or raise the number of replicas"
@@ -91,6 +95,7 @@ pub fn choose(clusters: &[Cluster], policy: &Policy) -> Result<usize, NoCluster>
     soonest(clusters, policy, |cluster| cluster.is_local && is_unloaded(cluster))
         .or_else(|| soonest(clusters, policy, is_unloaded))
         .or_else(|| soonest(clusters, policy, Cluster::has_room))
+        .or_else(|| soonest(clusters, policy, |cluster| cluster.may_work() && !clusters.iter().any(Cluster::works)))
         .ok_or_else(|| why_none(clusters))
 }
 
@@ -115,14 +120,12 @@ fn typical_work(clusters: &[Cluster]) -> Duration {
 }
 
 fn why_none(clusters: &[Cluster]) -> NoCluster {
-    if clusters.is_empty() {
-        NoCluster::Empty
-    } else if !clusters.iter().any(|cluster| cluster.is_allowed) {
-        NoCluster::NotAllowed
-    } else if !clusters.iter().any(Cluster::works) {
-        NoCluster::Unhealthy
-    } else {
+    if clusters.iter().any(Cluster::may_work) {
         NoCluster::Full
+    } else if clusters.iter().any(|cluster| cluster.replicas > 0) {
+        NoCluster::NotAllowed
+    } else {
+        NoCluster::Empty
     }
 }
 
@@ -139,6 +142,7 @@ mod tests {
     const LOCAL: Cluster = Cluster {
         is_local: true,
         is_allowed: true,
+        replicas: 2,
         available: 2,
         in_flight: 0,
         capacity: 10,
@@ -177,11 +181,16 @@ mod tests {
     fn why_there_is_none() {
         let forbidden = Cluster { is_allowed: false, ..LOCAL };
         let broken = Cluster { available: 0, capacity: 0, ..LOCAL };
+        let bare = Cluster { replicas: 0, ..broken };
         for (clusters, expected) in [
             (&[][..], Err(NoCluster::Empty)),
             (&[forbidden], Err(NoCluster::NotAllowed)),
-            (&[forbidden, broken], Err(NoCluster::Unhealthy)),
+            (&[bare], Err(NoCluster::Empty)),
+            (&[forbidden, bare], Err(NoCluster::NotAllowed)),
             (&[forbidden, broken, FAR], Ok(2)),
+            (&[forbidden, broken, Cluster { in_flight: 10, ..FAR }], Err(NoCluster::Full)),
+            // Nothing works anywhere: it is tried all the same.
+            (&[forbidden, bare, broken], Ok(2)),
         ] {
             assert_eq!(choose(clusters, &Policy::default()), expected);
         }
@@ -207,18 +216,21 @@ mod tests {
     }
 
     fn cluster() -> impl Strategy<Value = Cluster> {
-        let flags = (any::<bool>(), any::<bool>(), 0..3_usize);
+        let flags = (any::<bool>(), any::<bool>(), 0..3_usize, 0..3_usize);
         let numbers = (0..12_u64, 0..12_u64, 0..300_u64, prop::option::of(0..3000_u64), 0..100_u64);
         (flags, numbers).prop_map(
-            |((is_local, is_allowed, available), (in_flight, capacity, round_trip, takes, egress_price))| Cluster {
-                is_local,
-                is_allowed,
-                available,
-                in_flight,
-                capacity,
-                round_trip: ms(round_trip),
-                response_time: takes.map(ms),
-                egress_price,
+            |((is_local, is_allowed, available, broken), (in_flight, capacity, round_trip, takes, egress_price))| {
+                Cluster {
+                    is_local,
+                    is_allowed,
+                    replicas: available + broken,
+                    available,
+                    in_flight,
+                    capacity,
+                    round_trip: ms(round_trip),
+                    response_time: takes.map(ms),
+                    egress_price,
+                }
             },
         )
     }
@@ -229,9 +241,10 @@ mod tests {
             match choose(&clusters, &Policy::default()) {
                 Ok(place) => {
                     let chosen = &clusters[place];
-                    prop_assert!(chosen.has_room());
+                    prop_assert!(chosen.may_work());
+                    prop_assert!(chosen.has_room() || !clusters.iter().any(Cluster::works));
                     let is_better = |other: &Cluster| other.is_local && other.has_room() && other.load() < 0.8;
-                    prop_assert!(chosen.is_local && chosen.load() < 0.8 || !clusters.iter().any(is_better));
+                    prop_assert!((chosen.is_local && chosen.load() < 0.8) || !clusters.iter().any(is_better));
                 }
                 Err(_) => prop_assert!(!clusters.iter().any(Cluster::has_room)),
             }

@@ -115,6 +115,8 @@ pub struct Pool<K> {
     picks: u64,
     /// Of the estimates in seconds, and when it was found.
     median: Option<(f64, Duration)>,
+    /// When the last first byte came.
+    answered: Option<Duration>,
     scratch: Vec<f64>,
 }
 
@@ -131,6 +133,7 @@ impl<K: Clone + Ord> Pool<K> {
             numbers: 0,
             picks: 0,
             median: None,
+            answered: None,
             scratch: Vec::new(),
         }
     }
@@ -173,6 +176,7 @@ impl<K: Clone + Ord> Pool<K> {
         let Some(state) = self.endpoints.get_mut(request.endpoint) else { return };
         state.response.answered(now.saturating_sub(request.began), &baseline, now);
         self.requests.stop_waiting(ticket, &mut state.waiting);
+        self.answered = Some(now);
     }
 
     /// The request ended well, or without an answer that is known of: then it was cancelled. Returns whether it was in flight.

@@ -5,6 +5,9 @@ use std::time::Duration;
 use super::Pool;
 use super::endpoint::State;
 
+/// After so many time constants without an answer a pool's response time is not known any more: e^-6 is a quarter of a percent.
+const FORGOTTEN: u32 = 6;
+
 /// How it stands with an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Condition {
@@ -36,13 +39,16 @@ pub struct Status<'a, K> {
 /// What is known of all endpoints together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Load {
-    /// Endpoints that get requests.
+    /// Endpoints that serve.
+    pub endpoints: usize,
+    /// Those of them that nothing speaks against.
     pub available: usize,
     /// Requests in flight at these.
     pub in_flight: u64,
     /// Requests that these take at once.
     pub capacity: u64,
-    /// The median of the times to first byte.
+    /// The median of the times to first byte. If none came of late, it is how long a request waits for one by now, if any does: who chooses
+    /// among clusters may then try this one again, and learns soon enough if that was no good idea.
     pub response_time: Option<Duration>,
 }
 
@@ -68,15 +74,22 @@ impl<K: Clone + Ord> Pool<K> {
     /// What may be sent here, and how fast it answers.
     #[must_use]
     pub fn load(&self, now: Duration) -> Load {
-        let usable = |state: &&State<K>| state.told.weight > 0 && state.is_available(now);
-        let median = self.median.and_then(|(median, _)| seconds(median));
-        let none = Load { response_time: median, ..Load::default() };
-        self.serving().iter().filter(usable).fold(none, |load, state| Load {
+        let weighted = || self.serving().iter().filter(|state| state.told.weight > 0);
+        let none = Load { endpoints: weighted().count(), response_time: self.response_time(now), ..Load::default() };
+        weighted().filter(|state| state.is_available(now)).fold(none, |load, state| Load {
             available: load.available + 1,
             in_flight: load.in_flight + u64::from(state.in_flight),
             capacity: load.capacity + u64::from(state.told.most_in_flight),
             ..load
         })
+    }
+
+    fn response_time(&self, now: Duration) -> Option<Duration> {
+        let forgotten = self.settings.decay.saturating_mul(FORGOTTEN);
+        let is_known = self.answered.is_some_and(|answered| now.saturating_sub(answered) < forgotten);
+        let median = self.median.filter(|_| is_known).and_then(|(median, _)| seconds(median));
+        let oldest = || self.serving().iter().filter_map(|state| self.requests.oldest(&state.waiting)).min();
+        median.or_else(|| oldest().map(|began| now.saturating_sub(began)))
     }
 }
 

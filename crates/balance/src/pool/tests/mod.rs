@@ -180,6 +180,22 @@ fn a_new_endpoint_begins_slowly_and_with_the_median() {
     }
 }
 
+#[test]
+fn a_pool_that_nobody_asks_is_not_slow_for_ever() {
+    let mut pool = pool(Algorithm::LeastResponseTime, "a b");
+    let after = |seconds| NOW + Duration::from_secs(seconds);
+    let response_time = |pool: &Pool<String>, seconds| pool.load(after(seconds)).response_time;
+    assert_eq!(response_time(&pool, 0), None);
+    let (ticket, _) = pick(&mut pool, NOW, &mut rng());
+    assert_eq!(response_time(&pool, 3), Some(Duration::from_secs(3)), "the first one waits");
+    pool.first_byte(ticket, after(5));
+    pool.end(ticket, after(5));
+    let (ticket, _) = pick(&mut pool, after(5), &mut rng());
+    pool.first_byte(ticket, after(10));
+    assert_eq!(response_time(&pool, 69), Some(Duration::from_secs(5)));
+    assert_eq!(response_time(&pool, 70), None);
+}
+
 /// Answers all requests after so many milliseconds, but for this endpoint, which takes another time.
 fn shares(pool: &mut Pool<String>, millis: u64, special: (&str, Option<u64>), seconds: u64) -> BTreeMap<String, u32> {
     let mut rng = rng();
