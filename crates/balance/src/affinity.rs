@@ -154,6 +154,15 @@ mod tests {
     }
 
     #[test]
+    fn a_few_requests_are_no_reason_to_leave() {
+        for (in_flight, stays) in [(1, true), (3, true), (4, false)] {
+            let all = candidates(&[1; 10], &[in_flight]);
+            let key = (0..1000).find(|key| home(*key, &candidates(&[1; 10], &[])) == 0).expect("one of ten");
+            assert_eq!(home(key, &all) == 0, stays, "{in_flight}");
+        }
+    }
+
+    #[test]
     fn the_beginning_of_a_prompt_is_its_key() {
         let key = |prompt: &str| prefix_key(prompt.as_bytes(), 4, 2);
         assert_eq!(key("abc"), None);

@@ -96,6 +96,11 @@ mod tests {
             let picks: Vec<_> = (0..10).filter_map(|_| split.pick()).collect();
             assert_eq!(picks.iter().filter(|place| **place == 1).count(), 1, "{picks:?}");
         }
+        // However often the backends are told anew.
+        let again =
+            |split: &mut Split| split.update(split.clone().backends.iter().map(|known| (known.identity, known.weight)));
+        let picks: Vec<_> = (0..10).filter_map(|_| (again(&mut split), split.pick()).1).collect();
+        assert_eq!(picks.iter().filter(|place| **place == 1).count(), 1, "{picks:?}");
         assert_eq!((Split::default().pick(), Split::default().pick_for(1)), (None, None));
     }
 

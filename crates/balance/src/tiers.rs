@@ -171,6 +171,7 @@ mod tests {
             ("all are loaded: local is the cheapest", [loaded(FAR, 9), loaded(LOCAL, 9), loaded(NEAR, 9)], Ok(1)),
             ("the unknown is tried by its round trip", [unknown(FAR), loaded(LOCAL, 9), takes(NEAR, 900)], Ok(0)),
             ("and is not better than its round trip", [unknown(FAR), loaded(LOCAL, 9), takes(NEAR, 510)], Ok(2)),
+            ("what is known includes the way", [unknown(NEAR), loaded(LOCAL, 10), takes(FAR, 400)], Ok(0)),
             ("full", [loaded(FAR, 10), loaded(LOCAL, 10), loaded(NEAR, 11)], Err(NoCluster::Full)),
         ] {
             assert_eq!(choose(&clusters, &Policy::default()), expected, "{case}");

@@ -105,6 +105,7 @@ fn where_all_are_unhealthy_all_are_asked() {
     // One of them is back: all go there, and it begins slowly only in comparison with others.
     check(&mut pool, "b", true, 2);
     assert!((0..10).all(|_| pick(&mut pool, NOW, &mut rng()).1 == "b"));
+    assert!(pool.endpoints(NOW).any(|status| status.key == "b" && status.weight < 0.2));
 }
 
 #[test]
@@ -143,6 +144,51 @@ fn who_fails_again_and_again_is_ejected_but_never_all() {
     assert_eq!(ejected(&pool, later), 0);
     let slow = pool.endpoints(later).filter(|status| status.weight < 0.2).count();
     assert_eq!(slow, 2, "who is back begins slowly");
+}
+
+#[test]
+fn what_works_in_between_is_not_ejected() {
+    for refused in [false, true] {
+        let mut pool = pool(Algorithm::RoundRobin, "a b");
+        for turn in 0..40 {
+            let ticket = pick_at(&mut pool, "a", NOW);
+            match (turn % 4, refused) {
+                (0, false) => {
+                    pool.first_byte(ticket, NOW);
+                    pool.end(ticket, NOW)
+                }
+                (0, true) => pool.failed(ticket, Failure::ClientError, NOW),
+                _ => pool.failed(ticket, Failure::ServerError, NOW),
+            };
+        }
+        assert_eq!(pool.load(NOW).available, 2);
+    }
+}
+
+#[test]
+fn gateways_do_not_go_round_in_step() {
+    let first = |seed| {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut pool = Pool::new(Settings::default());
+        pool.update(endpoints("a b c d e f g h i j"), NOW, &mut rng);
+        pick(&mut pool, NOW, &mut rng).1
+    };
+    let mut firsts: BTreeMap<String, u32> = BTreeMap::new();
+    (0..1000).for_each(|seed| *firsts.entry(first(seed)).or_default() += 1);
+    assert!(firsts.len() == 10 && firsts.values().all(|count| (60..=200).contains(count)), "{firsts:?}");
+}
+
+#[test]
+fn no_idle_endpoint_is_forgotten_for_long() {
+    let mut pool = pool(Algorithm::LeastConnection, "a b c d e f g h i j");
+    let (mut last, mut longest, mut rng): (BTreeMap<String, u32>, _, _) = (BTreeMap::new(), 0, rng());
+    for number in 0..2000 {
+        let (ticket, key) = pick(&mut pool, NOW, &mut rng);
+        pool.failed(ticket, Failure::ClientError, NOW);
+        longest = longest.max(number - last.insert(key, number).unwrap_or(number));
+    }
+    // By chance alone it would be some 80 picks.
+    assert!(longest < 50, "{longest}");
 }
 
 #[test]

@@ -102,6 +102,7 @@ proptest! {
             prop_assert!(pool.end(all[index], now));
         }
         prop_assert!(pool.endpoints(now).all(|status| status.in_flight == 0));
-        prop_assert_eq!(pool.endpoints(now).count(), subset(bits).len());
+        pool.update(subset(bits), now, &mut rng);
+        prop_assert_eq!(pool.endpoints.len(), subset(bits).len(), "nothing is kept of those that are gone");
     }
 }
