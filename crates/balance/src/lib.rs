@@ -9,6 +9,25 @@
 //! * [`retry`] and [`hedging`], each within a [`budget`]: what is sent once more.
 //! * [`rate_limit`]: how much each client may use; [`queue`]: who waits while all replicas are full.
 //! * [`simulation`]: what all this is good for, in figures.
+//!
+//! ```
+//! use std::time::Duration;
+//! use skyfleet_balance::pool::{Algorithm, Endpoint, Pool, Request, Settings};
+//! use skyfleet_balance::{Failure, affinity};
+//!
+//! let (now, mut rng) = (Duration::ZERO, fastrand::Rng::with_seed(1));
+//! let mut pool = Pool::new(Settings { algorithm: Algorithm::LeastResponseTime, ..Settings::default() });
+//! pool.update(["10.0.0.1:80", "10.0.0.2:80"].map(|address| Endpoint::new(address, affinity::hash(address.as_bytes()))), now, &mut rng);
+//!
+//! let first = pool.pick(&Request::default(), now, &mut rng)?;
+//! let refused_by = *pool.key(first).expect("it is in flight");
+//! pool.failed(first, Failure::Connect, now);
+//! let second = pool.pick(&Request { tried: &[first], ..Request::default() }, now, &mut rng)?;
+//! assert_ne!(pool.key(second), Some(&refused_by));
+//! pool.first_byte(second, now + Duration::from_millis(200));
+//! pool.end(second, now + Duration::from_secs(5));
+//! # Ok::<(), skyfleet_balance::NoEndpoint>(())
+//! ```
 
 pub mod affinity;
 pub mod budget;

@@ -84,7 +84,8 @@ impl<K: Clone + Ord> Pool<K> {
         round_robin::pick(serving.filter(|(_, state)| eligible(state)).map(|(place, state)| {
             #[allow(clippy::cast_possible_truncation, reason = "below 2^42")]
             let weight = (state.weight(settings, now) * TURN) as i64;
-            (place, &mut state.turn, weight)
+            // Who may be picked has a turn, however slow its start.
+            (place, &mut state.turn, weight.max(1))
         }))
     }
 
