@@ -1,6 +1,6 @@
 //! Hedged requests: what has no first byte when most others would have theirs is sent to a second endpoint as well, and the faster
 //! one answers (Dean and Barroso, "The Tail at Scale", 2013). After the 95th percentile that costs a twentieth more requests, and a
-//! [budget](crate::budget) sees to it that it costs no more when all become slow.
+//! [budget] sees to it that it costs no more when all become slow.
 
 use std::time::Duration;
 
