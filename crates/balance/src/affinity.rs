@@ -62,7 +62,9 @@ pub fn pick(key: u64, candidates: impl Iterator<Item = Candidate> + Clone, bound
         in_flight += f64::from(candidate.in_flight);
         weights += candidate.weight;
     }
-    let most = |weight: f64| (bound.load_factor.max(1.0) * in_flight * weight / weights).ceil().max(bound.floor.into());
+    // A whole number is below the bound exactly if it is below the bound rounded up.
+    let by_weight = bound.load_factor.max(1.0) * in_flight / weights;
+    let most = |weight: f64| (by_weight * weight).max(bound.floor.into());
     candidates
         .filter(|candidate| f64::from(candidate.in_flight) < most(candidate.weight))
         .map(|candidate| Bid { index: candidate.index, drawn: draw(key, candidate.identity), weight: candidate.weight })

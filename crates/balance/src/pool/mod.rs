@@ -83,7 +83,7 @@ impl Default for Settings {
 pub struct Request<'a> {
     /// Requests with the same key go to the same endpoint if that has room, whatever the algorithm.
     pub affinity: Option<u64>,
-    /// Earlier attempts, which have ended: their endpoints are asked again only if there is no other.
+    /// Earlier attempts, or the one that a hedge is to overtake: their endpoints are asked again only if there is no other.
     pub tried: &'a [Ticket],
 }
 
