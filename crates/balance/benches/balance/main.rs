@@ -1,6 +1,6 @@
 //! What balancing brings, and what it costs. `make bench-balance` runs it; each figure is one line of JSON.
 //!
-//! What it brings comes from the simulation, which has no clock: the same seed gives the same figures on every machine. `ratio` is to
+//! What it brings comes from the simulation, which has no clock: the same seed gives the same figures, however fast the machine is. `ratio` is to
 //! the peer, which is another algorithm in the same world. What a pick costs is measured here, on one thread.
 
 mod picks;
@@ -33,6 +33,9 @@ fn main() {
     compare("failing.failures", "requests", &failing, &usual, failures);
     compare("failing_without_ejection.failures", "requests", &failing, &never, failures);
     compare("hanging.failures", "requests", &hanging, &usual, failures);
+    for choices in [2, 3, 5, usize::MAX] {
+        draws(&heterogeneous, choices);
+    }
     for gateways in [1, 4, 32, 200] {
         herd(gateways);
     }
@@ -55,6 +58,23 @@ fn compare(bench: &str, unit: &str, scenario: &Scenario, settings: &Settings, fi
         let ratio = value / peer;
         print(&format!(
             r#"{{"bench":"balance/{bench}.{name}","value":{value:.4},"unit":"{unit}","peer":"round robin","peerValue":{peer:.4},"ratio":{ratio:.3}}}"#
+        ));
+    }
+}
+
+/// What it brings to compare more endpoints for each request, and what it costs: the least that one of ten equals got in ten seconds,
+/// from two hundred gateways.
+fn draws(heterogeneous: &Scenario, choices: usize) {
+    let settings = Settings { algorithm: Algorithm::LeastResponseTime, choices, ..Settings::default() };
+    let runs = |scenario| -> Vec<Report> { (1..=SEEDS).map(|seed| run(scenario, &settings, seed)).collect() };
+    #[allow(clippy::cast_precision_loss, reason = "a few")]
+    let p99 = runs(heterogeneous).iter().map(|report| report.percentile(0.99)).sum::<f64>() / SEEDS as f64;
+    let least = |report: &Report| report.shares(0..10, Duration::from_secs(50), 10).0;
+    let least = runs(&Scenario::newcomer(200)).iter().map(least).fold(f64::INFINITY, f64::min);
+    let choices = choices.min(heterogeneous.replicas.len());
+    for (bench, value, unit) in [("p99", p99, "ms"), ("least_in_10s", least, "fair shares")] {
+        print(&format!(
+            r#"{{"bench":"balance/choices.{bench}","value":{value:.3},"unit":"{unit}","peer":null,"ratio":null,"choices":{choices}}}"#
         ));
     }
 }

@@ -1,5 +1,5 @@
 //! A world in which balancing can be measured without a clock: gateways that know nothing of each other send requests to replicas
-//! that differ and change. It is a discrete-event simulation, and the same seed gives the same figures on every machine.
+//! that differ and change. It is a discrete-event simulation, and the same seed gives the same figures, however fast the machine is.
 
 mod replica;
 mod report;
