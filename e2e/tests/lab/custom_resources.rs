@@ -1,5 +1,7 @@
 //! The definitions in `crds/` on a real API server: what it accepts, refuses and fills in, and what kubectl shows.
 
+mod defaults;
+
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
@@ -7,51 +9,10 @@ use kube::Client;
 use kube::api::PostParams;
 use kube::core::Request;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use skyfleet_e2e::ClusterSpec;
 
 use crate::support::{eventually, kubectl, lab};
-
-/// Defaults that the API server fills into the least that can be said of each kind.
-const DEFAULTS: [(&str, &str, &str); 32] = [
-    ("bucket", "/prefix", r#""""#),
-    ("cluster", "/connection/kubeconfigSecretRef/key", r#""kubeconfig""#),
-    ("cluster", "/capacityPolicy", r#""Measured""#),
-    ("datasetreplica", "/source/prefix", r#""""#),
-    ("datasetreplica", "/targets/0/prefix", r#""""#),
-    ("datasetreplica", "/mode", r#""Mirror""#),
-    ("datasetreplica", "/schedule", r#"{"interval":"5m"}"#),
-    ("datasetreplica", "/suspend", "false"),
-    ("datasetreplica", "/deletionPolicy", r#""Retain""#),
-    ("datasetreplica", "/maxDeletionPercent", "10"),
-    ("datasetreplica", "/verification", r#""Checksum""#),
-    ("datasetreplica", "/execution", r#""Auto""#),
-    ("datasetreplica", "/transform/deadLetters/maxPercent", "0"),
-    ("modeldeployment", "/model/mountPath", r#""/models""#),
-    ("modeldeployment", "/runtime/preset", r#""custom""#),
-    ("modeldeployment", "/runtime/metrics/path", r#""/metrics""#),
-    ("modeldeployment", "/replicas", "1"),
-    ("modeldeployment", "/placement/strategy", r#""RoundRobin""#),
-    ("modeldeployment", "/placement/dataLocality", r#""Required""#),
-    ("modeldeployment", "/placement/capacityType", r#""Any""#),
-    ("modeldeployment", "/placement/tolerations/0/operator", r#""Equal""#),
-    ("modeldeployment", "/placement/gang/groupSize", "1"),
-    ("modeldeployment", "/placement/gang/allOrNothing", "false"),
-    ("modeldeployment", "/service", r#"{"type":"ClusterIP"}"#),
-    (
-        "modeldeployment",
-        "/failover",
-        r#"{"policy":"Automatic","gracePeriodSeconds":300,"startupPatienceSeconds":1800,
-            "failback":{"policy":"Automatic","afterSeconds":600}}"#,
-    ),
-    ("modeldeployment", "/rollout/soakSeconds", "30"),
-    ("modeldeployment", "/rollout/progressDeadlineSeconds", "1800"),
-    ("modeldeployment", "/rollout/onFailure", r#""Rollback""#),
-    ("modeldeployment", "/rollout/paused", "false"),
-    ("modeldeployment", "/rollout/revisionHistoryLimit", "10"),
-    ("modeldeployment", "/autoscaling/scaleDownSeconds", "300"),
-    ("modeldeployment", "/autoscaling/idleSeconds", "900"),
-];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_definitions_hold_on_a_real_api_server() {
@@ -61,7 +22,7 @@ async fn the_definitions_hold_on_a_real_api_server() {
     install_definitions(&kubeconfig).await;
 
     what_is_written_stays(&kubeconfig, &client).await;
-    defaults_are_filled_in_and_nothing_else(&client).await;
+    defaults::are_filled_in_and_nothing_else(&client).await;
     mistakes_are_refused(&kubeconfig, &client).await;
     examples_are_accepted_and_show_no_difference(&kubeconfig).await;
     kubectl_scales(&kubeconfig).await;
@@ -97,35 +58,6 @@ async fn examples_are_accepted_and_show_no_difference(kubeconfig: &Path) {
     for how in ["--server-side=false", "--server-side=true"] {
         kubectl(kubeconfig, &["apply", how, "--validate=strict", "-f", &examples]).await.unwrap();
         kubectl(kubeconfig, &["diff", how, "-f", &examples]).await.unwrap();
-    }
-}
-
-async fn defaults_are_filled_in_and_nothing_else(client: &Client) {
-    let bucket = json!({"provider": "s3", "name": "models-aws", "credentialsSecretRef": {"name": "key"}});
-    let cluster = json!({"provider": "aws", "region": "r", "connection": {"kubeconfigSecretRef": {"name": "k"}}});
-    let mask = json!({"columns": ["mail"], "method": "Hash", "keySecretRef": {"name": "key", "key": "mask"}});
-    let dataset = json!({
-        "source": {"bucketRef": {"name": "a"}}, "targets": [{"bucketRef": {"name": "b"}}],
-        "transform": {"steps": [{"mask": mask}], "deadLetters": {}},
-    });
-    let model = json!({
-        "model": {"name": "m", "image": {}},
-        "runtime": {"image": "i", "port": 80, "metrics": {"inFlight": "busy"}},
-        "placement": {"tolerations": [{"key": "team"}], "gang": {}},
-        "rollout": {},
-        "autoscaling": {"minReplicas": 0, "maxReplicas": 1, "targetInFlight": 1},
-    });
-    for (kind, spec) in
-        [("Bucket", bucket), ("Cluster", cluster), ("DatasetReplica", dataset), ("ModelDeployment", model)]
-    {
-        let manifest = json!({
-            "apiVersion": "skyfleet.dev/v1alpha1", "kind": kind, "metadata": {"name": "least"}, "spec": spec.clone(),
-        });
-        let mut wanted = spec;
-        for (_, pointer, default) in DEFAULTS.iter().filter(|(of, ..)| *of == kind.to_lowercase()) {
-            insert(&mut wanted, pointer, serde_json::from_str(default).unwrap());
-        }
-        assert_eq!(create(client, &manifest, true).await.unwrap()["spec"], wanted, "{kind}");
     }
 }
 
@@ -177,7 +109,12 @@ async fn kubectl_scales(kubeconfig: &Path) {
 
 async fn kubectl_shows_and_explains(kubeconfig: &Path) {
     let all = kubectl(kubeconfig, &["get", "skyfleet"]).await.unwrap();
-    for name in ["bucket.skyfleet.dev/models-aws", "cluster.skyfleet.dev/aws-1", "datasetreplica", "modeldeployment"] {
+    for name in [
+        "bucket.skyfleet.dev/models-aws",
+        "cluster.skyfleet.dev/aws-1",
+        "datasetreplica",
+        "modeldeployment",
+    ] {
         assert!(all.contains(name), "{all}");
     }
     for (short, columns) in [
@@ -262,15 +199,6 @@ fn collection(manifest: &Value) -> String {
         "Cluster" => "/apis/skyfleet.dev/v1alpha1/clusters".to_owned(),
         kind => format!("/apis/skyfleet.dev/v1alpha1/namespaces/default/{}s", kind.to_lowercase()),
     }
-}
-
-/// Puts a value where the pointer says, in objects that are made on the way.
-fn insert(value: &mut Value, pointer: &str, new: Value) {
-    let (parent, field) = pointer.rsplit_once('/').unwrap();
-    if value.pointer(parent).is_none() {
-        insert(value, parent, json!({}));
-    }
-    value.pointer_mut(parent).unwrap()[field] = new;
 }
 
 fn expectation(file: &Path) -> String {
