@@ -66,6 +66,10 @@ pub enum Reason {
     WaitingForPods,
     /// A change failed a gate of its rollout; clusters have the last good revision again, or the rollout has stopped.
     RolloutFailed,
+    /// No replica that a route leads to is ready.
+    NoEndpoints,
+    /// Another, older ModelRoute takes the same requests: the same host, path and model.
+    RouteConflict,
     /// Some objects could not be copied or verified.
     CopyFailed,
     /// More records than may be cannot be transformed: no new version is published.

@@ -9,6 +9,7 @@ pub mod conditions;
 pub mod dataset_replica;
 pub mod labels;
 pub mod model_deployment;
+pub mod model_route;
 pub mod references;
 mod rules;
 mod schema;
@@ -18,6 +19,7 @@ pub use cluster::{Cluster, ClusterSpec, ClusterStatus};
 pub use conditions::{ConditionType, Reason};
 pub use dataset_replica::{DatasetReplica, DatasetReplicaSpec, DatasetReplicaStatus};
 pub use model_deployment::{ModelDeployment, ModelDeploymentSpec, ModelDeploymentStatus};
+pub use model_route::{ModelRoute, ModelRouteSpec, ModelRouteStatus};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
@@ -30,7 +32,7 @@ pub const VERSION: &str = "v1alpha1";
 /// Every CustomResourceDefinition this version of Skyfleet serves, in the order of their names.
 #[must_use]
 pub fn custom_resource_definitions() -> Vec<CustomResourceDefinition> {
-    vec![Bucket::crd(), Cluster::crd(), DatasetReplica::crd(), ModelDeployment::crd()]
+    vec![Bucket::crd(), Cluster::crd(), DatasetReplica::crd(), ModelDeployment::crd(), ModelRoute::crd()]
 }
 
 /// What a kind accepts in its schema for a later version but this version does not act on yet.

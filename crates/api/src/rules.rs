@@ -42,3 +42,15 @@ pub(crate) fn manifest_digest() -> Rule {
     Rule::new("self.matches('^sha256:[0-9a-f]{64}$')")
         .message("must be sha256: and 64 hexadecimal digits, as in the manifestDigest of the DatasetReplica's status")
 }
+
+/// The name of a header or a cookie.
+pub(crate) fn token() -> Rule {
+    Rule::new("self.matches('^[-A-Za-z0-9_.]+$')")
+        .message("must be the name of a header or cookie: letters, digits, '-', '_' and '.'")
+}
+
+/// That a rate is limited.
+pub(crate) fn some_rate() -> Rule {
+    Rule::new("has(self.requestsPerMinute) || has(self.tokensPerMinute)")
+        .message("give requestsPerMinute, tokensPerMinute or both")
+}

@@ -36,7 +36,7 @@ pub(crate) async fn install_definitions(kubeconfig: &Path) {
     // kubectl remembers the kinds that there were when it applied the definitions; this has it look again.
     eventually("kubectl knows the kinds", || async {
         let kinds = kubectl(kubeconfig, &["api-resources", "--categories=skyfleet", "--output=name"]).await?;
-        if kinds.lines().count() == 4 { Ok(()) } else { Err(kinds) }
+        if kinds.lines().count() == 5 { Ok(()) } else { Err(kinds) }
     })
     .await;
 }
@@ -114,6 +114,7 @@ async fn kubectl_shows_and_explains(kubeconfig: &Path) {
         "cluster.skyfleet.dev/aws-1",
         "datasetreplica",
         "modeldeployment",
+        "modelroute",
     ] {
         assert!(all.contains(name), "{all}");
     }
@@ -122,6 +123,7 @@ async fn kubectl_shows_and_explains(kubeconfig: &Path) {
         ("skb", ["PROVIDER", "BUCKET", "NEAR", "READY"]),
         ("skd", ["SOURCE", "OBJECTS", "BYTES", "MESSAGE"]),
         ("skm", ["MODEL", "DESIRED", "CLUSTERS", "STATUS"]),
+        ("skr", ["ALGORITHM", "ENDPOINTS", "READY", "AGE"]),
     ] {
         let table = kubectl(kubeconfig, &["get", short]).await.unwrap();
         let (head, rows) = table.split_once('\n').unwrap();
@@ -133,6 +135,7 @@ async fn kubectl_shows_and_explains(kubeconfig: &Path) {
         ("bucket.spec.prefix", "relative"),
         ("datasetreplica.spec.deletionPolicy", "left the source"),
         ("modeldeployment.spec.placement.clusterSelector.matchExpressions.operator", "DoesNotExist"),
+        ("modelroute.spec.limits.queue", "503"),
     ] {
         let text = kubectl(kubeconfig, &["explain", "--api-version=skyfleet.dev/v1alpha1", field]).await.unwrap();
         assert!(text.contains(said), "{field}: {text}");

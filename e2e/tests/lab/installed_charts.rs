@@ -126,5 +126,5 @@ async fn the_charts_install_under_restricted_pod_security_with_just_the_rights_n
         helm_on(&kubeconfig, &["uninstall", release, "--namespace", "skyfleet-system"]).await;
     }
     let kept = kubectl(&kubeconfig, &["get", "crd", "--output=name"]).await.unwrap();
-    assert_eq!(kept.lines().filter(|name| name.ends_with(".skyfleet.dev")).count(), 4, "{kept}");
+    assert_eq!(kept.lines().filter(|name| name.ends_with(".skyfleet.dev")).count(), 5, "{kept}");
 }

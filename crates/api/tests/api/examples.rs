@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_yaml::Value;
-use skyfleet_api::{Bucket, Cluster, DatasetReplica, ModelDeployment};
+use skyfleet_api::{Bucket, Cluster, DatasetReplica, ModelDeployment, ModelRoute};
 
 fn round_trip<T: DeserializeOwned + serde::Serialize>(manifest: &Value) -> Value {
     let typed: T = serde_yaml::from_value(manifest.clone()).expect("the manifest fits its type");
@@ -62,13 +62,14 @@ fn every_field_is_known(folder: &str) {
                 "Bucket" => round_trip::<Bucket>(&manifest),
                 "DatasetReplica" => round_trip::<DatasetReplica>(&manifest),
                 "ModelDeployment" => round_trip::<ModelDeployment>(&manifest),
+                "ModelRoute" => round_trip::<ModelRoute>(&manifest),
                 _ => continue,
             };
             assert_kept(&manifest, &kept, &format!("{}: {kind}", path.display()));
             seen.insert(kind);
         }
     }
-    assert_eq!(seen.len(), 4, "a manifest of each kind: {seen:?}");
+    assert_eq!(seen.len(), 5, "a manifest of each kind: {seen:?}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::create;
 
 /// Defaults that the API server fills into the least that can be said of each kind.
-const DEFAULTS: [(&str, &str, &str); 32] = [
+const DEFAULTS: [(&str, &str, &str); 47] = [
     ("bucket", "/prefix", r#""""#),
     ("cluster", "/connection/kubeconfigSecretRef/key", r#""kubeconfig""#),
     ("cluster", "/capacityPolicy", r#""Measured""#),
@@ -44,6 +44,25 @@ const DEFAULTS: [(&str, &str, &str); 32] = [
     ("modeldeployment", "/rollout/revisionHistoryLimit", "10"),
     ("modeldeployment", "/autoscaling/scaleDownSeconds", "300"),
     ("modeldeployment", "/autoscaling/idleSeconds", "900"),
+    ("modelroute", "/algorithm", r#""LeastResponseTime""#),
+    ("modelroute", "/locality", r#"{"policy":"PreferLocal","spillOverPercent":80}"#),
+    ("modelroute", "/affinity/promptPrefix/bytes", "1024"),
+    ("modelroute", "/affinity/boundPercent", "125"),
+    ("modelroute", "/timeouts", r#"{"connectMilliseconds":2000,"firstByteSeconds":60,"idleSeconds":60}"#),
+    ("modelroute", "/retries", r#"{"attempts":2,"budgetPercent":20,"onFirstFrameError":true}"#),
+    ("modelroute", "/hedging/budgetPercent", "5"),
+    ("modelroute", "/outlierEjection", r#"{"consecutiveErrors":5,"baseEjectionSeconds":30,"maxPercent":50}"#),
+    (
+        "modelroute",
+        "/healthCheck",
+        r#"{"intervalSeconds":5,"timeoutSeconds":2,"healthyThreshold":2,"unhealthyThreshold":3}"#,
+    ),
+    ("modelroute", "/slowStartSeconds", "0"),
+    ("modelroute", "/limits/requestBytes", r#""16Mi""#),
+    ("modelroute", "/limits/queue/timeoutSeconds", "30"),
+    ("modelroute", "/protocol", r#""HTTP""#),
+    ("modelroute", "/drivers", r#"["Gateway"]"#),
+    ("modelroute", "/suspend", "false"),
 ];
 
 pub(super) async fn are_filled_in_and_nothing_else(client: &Client) {
@@ -61,9 +80,18 @@ pub(super) async fn are_filled_in_and_nothing_else(client: &Client) {
         "rollout": {},
         "autoscaling": {"minReplicas": 0, "maxReplicas": 1, "targetInFlight": 1},
     });
-    for (kind, spec) in
-        [("Bucket", bucket), ("Cluster", cluster), ("DatasetReplica", dataset), ("ModelDeployment", model)]
-    {
+    let route = json!({
+        "models": ["m"], "backends": [{"modelDeploymentRef": {"name": "m"}}],
+        "affinity": {"promptPrefix": {}}, "hedging": {"afterMilliseconds": 500}, "healthCheck": {},
+        "limits": {"queue": {"maxRequests": 1}},
+    });
+    for (kind, spec) in [
+        ("Bucket", bucket),
+        ("Cluster", cluster),
+        ("DatasetReplica", dataset),
+        ("ModelDeployment", model),
+        ("ModelRoute", route),
+    ] {
         let manifest = json!({
             "apiVersion": "skyfleet.dev/v1alpha1", "kind": kind, "metadata": {"name": "least"}, "spec": spec.clone(),
         });
