@@ -18,11 +18,13 @@ const HUB: &str = "system:serviceaccount:skyfleet-system:skyfleet-hub";
 /// Who, verb, `RESOURCE[.GROUP][/SUBRESOURCE]`, namespace (empty: the whole cluster), allowed or not.
 type Right = (&'static str, &'static str, &'static str, &'static str, bool);
 
-const RIGHTS: [Right; 30] = [
+const RIGHTS: [Right; 34] = [
     (OPERATOR, "patch", "modeldeployments.skyfleet.dev/status", "team-a", true),
     (OPERATOR, "update", "datasetreplicas.skyfleet.dev/finalizers", "team-a", true),
     (OPERATOR, "watch", "clusters.skyfleet.dev", "", true),
     (OPERATOR, "delete", "modeldeployments.skyfleet.dev", "team-a", false),
+    (OPERATOR, "patch", "modelroutes.skyfleet.dev/status", "team-a", true),
+    (OPERATOR, "patch", "modelroutes.skyfleet.dev", "team-a", false),
     (OPERATOR, "get", "secrets", "team-a", true),
     (OPERATOR, "update", "secrets", "team-a", false),
     (OPERATOR, "create", "events.events.k8s.io", "team-a", true),
@@ -46,6 +48,8 @@ const RIGHTS: [Right; 30] = [
     ("editor", "create", "modeldeployments.skyfleet.dev", "team-a", true),
     ("editor", "patch", "modeldeployments.skyfleet.dev/scale", "team-a", true),
     ("editor", "patch", "modeldeployments.skyfleet.dev/status", "team-a", false),
+    ("editor", "create", "modelroutes.skyfleet.dev", "team-a", true),
+    ("editor", "patch", "modelroutes.skyfleet.dev/status", "team-a", false),
     ("editor", "list", "buckets.skyfleet.dev", "team-a", true),
     ("editor", "create", "modeldeployments.skyfleet.dev", "team-b", false),
     ("editor", "create", "clusters.skyfleet.dev", "", false),
