@@ -83,6 +83,13 @@ bench-mirror: ## Measure skyfleet mirror, in turns with its peers, which it inst
 	cargo build --package skyfleet --package skyfleet-bench --bins --locked --profile bench-fleet
 	$(CARGO_TARGET_DIR)/bench-fleet/mirror-bench $(BENCH_ARGS)
 
+.PHONY: bench-gateway
+bench-gateway: programs ## Measure the gateway, in turns with NGINX, HAProxy and Apache httpd, which it installs; BENCH_ARGS=--help tells what it takes
+	$(announce)
+	$(AS_ROOT) $(PROGRAMS)/lab install --balancers $(if $(CI),--yes)
+	cargo build --package skyfleet-gateway-bench --locked --profile bench-fleet
+	$(AS_ROOT) $(CARGO_TARGET_DIR)/bench-fleet/gateway-bench $(BENCH_ARGS)
+
 .PHONY: bench-flows
 bench-flows: ## Measure transforms, in turns with pyarrow and DuckDB, which it installs; BENCH_ARGS=--help tells what it takes
 	$(announce)

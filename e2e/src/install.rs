@@ -56,6 +56,10 @@ const NEEDS: [Need; 11] = [
 /// The network plugins are programs too, in a folder that is not on the search path.
 const PLUGINS_PACKAGE: &str = "containernetworking-plugins";
 
+/// Load balancers, and what sends them requests, each with its package. Without `apache2` beside it, its server does not start by itself.
+const BALANCERS: [(&str, &str); 4] =
+    [("nginx", "nginx"), ("haproxy", "haproxy"), ("apache2", "apache2-bin"), ("wrk", "wrk")];
+
 /// The packages that are missing on this machine, each once.
 #[must_use]
 pub fn missing(backend: Backend, with_pods: bool) -> Vec<&'static str> {
@@ -80,12 +84,15 @@ pub(crate) fn is_installed(program: &str) -> bool {
 /// # Errors
 /// [`LabError::Missing`], saying how to install them.
 pub fn check(backend: Backend, with_pods: bool) -> Result<(), LabError> {
-    let packages = missing(backend, with_pods);
+    lacks_none(&missing(backend, with_pods))
+}
+
+fn lacks_none(packages: &[&str]) -> Result<(), LabError> {
     if packages.is_empty() {
         return Ok(());
     }
     let list = packages.join(" ");
-    Err(LabError::Missing(format!("the lab needs these packages: {list}. Install them with: apt-get install {list}")))
+    Err(LabError::Missing(format!("these packages are needed: {list}. Install them with: apt-get install {list}")))
 }
 
 /// Installs what is missing by apt-get: after a yes at the terminal, or with `yes` at once.
@@ -93,23 +100,38 @@ pub fn check(backend: Backend, with_pods: bool) -> Result<(), LabError> {
 /// # Errors
 /// When the answer is no, when there is no terminal to ask at, without apt-get, and when apt-get fails.
 pub fn install(backend: Backend, with_pods: bool, yes: bool) -> Result<(), LabError> {
-    let packages = missing(backend, with_pods);
+    install_missing(&missing(backend, with_pods), yes)?;
+    check(backend, with_pods)
+}
+
+/// The same for load balancers, and what measures them.
+///
+/// # Errors
+/// Those of [`install`].
+pub fn install_balancers(yes: bool) -> Result<(), LabError> {
+    let missing = || -> Vec<&str> {
+        BALANCERS.iter().filter(|(program, _)| !is_installed(program)).map(|(_, package)| *package).collect()
+    };
+    install_missing(&missing(), yes)?;
+    lacks_none(&missing())
+}
+
+fn install_missing(packages: &[&str], yes: bool) -> Result<(), LabError> {
     if packages.is_empty() {
         return Ok(());
     }
     if !is_installed("apt-get") {
-        return check(backend, with_pods);
+        return lacks_none(packages);
     }
     let list = packages.join(" ");
-    if !yes && !ask(&format!("The lab needs these packages: {list}. Install them with apt-get now? [y/N] "))? {
-        return check(backend, with_pods);
+    if !yes && !ask(&format!("These packages are needed: {list}. Install them with apt-get now? [y/N] "))? {
+        return lacks_none(packages);
     }
     println!("installing {list}");
     apt_get(&["update", "-q"])?;
     let mut arguments = vec!["install", "-q", "-y", "--no-install-recommends"];
     arguments.extend(packages);
-    apt_get(&arguments)?;
-    check(backend, with_pods)
+    apt_get(&arguments)
 }
 
 fn ask(question: &str) -> Result<bool, LabError> {

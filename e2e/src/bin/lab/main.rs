@@ -27,6 +27,9 @@ enum Verb {
         /// Without asking
         #[arg(long)]
         yes: bool,
+        /// Those of load balancers instead, and of what measures them
+        #[arg(long)]
+        balancers: bool,
         #[command(flatten)]
         choice: Choice,
     },
@@ -117,7 +120,10 @@ async fn main() -> ExitCode {
 async fn run(Arguments { name, verb }: Arguments) -> Result<(), LabError> {
     let open = || Lab::open(&name);
     match verb {
-        Verb::Install { yes, choice } => install::install(Backend::for_lab(&name, choice.backend).await?, true, yes),
+        Verb::Install { yes, balancers: true, .. } => install::install_balancers(yes),
+        Verb::Install { yes, choice, .. } => {
+            install::install(Backend::for_lab(&name, choice.backend).await?, true, yes)
+        }
         Verb::Up(up) => start(name, up).await,
         Verb::Down => skyfleet_e2e::remove(&name).await,
         Verb::Status => status::print(&name).await,

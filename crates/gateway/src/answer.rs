@@ -1,0 +1,103 @@
+//! The answer of an endpoint on its way to a client. The request counts at the endpoint until its last byte was passed on.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
+use skyfleet_balance::Failure;
+
+use crate::backend::InFlight;
+use crate::body::BodyError;
+use crate::connections::Connection;
+use crate::idle::Idle;
+use crate::record::Record;
+use crate::worker::Worker;
+
+pub(crate) struct Answer {
+    /// A first piece that came already.
+    first: Option<Frame<Bytes>>,
+    body: Incoming,
+    idle: Idle,
+    limit: Duration,
+    in_flight: InFlight,
+    /// For the next request, once this one has ended.
+    connection: Option<Connection>,
+    worker: Arc<Worker>,
+    record: Record,
+}
+
+impl Answer {
+    pub(crate) fn new(
+        (first, body): (Option<Frame<Bytes>>, Incoming),
+        limit: Duration,
+        (in_flight, connection): (InFlight, Connection),
+        worker: Arc<Worker>,
+        record: Record,
+    ) -> Self {
+        let (idle, connection) = (Idle::new(limit), Some(connection));
+        let mut answer = Self { first, body, idle, limit, in_flight, connection, worker, record };
+        if answer.is_end_stream() {
+            answer.ended();
+        }
+        answer
+    }
+
+    pub(crate) fn is_end_stream(&self) -> bool {
+        self.first.is_none() && self.body.is_end_stream()
+    }
+
+    pub(crate) fn size_hint(&self) -> SizeHint {
+        // A stream of events has no length to be told.
+        if self.first.is_some() { SizeHint::default() } else { self.body.size_hint() }
+    }
+
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let first = self.first.take().map(|first| Poll::Ready(Some(Ok(first))));
+        let frame = match first.unwrap_or_else(|| Pin::new(&mut self.body).poll_frame(cx)) {
+            Poll::Ready(frame) => frame,
+            Poll::Pending => {
+                std::task::ready!(self.idle.poll_waited(cx));
+                return Poll::Ready(Some(Err(self.failed(Failure::Timeout, BodyError::Idle(self.limit)))));
+            }
+        };
+        self.idle.came();
+        Poll::Ready(match frame {
+            Some(Ok(frame)) => {
+                self.record.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+                if self.body.is_end_stream() {
+                    self.ended();
+                }
+                Some(Ok(frame))
+            }
+            Some(Err(error)) => Some(Err(self.failed(Failure::Reset, error.into()))),
+            None => {
+                self.ended();
+                None
+            }
+        })
+    }
+
+    fn ended(&mut self) {
+        self.record.has_ended = true;
+        if let Some(connection) = self.connection.take() {
+            self.worker.connections.keep(&self.in_flight.endpoint, connection);
+        }
+    }
+
+    fn failed(&mut self, failure: Failure, error: BodyError) -> BodyError {
+        self.in_flight.failed(failure);
+        self.record.error = Some(format!("the answer broke off: {error}"));
+        self.connection = None;
+        error
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.record.write(&self.worker.log, Some(&self.in_flight));
+    }
+}

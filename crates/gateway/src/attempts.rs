@@ -1,0 +1,203 @@
+//! Sends a request to one endpoint after the other until one answers, and passes that answer on.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
+use http::{HeaderValue, Request, Response, StatusCode, Uri, Version, request};
+use hyper::upgrade::OnUpgrade;
+use skyfleet_balance::affinity::{hash, prefix_key};
+use skyfleet_balance::retry::{self, Attempt};
+use skyfleet_balance::{Failure, NoEndpoint};
+
+use crate::answered::Answered;
+use crate::backend::InFlight;
+use crate::body::{Progress, RequestBody, ResponseBody};
+use crate::config::{Affinity, AffinityBy};
+use crate::exchange::{ExchangeError, Unanswered, exchange};
+use crate::headers;
+use crate::openai;
+use crate::proxy::{Client, refuse};
+use crate::record::Record;
+use crate::refusal::Refusal;
+use crate::route::Route;
+use crate::worker::Worker;
+
+/// Seconds after which it is worth to come again where no endpoint has room.
+const COME_AGAIN: u64 = 1;
+
+/// What a client sends as the body.
+pub(crate) enum Content {
+    /// All of it is here.
+    Whole(Option<Bytes>),
+    /// It comes from the client; `None` once a part of it was sent.
+    Streamed(Option<RequestBody>),
+}
+
+/// A request on its way to endpoints.
+pub(crate) struct Outgoing {
+    head: request::Parts,
+    host: HeaderValue,
+    content: Content,
+    /// Of what is sent.
+    progress: Progress,
+    /// It is known what it asks for: inference, which may be asked for twice.
+    is_inference: bool,
+}
+
+/// What became of an attempt.
+enum Outcome {
+    Answered(Box<Answered>),
+    Failed(ExchangeError),
+}
+
+impl Outgoing {
+    pub(crate) fn new(
+        (head, host): (request::Parts, HeaderValue),
+        (content, progress): (Content, Progress),
+        is_inference: bool,
+    ) -> Self {
+        Self { head, host, content, progress, is_inference }
+    }
+
+    pub(crate) async fn send(
+        mut self,
+        route: &Route,
+        worker: &Arc<Worker>,
+        client: Client,
+        mut record: Record,
+    ) -> Response<ResponseBody> {
+        let Some((backend, settings)) = route.backend() else {
+            return refuse(&no_endpoint(NoEndpoint::Empty, route), record, worker);
+        };
+        if let (Content::Whole(Some(body)), Some(model)) = (&mut self.content, &settings.model)
+            && let Some(changed) = openai::with_model(body, model)
+        {
+            *body = changed;
+        }
+        let upgrade = self.prepare(client, &record);
+        let affinity = route.config.affinity.as_ref().and_then(|affinity| self.affinity(affinity, client));
+        let mut tried = Vec::new();
+        loop {
+            let in_flight = match backend.pick(affinity, &tried) {
+                Ok(in_flight) => in_flight,
+                Err(why) => return refuse(&no_endpoint(why, route), record, worker),
+            };
+            record.attempts += 1;
+            let outcome = self.attempt(route, worker, &in_flight).await;
+            record.first_byte = record.began.elapsed();
+            let failure = match &outcome {
+                Outcome::Answered(answered) => answered.failure(),
+                Outcome::Failed(error) => Some(error.failure()),
+            };
+            if let Some(failure) = failure {
+                in_flight.failed(failure);
+                if self.may_retry(&outcome, failure, &record, route) && backend.may_retry() {
+                    tried.push(in_flight.tried);
+                    continue;
+                }
+            } else {
+                in_flight.first_byte();
+            }
+            return match outcome {
+                Outcome::Answered(answered) => answered.pass((in_flight, upgrade), route, worker, record),
+                Outcome::Failed(error) => {
+                    let refusal = no_answer(&error, &in_flight, record.attempts);
+                    refuse(&refusal, record, worker)
+                }
+            };
+        }
+    }
+
+    /// Makes the head what endpoints are to get. Gives back how the connection to the client becomes another protocol's.
+    fn prepare(&mut self, client: Client, record: &Record) -> Option<(HeaderValue, OnUpgrade)> {
+        let protocol = headers::upgrade(&self.head.headers);
+        let upgrade = protocol.zip(self.head.extensions.remove::<OnUpgrade>());
+        headers::remove_of_one_connection(&mut self.head.headers);
+        headers::forward(&mut self.head.headers, (client.address.ip(), client.scheme), &self.host, &record.trace);
+        if let Some((protocol, _)) = &upgrade {
+            headers::set_upgrade(&mut self.head.headers, protocol.clone());
+        }
+        if let Content::Whole(Some(body)) = &self.content {
+            self.head.headers.insert(CONTENT_LENGTH, body.len().into());
+        }
+        if self.head.uri.authority().is_some() {
+            let path = self.head.uri.path_and_query().cloned();
+            self.head.uri = path.map_or_else(|| Uri::from_static("/"), Uri::from);
+        }
+        self.head.version = Version::HTTP_11;
+        upgrade
+    }
+
+    async fn attempt(&mut self, route: &Route, worker: &Arc<Worker>, in_flight: &InFlight) -> Outcome {
+        let body = match &mut self.content {
+            Content::Whole(body) => RequestBody::Whole(body.clone()),
+            Content::Streamed(body) => body.take().unwrap_or(RequestBody::Whole(None)),
+        };
+        let request = Request::from_parts(self.head.clone(), body);
+        let (timeouts, progress) = (&route.config.timeouts, &self.progress);
+        let error = match exchange(worker, &in_flight.endpoint, request, (timeouts, progress)).await {
+            Ok(exchanged) => match Answered::of(exchanged, route).await {
+                Ok(answered) => return Outcome::Answered(Box::new(answered)),
+                Err(error) => error,
+            },
+            Err(Unanswered { error, unsent }) => {
+                if let (Content::Streamed(body), Some(unsent)) = (&mut self.content, unsent) {
+                    *body = Some(unsent.into_body());
+                }
+                error
+            }
+        };
+        Outcome::Failed(error)
+    }
+
+    /// What the request has in common with others that go to the same endpoint.
+    fn affinity(&self, affinity: &Affinity, client: Client) -> Option<u64> {
+        match &affinity.by {
+            AffinityBy::Header(name) => self.head.headers.get(name).map(|value| hash(value.as_bytes())),
+            AffinityBy::ClientAddress => Some(hash(client.address.ip().to_string().as_bytes())),
+            AffinityBy::PromptPrefix(bytes) => match &self.content {
+                Content::Whole(Some(body)) => prefix_key(openai::prompt(body)?, *bytes, 1),
+                Content::Whole(None) | Content::Streamed(_) => None,
+            },
+        }
+    }
+
+    fn may_retry(&self, outcome: &Outcome, failure: Failure, record: &Record, route: &Route) -> bool {
+        // Another endpoint may say otherwise only of these; what is wrong with a request would take one down after the other.
+        let is_worth_it = match outcome {
+            Outcome::Answered(answered) => answered.is_of_another_one(),
+            Outcome::Failed(_) => true,
+        };
+        let left = (route.config.retries.attempts + 1).saturating_sub(record.attempts);
+        let attempt = Attempt {
+            failure,
+            is_idempotent: self.is_inference || self.head.method.is_idempotent(),
+            is_kept: matches!(self.content, Content::Whole(_) | Content::Streamed(Some(_))),
+            is_answered: false,
+            left,
+        };
+        is_worth_it && retry::allow(&attempt).is_ok()
+    }
+}
+
+fn no_endpoint(why: NoEndpoint, route: &Route) -> Refusal {
+    let (code, what) = match why {
+        NoEndpoint::Empty => ("no_replica", "no replica is ready"),
+        NoEndpoint::Full => ("all_replicas_full", "all replicas have as many requests as they take"),
+    };
+    let message = format!("{what} for the ModelRoute {}: try again soon", route.config.name);
+    Refusal { retry_after: Some(COME_AGAIN), ..Refusal::new(StatusCode::SERVICE_UNAVAILABLE, code, message) }
+}
+
+fn no_answer(error: &ExchangeError, in_flight: &InFlight, attempts: u32) -> Refusal {
+    let at = format!("replica {} in {}", in_flight.endpoint.name, in_flight.endpoint.cluster);
+    let times = if attempts > 1 { format!(", after {attempts} attempts") } else { String::new() };
+    match error {
+        ExchangeError::TimedOut(_) => {
+            Refusal::new(StatusCode::GATEWAY_TIMEOUT, "replica_timed_out", format!("{at}: {error}{times}"))
+        }
+        ExchangeError::Request(_) => Refusal::new(StatusCode::BAD_REQUEST, "incomplete_request", error.to_string()),
+        _ => Refusal::new(StatusCode::BAD_GATEWAY, "replica_failed", format!("{at}: {error}{times}")),
+    }
+}

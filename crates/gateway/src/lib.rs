@@ -1,0 +1,35 @@
+//! The request router's data plane: HTTP in, and HTTP out to the best replica in any cloud. What it is to do is plain data
+//! ([`config`]); nothing here knows Kubernetes.
+//!
+//! * [`table`] finds the route of a request.
+//! * A route shares its requests out among backends, and a backend among its endpoints (`skyfleet-balance`).
+//! * `attempts` sends a request to one endpoint after the other until one answers, `answer` passes that on.
+//! * [`server`] accepts connections, each worker thread for itself.
+
+mod access_log;
+mod answer;
+mod answered;
+mod attempts;
+mod backend;
+mod body;
+pub mod config;
+mod connections;
+mod exchange;
+mod gateway;
+mod headers;
+mod idle;
+mod openai;
+mod proxy;
+mod record;
+mod refusal;
+mod route;
+pub mod server;
+pub mod status;
+pub mod table;
+mod trace;
+mod tunnel;
+mod worker;
+
+pub use access_log::Sink;
+pub use gateway::Gateway;
+pub use server::{Serving, serve};

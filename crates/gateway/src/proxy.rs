@@ -1,0 +1,190 @@
+//! A request from its first to its last byte: finds its route, sends it to an endpoint, and passes the answer on.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body::Body as _;
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Incoming;
+use serde::Serialize;
+
+use crate::attempts::{Content, Outgoing};
+use crate::body::{Progress, RequestBody, ResponseBody};
+use crate::gateway::Gateway;
+use crate::headers;
+use crate::openai;
+use crate::record::Record;
+use crate::refusal::{Refusal, json};
+use crate::route::Route;
+use crate::table::Table;
+use crate::worker::Worker;
+
+/// Where models are listed, in OpenAI's API.
+const MODELS: &str = "/v1/models";
+
+/// Where a request comes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Client {
+    pub(crate) address: SocketAddr,
+    /// `http` or `https`.
+    pub(crate) scheme: &'static str,
+}
+
+/// Answers a request.
+pub(crate) async fn answer(
+    gateway: &Gateway,
+    worker: &Arc<Worker>,
+    client: Client,
+    request: Request<Incoming>,
+) -> Response<ResponseBody> {
+    let trace = worker.trace(headers::trace(request.headers()));
+    let named = (request.method().clone(), request.uri().clone());
+    let mut record = Record::new(client.address, named, trace);
+    match route(gateway, request, &mut record).await {
+        Ok(Routed::Own(response)) => {
+            record.has_ended = true;
+            record.write(&worker.log, None);
+            response
+        }
+        Ok(Routed::To(route, outgoing)) => {
+            record.route = Some(route.clone());
+            Box::pin(outgoing.send(&route, worker, client, record)).await
+        }
+        Err(refusal) => refuse(&refusal, record, worker),
+    }
+}
+
+/// Answers with a refusal, and notes it.
+pub(crate) fn refuse(refusal: &Refusal, mut record: Record, worker: &Worker) -> Response<ResponseBody> {
+    (record.status, record.has_ended) = (refusal.status, true);
+    record.error = Some(format!("{}: {}", refusal.code, refusal.message));
+    record.write(&worker.log, None);
+    refusal.response()
+}
+
+enum Routed {
+    Own(Response<ResponseBody>),
+    To(Arc<Route>, Outgoing),
+}
+
+async fn route(gateway: &Gateway, request: Request<Incoming>, record: &mut Record) -> Result<Routed, Refusal> {
+    let Some(host) = headers::host(&request) else {
+        let message = "the request must say for which host it is, in one Host header";
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, "invalid_host", message));
+    };
+    if request.method() == Method::CONNECT {
+        let message = "CONNECT is not served: send requests for models to this address";
+        return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, "connect_not_served", message));
+    }
+    record.host = Some(host.clone());
+    let name = headers::host_name(host.to_str().unwrap_or_default());
+    let table = gateway.table().clone();
+    let (head, body) = request.into_parts();
+    let path = head.uri.path();
+    if path == MODELS
+        && let Some(models) = models(&table, &name)
+    {
+        return own_list(&head.method, &models).map(Routed::Own);
+    }
+    let looks_at_model = table.find(&name, path).next().is_some_and(super::table::Models::looks_at_models);
+    let (body, model) = if looks_at_model && body.size_hint().exact() != Some(0) {
+        let most = table.find(&name, path).filter_map(|models| models.largest(|route| route.config.request_bytes));
+        let body = Box::pin(whole(body, most.max().unwrap_or_default())).await?;
+        let model = openai::asked(&body).model;
+        (Body::Whole(body), model)
+    } else {
+        (Body::Streamed(body), None)
+    };
+    let found = table.find(&name, path).find_map(|models| models.route(model.as_deref())).cloned();
+    record.model.clone_from(&model);
+    let Some(route) = found else { return Err(no_route(looks_at_model, model.as_deref(), &name, path)) };
+    let is_named = model.is_some_and(|model| route.config.matching.models.contains(&model));
+    let progress = Progress::default();
+    let body = match body {
+        Body::Whole(bytes) => Content::Whole(Some(bytes)),
+        Body::Streamed(body) if body.is_end_stream() => Content::Whole(None),
+        Body::Streamed(body) => {
+            let most = route.config.request_bytes;
+            if body.size_hint().lower() > most {
+                return Err(too_large(most));
+            }
+            if route.looks_at_prompts() {
+                Content::Whole(Some(Box::pin(whole(body, most)).await?))
+            } else {
+                let idle = route.config.timeouts.idle;
+                Content::Streamed(Some(RequestBody::streamed(body, idle, most, progress.clone())))
+            }
+        }
+    };
+    Ok(Routed::To(route, Outgoing::new((head, host), (body, progress), is_named)))
+}
+
+enum Body {
+    Whole(Bytes),
+    Streamed(Incoming),
+}
+
+async fn whole(body: Incoming, most: u64) -> Result<Bytes, Refusal> {
+    let limit = usize::try_from(most).unwrap_or(usize::MAX);
+    match Limited::new(body, limit).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(too_large(most)),
+        Err(error) => {
+            let message = format!("the body of the request could not be read: {error}");
+            Err(Refusal::new(StatusCode::BAD_REQUEST, "incomplete_request", message))
+        }
+    }
+}
+
+fn too_large(most: u64) -> Refusal {
+    let message = format!("the body of the request has more than the {most} bytes that its route takes");
+    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message)
+}
+
+fn no_route(looks_at_model: bool, model: Option<&str>, host: &str, path: &str) -> Refusal {
+    let not_found = |code, message| Refusal::new(StatusCode::NOT_FOUND, code, message);
+    match model {
+        Some(model) => not_found(
+            "model_not_found",
+            format!("no model {model:?} is served here: GET {MODELS} lists those that are"),
+        ),
+        None if looks_at_model => {
+            let message = format!("the body must be JSON with the field `model`: GET {MODELS} lists the models");
+            Refusal::new(StatusCode::BAD_REQUEST, "model_required", message)
+        }
+        None => not_found("no_route", format!("no ModelRoute takes host {host:?} and path {path:?}")),
+    }
+}
+
+#[derive(Serialize)]
+struct List<'a> {
+    object: &'static str,
+    data: Vec<Model<'a>>,
+}
+
+#[derive(Serialize)]
+struct Model<'a> {
+    id: &'a str,
+    object: &'static str,
+    created: u64,
+    owned_by: &'a str,
+}
+
+/// The models of a host, with their routes; `None` where none is named.
+fn models<'a>(table: &'a Table<Route>, host: &'a str) -> Option<Vec<(&'a str, &'a Arc<Route>)>> {
+    let mut models: Vec<_> = table.hosted(host).flat_map(super::table::Models::names).collect();
+    models.sort_by_key(|(name, _)| *name);
+    models.dedup_by_key(|(name, _)| *name);
+    (!models.is_empty()).then_some(models)
+}
+
+fn own_list(method: &Method, models: &[(&str, &Arc<Route>)]) -> Result<Response<ResponseBody>, Refusal> {
+    if !matches!(*method, Method::GET | Method::HEAD) {
+        let message = format!("{MODELS} can only be read");
+        return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message));
+    }
+    let data = models.iter().map(|(id, route)| Model { id, object: "model", created: 0, owned_by: &route.config.name });
+    Ok(json(StatusCode::OK, &List { object: "list", data: data.collect() }))
+}

@@ -1,0 +1,57 @@
+//! A route in the course of time.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use skyfleet_balance::round_robin;
+
+use crate::backend::Backend;
+use crate::config::{AffinityBy, BackendConfig, Matching, RouteConfig};
+use crate::status::RouteStatus;
+
+pub(crate) struct Route {
+    pub(crate) config: RouteConfig,
+    backends: Vec<Arc<Backend>>,
+    /// Whose turn it is, of the backends.
+    turns: Mutex<Vec<i64>>,
+}
+
+impl Route {
+    /// The route as it is to be, with the backends that it has had.
+    pub(crate) fn new(config: RouteConfig, before: Option<&Self>) -> Self {
+        let backend = |backend: &BackendConfig| {
+            let known = before.and_then(|before| before.backends.iter().find(|known| known.name == backend.name));
+            let known = known.cloned().unwrap_or_else(|| Arc::new(Backend::new(&backend.name, fastrand::Rng::new())));
+            known.configure(&config, backend);
+            known
+        };
+        let backends: Vec<_> = config.backends.iter().map(backend).collect();
+        let turns = Mutex::new(vec![0; backends.len()]);
+        Self { config, backends, turns }
+    }
+
+    pub(crate) fn status(&self) -> RouteStatus {
+        let Matching { hosts, path_prefixes, models } = self.config.matching.clone();
+        let backends = self.backends.iter().zip(&self.config.backends);
+        let backends = backends.map(|(backend, config)| backend.status(config.weight)).collect();
+        RouteStatus { name: self.config.name.clone(), hosts, path_prefixes, models, backends }
+    }
+
+    /// Whether who gets a request depends on its body.
+    pub(crate) fn looks_at_prompts(&self) -> bool {
+        self.config.affinity.as_ref().is_some_and(|affinity| matches!(affinity.by, AffinityBy::PromptPrefix(_)))
+    }
+
+    /// The backend whose turn it is, by weight. One without endpoints has none as long as others have some.
+    pub(crate) fn backend(&self) -> Option<(&Arc<Backend>, &BackendConfig)> {
+        let all = || self.backends.iter().zip(&self.config.backends);
+        if self.backends.len() < 2 {
+            return all().next();
+        }
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        let weight = |backend: &BackendConfig| if backend.endpoints.is_empty() { 0 } else { i64::from(backend.weight) };
+        let weights = self.config.backends.iter().map(weight);
+        let candidates = turns.iter_mut().zip(weights).enumerate();
+        let place = round_robin::pick(candidates.map(|(place, (turn, weight))| (place, turn, weight)));
+        all().nth(place.unwrap_or_default())
+    }
+}

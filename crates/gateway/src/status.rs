@@ -1,0 +1,52 @@
+//! How it stands with routes and endpoints: for people and programs.
+
+use serde::Serialize;
+
+/// A route.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RouteStatus {
+    /// `namespace/name`.
+    pub name: String,
+    /// Host names; all if empty.
+    pub hosts: Vec<String>,
+    /// Beginnings of paths; all if empty.
+    pub path_prefixes: Vec<String>,
+    /// Models; all if empty.
+    pub models: Vec<String>,
+    /// Who answers.
+    pub backends: Vec<BackendStatus>,
+}
+
+/// A share of a route's requests.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BackendStatus {
+    /// The ModelDeployment.
+    pub name: String,
+    /// Its share in relation to the others'.
+    pub weight: u32,
+    /// Where it answers.
+    pub endpoints: Vec<EndpointStatus>,
+}
+
+/// An endpoint.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EndpointStatus {
+    /// The Cluster.
+    pub cluster: String,
+    /// Its name there.
+    pub name: String,
+    /// `host:port`.
+    pub address: String,
+    /// `Serving`, `Down`, `Ejected` or `Draining`.
+    pub condition: String,
+    /// Its weight now: less than it was given while it starts.
+    pub weight: f64,
+    /// Requests that have not ended.
+    pub in_flight: u32,
+    /// Milliseconds to the first byte that are expected of it; absent until it has answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response_milliseconds: Option<f64>,
+}

@@ -1,0 +1,34 @@
+//! What one worker has for itself.
+
+use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, PoisonError};
+
+use http::HeaderValue;
+
+use crate::access_log::AccessLog;
+use crate::connections::Connections;
+use crate::trace::TraceContext;
+
+/// A thread that accepts connections and answers what comes over them.
+pub(crate) struct Worker {
+    pub(crate) connections: Connections,
+    pub(crate) log: AccessLog,
+    /// It takes no more connections, and clients are to close theirs.
+    pub(crate) is_stopping: AtomicBool,
+    rng: Mutex<fastrand::Rng>,
+}
+
+impl Worker {
+    pub(crate) fn new(log: AccessLog) -> Self {
+        Self {
+            connections: Connections::default(),
+            log,
+            is_stopping: AtomicBool::new(false),
+            rng: Mutex::new(fastrand::Rng::new()),
+        }
+    }
+
+    pub(crate) fn trace(&self, parent: Option<&HeaderValue>) -> TraceContext {
+        TraceContext::of(parent, &mut self.rng.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

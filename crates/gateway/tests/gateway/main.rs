@@ -1,0 +1,12 @@
+//! The gateway over real sockets: bytes in, bytes out.
+#![allow(clippy::unwrap_used)]
+
+mod bodies;
+mod client;
+mod conformance;
+mod failures;
+mod models;
+mod replica;
+mod restarts;
+mod running;
+mod streams;
