@@ -2,6 +2,7 @@
 
 mod buckets;
 mod cli;
+mod gateway;
 mod operator;
 mod quantity;
 mod transform;
@@ -29,6 +30,8 @@ struct Arguments {
 enum Role {
     /// Run the operator: watch the hub and make the fleet as the custom resources say
     Operator(operator::OperatorArgs),
+    /// Answer requests for models: send each to the best replica in any cluster, as the ModelRoutes on the hub say
+    Gateway(gateway::GatewayArgs),
     /// Copy a part of a dataset: what the pods of a Job do that the operator makes
     Worker(worker::WorkerArgs),
     #[command(flatten)]
@@ -45,6 +48,16 @@ async fn main() -> ExitCode {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => {
                     tracing::error!(%error, "the worker ended");
+                    ExitCode::FAILURE
+                }
+            }
+        }
+        Role::Gateway(args) => {
+            log(args.log_format);
+            match Box::pin(gateway::route(args)).await {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    tracing::error!(%error, "the gateway ended");
                     ExitCode::FAILURE
                 }
             }

@@ -16,6 +16,7 @@ mod lineage;
 mod member_objects;
 mod metrics;
 mod model_deployment;
+mod model_route;
 mod own_writes;
 mod release;
 mod report;
@@ -29,7 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use futures::future::join5;
+use futures::future::{join, join5};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::Api;
 use kube::runtime::events::{Recorder, Reporter};
@@ -136,7 +137,11 @@ fn not_served(
     OperatorError::Listen(address, error)
 }
 
-async fn connect() -> Result<Client, OperatorError> {
+/// A client of the hub.
+///
+/// # Errors
+/// Nothing says where it is.
+pub(crate) async fn connect() -> Result<Client, OperatorError> {
     let failed = |error: &dyn std::fmt::Display| OperatorError::Hub(error.to_string());
     let mut config = Config::infer().await.map_err(|error| failed(&error))?;
     config.connect_timeout = Some(Duration::from_secs(5));
@@ -193,6 +198,14 @@ async fn work(
     let dataset_controller = dataset_replica::controller(&hub, triggers(ended_passes));
     let forget = forget_deleted(dataset_controller.store(), &context, (passes.clone(), streams.clone()), stop.clone());
     let for_datasets = dataset_replica::Shared { passes: passes.clone(), replicas: dataset_controller.store() };
+    let (route_controller, routes) = model_route::controller(&hub);
+    let routing = run(
+        route_controller,
+        move |route, context, turn| model_route::reconcile(route, context, turn, routes.clone()),
+        context.clone(),
+        args.concurrency,
+        stop.clone(),
+    );
     let controllers = join5(
         run(
             cluster::controller(&hub, &args.namespace, triggers(changed_members)),
@@ -210,7 +223,7 @@ async fn work(
             stop.clone(),
         ),
         run(model_controller, model_deployment::reconcile, context.clone(), args.concurrency, stop.clone()),
-        forget,
+        join(routing, forget),
     );
     event_writer.write_during(Box::pin(controllers.map(drop))).await;
     streams.stop();

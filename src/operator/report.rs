@@ -9,7 +9,7 @@ use kube::{Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use skyfleet_api::conditions::{ConditionType, find};
-use skyfleet_api::{BucketStatus, ClusterStatus, DatasetReplicaStatus, ModelDeploymentStatus};
+use skyfleet_api::{BucketStatus, ClusterStatus, DatasetReplicaStatus, ModelDeploymentStatus, ModelRouteStatus};
 
 use super::context::{Context, FIELD_MANAGER};
 use super::error::ReconcileError;
@@ -38,6 +38,12 @@ impl Conditioned for DatasetReplicaStatus {
 }
 
 impl Conditioned for ModelDeploymentStatus {
+    fn conditions(&self) -> &[Condition] {
+        &self.conditions
+    }
+}
+
+impl Conditioned for ModelRouteStatus {
     fn conditions(&self) -> &[Condition] {
         &self.conditions
     }

@@ -160,8 +160,23 @@ pub enum Driver {
 
 impl UnsupportedFields for ModelRouteSpec {
     fn unsupported_fields(&self) -> Vec<String> {
-        let others = self.drivers.iter().any(|driver| *driver != Driver::Gateway);
-        others.then(|| "spec.drivers".to_owned()).into_iter().collect()
+        let limits = &self.limits;
+        let by_cookie = self.affinity.as_ref().is_some_and(|affinity| affinity.cookie.is_some());
+        let checks = [
+            (self.shadow.is_some(), "spec.shadow"),
+            (self.locality.residency.is_some(), "spec.locality.residency"),
+            (by_cookie, "spec.affinity.cookie"),
+            (self.timeouts.request_seconds.is_some(), "spec.timeouts.requestSeconds"),
+            (self.hedging.is_some(), "spec.hedging"),
+            (self.health_check.is_some(), "spec.healthCheck"),
+            (limits.queue.is_some(), "spec.limits.queue"),
+            (limits.per_client.is_some(), "spec.limits.perClient"),
+            (limits.total.is_some(), "spec.limits.total"),
+            (self.protocol != Protocol::Http, "spec.protocol"),
+            (self.tls.is_some(), "spec.tls"),
+            (self.drivers.iter().any(|driver| *driver != Driver::Gateway), "spec.drivers"),
+        ];
+        checks.into_iter().filter(|(set, _)| *set).map(|(_, path)| path.to_owned()).collect()
     }
 }
 
@@ -171,22 +186,45 @@ mod tests {
 
     use super::*;
 
-    fn route(drivers: &[&str]) -> ModelRouteSpec {
+    fn route(field: &str, value: &serde_json::Value) -> ModelRouteSpec {
         let backend = json!({ "modelDeploymentRef": { "name": "minilm" } });
-        serde_json::from_value(json!({ "models": ["m"], "backends": [backend], "drivers": drivers })).unwrap()
+        serde_json::from_value(json!({ "models": ["m"], "backends": [backend], field: value })).unwrap()
     }
 
     #[test]
-    fn only_the_gateway_is_acted_on() {
-        assert!(route(&["Gateway"]).unsupported_fields().is_empty());
-        for drivers in [&["NGINX"][..], &["Gateway", "HAProxy"], &["Apache"]] {
-            assert_eq!(route(drivers).unsupported_fields(), ["spec.drivers"]);
+    fn each_field_that_is_not_acted_on_is_told() {
+        let reference = json!({ "name": "next" });
+        for (field, value, unsupported) in [
+            ("shadow", json!({ "modelDeploymentRef": reference, "percent": 5 }), "spec.shadow"),
+            ("locality", json!({ "residency": { "regions": ["eu"] } }), "spec.locality.residency"),
+            ("affinity", json!({ "cookie": { "name": "replica" } }), "spec.affinity.cookie"),
+            ("timeouts", json!({ "requestSeconds": 900 }), "spec.timeouts.requestSeconds"),
+            ("hedging", json!({ "afterMilliseconds": 800 }), "spec.hedging"),
+            ("healthCheck", json!({}), "spec.healthCheck"),
+            ("limits", json!({ "queue": { "maxRequests": 9 } }), "spec.limits.queue"),
+            ("limits", json!({ "perClient": { "requestsPerMinute": 9 } }), "spec.limits.perClient"),
+            ("limits", json!({ "total": { "requestsPerMinute": 9 } }), "spec.limits.total"),
+            ("protocol", json!("GRPC"), "spec.protocol"),
+            ("tls", json!({}), "spec.tls"),
+            ("drivers", json!(["NGINX"]), "spec.drivers"),
+            ("drivers", json!(["Gateway", "HAProxy"]), "spec.drivers"),
+        ] {
+            assert_eq!(route(field, &value).unsupported_fields(), [unsupported]);
+        }
+        for (field, value) in [
+            ("suspend", json!(true)),
+            ("protocol", json!("HTTP")),
+            ("drivers", json!(["Gateway"])),
+            ("affinity", json!({ "header": { "name": "X-Session" } })),
+            ("limits", json!({ "maxInFlightPerReplica": 9 })),
+        ] {
+            assert_eq!(route(field, &value).unsupported_fields(), Vec::<String>::new(), "{field}");
         }
     }
 
     #[test]
     fn a_backend_without_weight_has_the_weight_one() {
-        let mut backend = route(&["Gateway"]).backends.remove(0);
+        let mut backend = route("suspend", &json!(false)).backends.remove(0);
         assert_eq!(backend.weight(), 1);
         backend.weight = Some(0);
         assert_eq!(backend.weight(), 0);

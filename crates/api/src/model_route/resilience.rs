@@ -13,7 +13,7 @@ pub struct Timeouts {
     pub connect_milliseconds: i32,
     /// Seconds from the end of a request to the first byte of the answer. An answer that is not streamed begins when all its tokens are
     /// made: give long ones their time.
-    #[serde(default = "minute")]
+    #[serde(default = "first_byte")]
     #[schemars(range(min = 1, max = 86_400))]
     pub first_byte_seconds: i32,
     /// Seconds between two parts of an answer, or of a request.
@@ -30,7 +30,7 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             connect_milliseconds: connect(),
-            first_byte_seconds: minute(),
+            first_byte_seconds: first_byte(),
             idle_seconds: minute(),
             request_seconds: None,
         }
@@ -39,6 +39,10 @@ impl Default for Timeouts {
 
 fn connect() -> i32 {
     2000
+}
+
+fn first_byte() -> i32 {
+    300
 }
 
 fn minute() -> i32 {

@@ -48,7 +48,7 @@ const DEFAULTS: [(&str, &str, &str); 47] = [
     ("modelroute", "/locality", r#"{"policy":"PreferLocal","spillOverPercent":80}"#),
     ("modelroute", "/affinity/promptPrefix/bytes", "1024"),
     ("modelroute", "/affinity/boundPercent", "125"),
-    ("modelroute", "/timeouts", r#"{"connectMilliseconds":2000,"firstByteSeconds":60,"idleSeconds":60}"#),
+    ("modelroute", "/timeouts", r#"{"connectMilliseconds":2000,"firstByteSeconds":300,"idleSeconds":60}"#),
     ("modelroute", "/retries", r#"{"attempts":2,"budgetPercent":20,"onFirstFrameError":true}"#),
     ("modelroute", "/hedging/budgetPercent", "5"),
     ("modelroute", "/outlierEjection", r#"{"consecutiveErrors":5,"baseEjectionSeconds":30,"maxPercent":50}"#),

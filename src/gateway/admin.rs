@@ -1,0 +1,33 @@
+//! What a gateway says of itself: `/healthz`, `/readyz`, and `/routes`, the routes as JSON.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use skyfleet_gateway::Gateway;
+use skyfleet_gateway::config::Config;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// Answers of a gateway about itself. It is ready once it knows the routes, and until it is to stop.
+pub(super) fn pages(
+    gateway: Arc<Gateway>,
+    told: watch::Receiver<Option<Arc<Config>>>,
+    stopping: CancellationToken,
+) -> Router {
+    let readiness = move || match (&*told.borrow(), stopping.is_cancelled()) {
+        (_, true) => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response(),
+        (None, _) => (StatusCode::SERVICE_UNAVAILABLE, "the hub has not said which routes there are\n").into_response(),
+        (Some(_), _) => "ok\n".into_response(),
+    };
+    Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(async move || readiness()))
+        .route("/routes", get(async move || routes(&gateway)))
+}
+
+fn routes(gateway: &Gateway) -> Response {
+    axum::Json(gateway.status()).into_response()
+}

@@ -1,0 +1,40 @@
+//! How the gateway is started.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::operator::LogFormat;
+
+/// Answer requests for models: sends each to the best replica in any cluster, as the ModelRoutes on the hub say
+#[derive(Args, Clone, Debug)]
+pub(crate) struct GatewayArgs {
+    /// Address that clients send requests to.
+    #[arg(long, env = "SKYFLEET_GATEWAY_LISTEN", default_value = "0.0.0.0:8000")]
+    pub(crate) listen: SocketAddr,
+    /// Address of /healthz, /readyz and /routes: for the cluster and for operators, not for clients.
+    #[arg(long, env = "SKYFLEET_GATEWAY_ADMIN_LISTEN", default_value = "0.0.0.0:8001")]
+    pub(crate) admin_listen: SocketAddr,
+    /// The Cluster that this gateway runs in, if it runs in a member: Services of type ClusterIP are reached only there.
+    #[arg(long, env = "SKYFLEET_CLUSTER")]
+    pub(crate) cluster: Option<String>,
+    /// Only ModelRoutes of this namespace; of all if not given.
+    #[arg(long, env = "SKYFLEET_GATEWAY_NAMESPACE")]
+    pub(crate) namespace: Option<String>,
+    /// Threads that answer requests; as many as there are CPUs if not given.
+    #[arg(long, env = "SKYFLEET_GATEWAY_WORKERS", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) workers: Option<u16>,
+    /// File that the access log is appended to, as JSON lines; `-` is the standard output. Nothing is logged if not given.
+    #[arg(long, env = "SKYFLEET_ACCESS_LOG")]
+    pub(crate) access_log: Option<PathBuf>,
+    /// Seconds that new connections are still taken after a signal to stop: until nobody sends any more.
+    #[arg(long, env = "SKYFLEET_GATEWAY_STOP_DELAY", default_value_t = 5, value_parser = clap::value_parser!(u64).range(0..=600))]
+    pub(crate) stop_delay: u64,
+    /// Seconds that requests under way may take after that.
+    #[arg(long, env = "SKYFLEET_GATEWAY_DRAIN", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) drain: u64,
+    /// Form of the log. Its detail is set by RUST_LOG.
+    #[arg(long, env = "SKYFLEET_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
+}

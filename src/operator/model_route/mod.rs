@@ -1,0 +1,103 @@
+//! `ModelRoute`: say who answers its requests. It is the gateways that act on it, and nothing is made here.
+
+mod dereference;
+mod replicas;
+mod route_watch;
+mod status;
+mod validate;
+
+use std::sync::Arc;
+
+use kube::api::{Api, PartialObjectMeta};
+use kube::core::DeserializeGuard;
+use kube::runtime::controller::Action;
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::{Controller, watcher};
+use kube::{Client, Resource, ResourceExt};
+use skyfleet_api::{ModelDeployment, ModelRoute};
+
+use super::context::Context;
+use super::controller::Turn;
+use super::error::ReconcileError;
+use super::report::write_status;
+use replicas::Replicas;
+
+/// All ModelRoutes.
+pub(super) type Routes = Store<DeserializeGuard<ModelRoute>>;
+
+/// The controller: ModelRoutes, the ModelDeployments they name, and the other ModelRoutes, which it gives too.
+pub(super) fn controller(hub: &Client) -> (Controller<DeserializeGuard<ModelRoute>>, Routes) {
+    let controller = Controller::new(Api::all(hub.clone()), watcher::Config::default());
+    let routes = controller.store();
+    let (all, changes) = route_watch::route_watch(hub);
+    let models = Api::<PartialObjectMeta<ModelDeployment>>::all(hub.clone());
+    let controller = controller.reconcile_all_on(changes).watches(models, watcher::Config::default(), move |model| {
+        let name = model.name_any();
+        let named = |route: &DeserializeGuard<ModelRoute>| {
+            route.meta().namespace == model.metadata.namespace
+                && route.0.as_ref().is_ok_and(|route| dereference::model_names(&route.spec).any(|of| of == name))
+        };
+        let state = routes.state();
+        state.iter().filter(|route| named(route)).map(|route| ObjectRef::from_obj(&**route)).collect::<Vec<_>>()
+    });
+    (controller, all)
+}
+
+/// One pass over a ModelRoute.
+///
+/// # Errors
+/// The hub does not do what is asked. Whatever is wrong with the route is in its conditions instead.
+pub(super) async fn reconcile(
+    route: Arc<ModelRoute>,
+    context: Arc<Context>,
+    _turn: Turn,
+    routes: Routes,
+) -> Result<Action, ReconcileError> {
+    if route.metadata.deletion_timestamp.is_some() {
+        return Ok(Action::await_change());
+    }
+    let found = dereference::dereference(&context.hub, &route, &routes).await?;
+    let replicas = Replicas::count(&route, &found.models);
+    let findings = validate::validate(&route, &found, &replicas);
+    let status = status::status(&route, replicas, &findings, jiff::Timestamp::now());
+    let api = Api::namespaced(context.hub.clone(), &route.namespace().unwrap_or_default());
+    write_status(&context, &api, &*route, status).await?;
+    Ok(Action::await_change())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use skyfleet_api::ModelRoute;
+
+    use super::dereference::Models;
+
+    /// A route of the namespace `ml` for the model `m`, answered by the ModelDeployment of that name where the spec says nothing else.
+    pub(super) fn route(spec: &Value) -> ModelRoute {
+        let mut all = json!({"models": ["m"], "backends": [{"modelDeploymentRef": {"name": "m"}}]});
+        all.as_object_mut().expect("an object").extend(spec.as_object().expect("fields").clone());
+        serde_json::from_value(json!({
+            "apiVersion": "skyfleet.dev/v1alpha1", "kind": "ModelRoute", "spec": all,
+            "metadata": {"name": "r", "namespace": "ml", "generation": 1, "creationTimestamp": "2026-01-01T00:00:00Z"},
+        }))
+        .expect("a ModelRoute")
+    }
+
+    /// ModelDeployments with replicas in these places.
+    pub(super) fn models(placements: &[(&str, Value)]) -> Models {
+        let model = |placements: &Value| {
+            serde_json::from_value(json!({
+                "apiVersion": "skyfleet.dev/v1alpha1", "kind": "ModelDeployment", "metadata": {"name": "m"},
+                "spec": {"runtime": {"preset": "vllm"}, "replicas": 1, "model": {"name": "m", "image": {}}},
+                "status": {"placements": placements},
+            }))
+            .expect("a ModelDeployment")
+        };
+        placements.iter().map(|(name, placements)| ((*name).to_owned(), Some(model(placements)))).collect()
+    }
+
+    /// So many ready replicas in a cluster, or one that is not.
+    pub(super) fn placement(cluster: &str, ready: i32, endpoint: Option<&str>) -> Value {
+        json!({"cluster": cluster, "desired": ready, "replicas": ready.max(1), "ready": ready, "endpoint": endpoint})
+    }
+}

@@ -1,0 +1,141 @@
+//! Checks a ModelRoute: what it names is there, no other takes its requests, and somebody answers them.
+
+use skyfleet_api::conditions::{ConditionType, Finding, Reason};
+use skyfleet_api::{ModelRoute, UnsupportedFields};
+
+use super::dereference::{Found, Models, model_names};
+use super::replicas::{Replicas, placements};
+use crate::gateway::{Taken, taken};
+use crate::operator::report::unsupported;
+
+/// What is to be said of a route, the first that needs a person before what passes by itself.
+pub(super) fn validate(route: &ModelRoute, found: &Found, replicas: &Replicas) -> Vec<Finding> {
+    let fields = route.spec.unsupported_fields();
+    if !fields.is_empty() {
+        return Finding::stalled(Reason::UnsupportedField, unsupported(&fields));
+    }
+    if route.spec.suspend {
+        let message = "spec.suspend is set: requests are answered as if the route were not there";
+        return vec![Finding::new(ConditionType::Ready, false, Reason::Suspended, message)];
+    }
+    if let Some(message) = missing(route, &found.models) {
+        return Finding::stalled(Reason::ReferenceNotFound, message);
+    }
+    let others = found.others.iter().filter_map(|other| other.0.as_ref().ok());
+    if let Some(message) = conflict(&taken(route, others.chain([route]))) {
+        return Finding::stalled(Reason::RouteConflict, message);
+    }
+    if replicas.total.ready == 0 {
+        return nobody(route, &found.models);
+    }
+    Finding::ready("the gateways have somebody to answer")
+}
+
+fn missing(route: &ModelRoute, models: &Models) -> Option<String> {
+    let is_missing = |name: &&str| !models.get(*name).is_some_and(Option::is_some);
+    let name = model_names(&route.spec).find(is_missing)?;
+    Some(format!("there is no ModelDeployment {name:?} in this namespace: make it, or take it out of the route"))
+}
+
+fn conflict(taken: &[Taken]) -> Option<String> {
+    let Taken { by, what } = taken.first()?;
+    let more = match taken.len() - 1 {
+        0 => String::new(),
+        more => format!(" (and {more} more like this)"),
+    };
+    Some(format!(
+        "the older ModelRoute {by} takes the requests with {what}{more}, and this one those that are left: change or delete \
+         one of them"
+    ))
+}
+
+/// Why no replica gets requests.
+fn nobody(route: &ModelRoute, models: &Models) -> Vec<Finding> {
+    let backends = || route.spec.backends.iter().filter(|backend| backend.weight() > 0);
+    let ready = || backends().flat_map(|backend| placements(backend, models)).filter(|placement| placement.ready > 0);
+    // None of them is reached from outside.
+    if let Some(inside) = ready().find(|placement| placement.endpoint.is_some()) {
+        let message = format!(
+            "replicas are ready and have a Service of type ClusterIP, which only their own cluster reaches: set \
+             spec.service.type of the ModelDeployment to NodePort or LoadBalancer, or run the gateway in that cluster \
+             ({}), which then answers although this says otherwise",
+            inside.cluster
+        );
+        return Finding::stalled(Reason::NoEndpoints, message);
+    }
+    if ready().next().is_some() {
+        let message = "replicas are ready, and their Service has no address yet: see it in their cluster";
+        return Finding::reconciling(Reason::NoEndpoints, message);
+    }
+    let names: Vec<_> = backends().map(|backend| backend.model_deployment_ref.name.as_str()).collect();
+    let message = format!("no replica is ready of {}: see the ModelDeployment", names.join(", "));
+    Finding::reconciling(Reason::NoEndpoints, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use kube::core::DeserializeGuard;
+    use serde_json::{Value, json};
+
+    use super::super::tests::{models, placement, route};
+    use super::*;
+
+    fn findings(spec: &Value, models: Models, others: &[ModelRoute]) -> Vec<Finding> {
+        let route = route(spec);
+        let replicas = Replicas::count(&route, &models);
+        let others = others.iter().cloned().map(|other| Arc::new(DeserializeGuard(Ok(other)))).collect();
+        validate(&route, &Found { models, others }, &replicas)
+    }
+
+    fn answering() -> Models {
+        models(&[("m", json!([placement("aws-1", 2, Some("10.0.0.1:30001"))]))])
+    }
+
+    #[test]
+    fn each_way_to_be_wrong_has_its_reason() {
+        let other = json!({"modelDeploymentRef": {"name": "gone"}});
+        let both = json!([{"modelDeploymentRef": {"name": "m"}}, other]);
+        for (spec, reason, said, stalled) in [
+            (json!({"tls": {}, "suspend": true}), Reason::UnsupportedField, "spec.tls", true),
+            (json!({"suspend": true}), Reason::Suspended, "spec.suspend", false),
+            (json!({"backends": both}), Reason::ReferenceNotFound, "no ModelDeployment \"gone\"", true),
+            (json!({}), Reason::AsSpecified, "", false),
+        ] {
+            let findings = findings(&spec, answering(), &[]);
+            assert_eq!(findings[0].reason, reason, "{spec}");
+            assert!(findings[0].message.contains(said), "{}", findings[0].message);
+            assert_eq!(findings.iter().any(|finding| finding.kind == ConditionType::Stalled), stalled, "{spec}");
+        }
+    }
+
+    #[test]
+    fn requests_of_an_older_route_are_in_conflict() {
+        let mut older = route(&json!({"models": ["m", "n"]}));
+        older.metadata.name = Some("older".to_owned());
+        older.metadata.creation_timestamp = None;
+        let said = |spec: &Value| findings(spec, answering(), &[older.clone()])[0].clone();
+        let one = said(&json!({}));
+        assert_eq!(one.reason, Reason::RouteConflict);
+        assert!(one.message.contains("ModelRoute ml/older takes the requests with host any, path any, model \"m\","));
+        assert!(said(&json!({"models": ["m", "n"]})).message.contains("(and 1 more like this)"));
+        assert_eq!(said(&json!({"models": ["o"]})).reason, Reason::AsSpecified);
+        assert_eq!(said(&json!({"hosts": ["h"]})).reason, Reason::AsSpecified);
+    }
+
+    #[test]
+    fn it_is_told_why_nobody_answers() {
+        for (placements, said, stalled) in [
+            (json!([]), "no replica is ready of m", false),
+            (json!([placement("aws-1", 0, Some("10.0.0.1:30001"))]), "no replica is ready of m", false),
+            (json!([placement("aws-1", 1, None)]), "no address yet", false),
+            (json!([placement("aws-1", 1, Some("m.ml.svc:80"))]), "NodePort or LoadBalancer", true),
+        ] {
+            let findings = findings(&json!({}), models(&[("m", placements)]), &[]);
+            assert_eq!(findings[0].reason, Reason::NoEndpoints);
+            assert!(findings[0].message.contains(said), "{}", findings[0].message);
+            assert_eq!(findings[1].kind == ConditionType::Stalled, stalled, "{said}");
+        }
+    }
+}
