@@ -14,14 +14,32 @@
 {{- end }}
 
 {{- define "skyfleet.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "skyfleet.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+{{ include "skyfleet.releaseLabels" . }}
 app.kubernetes.io/component: operator
 {{- end }}
 
 {{- define "skyfleet.labels" -}}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{ include "skyfleet.selectorLabels" . }}
+{{ include "skyfleet.chartLabels" . }}
+{{- end }}
+
+{{- define "skyfleet.gatewaySelectorLabels" -}}
+{{ include "skyfleet.releaseLabels" . }}
+app.kubernetes.io/component: gateway
+{{- end }}
+
+{{- define "skyfleet.gatewayLabels" -}}
+{{ include "skyfleet.gatewaySelectorLabels" . }}
+{{ include "skyfleet.chartLabels" . }}
+{{- end }}
+
+{{- define "skyfleet.releaseLabels" -}}
+app.kubernetes.io/name: {{ include "skyfleet.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "skyfleet.chartLabels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 app.kubernetes.io/part-of: skyfleet

@@ -198,6 +198,45 @@ fn notifications_are_taken_only_where_that_is_asked_for() {
 }
 
 #[test]
+fn gateways_are_there_only_when_asked_for_and_read_only_what_they_go_by() {
+    let gateway = |values: &Value| -> Vec<Value> {
+        let objects = render(OPERATOR, values);
+        let is_gateway = |object: &Value| object["metadata"]["labels"]["app.kubernetes.io/component"] == "gateway";
+        objects.into_iter().filter(is_gateway).collect()
+    };
+    let policies = json!({ "enabled": true });
+    assert_eq!(gateway(&json!({ "networkPolicy": policies })), Vec::<Value>::new());
+    let objects = gateway(&json!({
+        "networkPolicy": policies,
+        "gateway": { "enabled": true, "cluster": "hub", "accessLog": true, "stopDelaySeconds": 7, "drainSeconds": 60 },
+    }));
+    let mut kinds: Vec<_> = objects.iter().map(|object| object["kind"].as_str().unwrap()).collect();
+    kinds.sort_unstable();
+    let expected = ["ClusterRole", "ClusterRoleBinding", "Deployment", "NetworkPolicy", "PodDisruptionBudget"];
+    assert_eq!(kinds, [&expected[..], &["Service", "ServiceAccount"]].concat());
+    assert!(objects.iter().all(|object| object["metadata"]["name"] == "fleet-skyfleet-gateway"));
+
+    let rules = &of_kind(&objects, "ClusterRole")[0]["rules"];
+    let resources = ["modeldeployments", "modelroutes"];
+    let verbs = ["get", "list", "watch"];
+    assert_eq!(*rules, json!([{ "apiGroups": ["skyfleet.dev"], "resources": resources, "verbs": verbs }]));
+    let pod = &of_kind(&objects, "Deployment")[0]["spec"]["template"]["spec"];
+    assert_eq!(pod["terminationGracePeriodSeconds"], 7 + 60 + 10);
+    let flags = pod["containers"][0]["args"].to_string();
+    for flag in ["--stop-delay=7", "--drain=60", "--cluster=hub", "--access-log=-"] {
+        assert!(flags.contains(flag), "{flags}");
+    }
+    let by_default = gateway(&json!({ "gateway": { "enabled": true } }));
+    let flags = by_default.iter().find(|object| object["kind"] == "Deployment").unwrap().to_string();
+    assert!(!flags.contains("--cluster") && !flags.contains("--access-log"));
+
+    // The Service leads to gateways and not to operators, and not to the admin port.
+    let service = &of_kind(&objects, "Service")[0]["spec"];
+    assert_eq!(service["selector"]["app.kubernetes.io/component"], "gateway");
+    assert_eq!(service["ports"], json!([{ "name": "http", "port": 80, "targetPort": "http" }]));
+}
+
+#[test]
 fn optional_objects_are_there_only_when_asked_for() {
     let kinds = |values: Value| -> Vec<String> {
         render(OPERATOR, &values).iter().map(|object| object["kind"].as_str().unwrap().to_owned()).collect()
@@ -230,6 +269,9 @@ fn bad_values_are_refused_with_their_place() {
         (json!({ "env": [{ "value": "x" }] }), "at '/env/0': missing property 'name'"),
         (json!({ "rbac": { "secretNamespaces": ["Team_A"] } }), "at '/rbac/secretNamespaces/0': 'Team_A' does not"),
         (json!({ "resources": { "limits": { "memory": "much" } } }), "at '/resources/limits/memory'"),
+        (json!({ "gateway": { "service": { "type": "None" } } }), "at '/gateway/service/type': value must be one of"),
+        (json!({ "gateway": { "drainSeconds": 0 } }), "at '/gateway/drainSeconds': minimum: got 0, want 1"),
+        (json!({ "gateway": { "resources": { "limits": { "cpu": "x" } } } }), "at '/gateway/resources/limits/cpu'"),
         (json!({ "podLabels": { "a": 1 } }), "at '/podLabels/a': got number, want string"),
         (json!({ "metrics": { "service": { "port": 0 } } }), "at '/metrics/service/port': minimum: got 0, want 1"),
         (

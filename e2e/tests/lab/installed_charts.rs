@@ -13,12 +13,13 @@ use crate::charts::root;
 use crate::support::{eventually, kubectl, lab};
 
 const OPERATOR: &str = "system:serviceaccount:skyfleet-system:skyfleet";
+const GATEWAY: &str = "system:serviceaccount:skyfleet-system:skyfleet-gateway";
 const HUB: &str = "system:serviceaccount:skyfleet-system:skyfleet-hub";
 
 /// Who, verb, `RESOURCE[.GROUP][/SUBRESOURCE]`, namespace (empty: the whole cluster), allowed or not.
 type Right = (&'static str, &'static str, &'static str, &'static str, bool);
 
-const RIGHTS: [Right; 34] = [
+const RIGHTS: [Right; 38] = [
     (OPERATOR, "patch", "modeldeployments.skyfleet.dev/status", "team-a", true),
     (OPERATOR, "update", "datasetreplicas.skyfleet.dev/finalizers", "team-a", true),
     (OPERATOR, "watch", "clusters.skyfleet.dev", "", true),
@@ -34,6 +35,10 @@ const RIGHTS: [Right; 34] = [
     (OPERATOR, "create", "controllerrevisions.apps", "team-a", true),
     (OPERATOR, "delete", "controllerrevisions.apps", "team-a", true),
     (OPERATOR, "get", "pods/proxy", "skyfleet-system", false),
+    (GATEWAY, "watch", "modelroutes.skyfleet.dev", "", true),
+    (GATEWAY, "list", "modeldeployments.skyfleet.dev", "", true),
+    (GATEWAY, "patch", "modelroutes.skyfleet.dev/status", "team-a", false),
+    (GATEWAY, "get", "secrets", "skyfleet-system", false),
     (HUB, "create", "namespaces", "", true),
     (HUB, "delete", "namespaces", "", false),
     (HUB, "delete", "deployments.apps", "team-a", true),
@@ -64,9 +69,9 @@ async fn helm_on(kubeconfig: &Path, arguments: &[&str]) {
 }
 
 /// All desired pods exist: had admission refused them, the Deployment's conditions would say so.
-async fn pods_admitted(client: Client) -> Result<(), String> {
+async fn pods_admitted(client: Client, deployment: &str) -> Result<(), String> {
     let deployments: Api<Deployment> = Api::namespaced(client, "skyfleet-system");
-    let status = deployments.get("skyfleet").await.map_err(|error| error.to_string())?.status.unwrap_or_default();
+    let status = deployments.get(deployment).await.map_err(|error| error.to_string())?.status.unwrap_or_default();
     if status.replicas == Some(2) { Ok(()) } else { Err(format!("{:?}", status.conditions)) }
 }
 
@@ -111,9 +116,11 @@ async fn the_charts_install_under_restricted_pod_security_with_just_the_rights_n
 
     let upgrade = ["upgrade", "--install", "--namespace", "skyfleet-system"];
     helm_on(&kubeconfig, &[&upgrade[..], &["skyfleet-crds", "skyfleet-crds"]].concat()).await;
-    helm_on(&kubeconfig, &[&upgrade[..], &["skyfleet", "skyfleet"]].concat()).await;
+    helm_on(&kubeconfig, &[&upgrade[..], &["--set", "gateway.enabled=true", "skyfleet", "skyfleet"]].concat()).await;
     let client = hub.client().await.unwrap();
-    eventually("the operator's pods", || pods_admitted(client.clone())).await;
+    for deployment in ["skyfleet", "skyfleet-gateway"] {
+        eventually(&format!("the pods of {deployment}"), || pods_admitted(client.clone(), deployment)).await;
+    }
     for right in RIGHTS {
         // Aggregation into the role edit takes the controller manager a moment.
         eventually(&format!("{right:?}"), || check_right(client.clone(), right)).await;
