@@ -20,6 +20,7 @@ mod operator_process;
 mod placement;
 mod refusals;
 mod resumed;
+mod routing;
 mod sharding;
 mod stores;
 mod streaming;
