@@ -12,7 +12,7 @@ use skyfleet_mirror::{
 use tokio_util::sync::CancellationToken;
 
 use crate::faulty::open;
-use crate::sharding::sharding;
+use crate::sharding::{ALL, sharding};
 use crate::support::{content, dataset_options};
 use crate::transforming::{by, lines, spec};
 use crate::versions::{bring, newest};
@@ -434,8 +434,8 @@ async fn complete_split(world: &World, options: &MirrorOptions) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_target_holds_up_no_other_ones_part() {
-    for (by, source) in [(ShardBy::Hash, small()), (ShardBy::Count, small()), (ShardBy::Size, large(9))] {
-        let world = World::of(source).await;
+    for by in ALL {
+        let world = World::of(small()).await;
         late(&world.far, Duration::from_millis(1500));
         let report = world.pass(&split(LITTLE, by)).await;
         let [fast, slow] = &*report.targets else { panic!("{report:?}") };
@@ -452,13 +452,29 @@ async fn a_slow_target_holds_up_no_other_ones_part() {
         let aside = MirrorOptions { aside: [1].into(), ..split(LITTLE, by) };
         let again = world.pass(&aside).await;
         assert!(again.targets[0].is_complete(), "{by:?} {again:?}");
-        // By size, what is small goes to who has less.
-        assert!(again.targets[0].copied > 0 || by == ShardBy::Size, "{by:?} {again:?}");
+        // By what each holds, the slow one may have to get all of it.
+        assert!(again.targets[0].copied > 0 || by != ShardBy::Hash, "{by:?} {again:?}");
         assert!(again.targets[1].left_behind > Some(0), "{by:?} {again:?}");
 
         late(&world.far, Duration::ZERO);
         complete_split(&world, &split(LONG, by)).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_objects_of_a_slow_part_go_on_where_they_were() {
+    let world = World::of(large(6)).await;
+    count_parts(&world.far, Duration::from_millis(1500));
+    let aside = MirrorOptions { aside: [1].into(), ..split(LITTLE, ShardBy::Count) };
+    let report = world.pass(&aside).await;
+    assert!(report.targets[0].is_complete() && report.targets[0].copied == 3, "{report:?}");
+    let slow = world.slow();
+    assert!(report.targets[1].left_behind == Some(0) || journals(&slow) > 0, "{report:?}");
+    let noted: Vec<_> = slow.unfinished().map(|key| format!("/slow/{key} 1")).collect();
+    let parts = count_parts(&world.far, Duration::ZERO);
+    complete_split(&world, &split(LONG, ShardBy::Count)).await;
+    let parts = parts.lock().unwrap().clone();
+    assert!(noted.iter().all(|part| !parts.contains_key(part)), "{noted:?} {parts:?}");
 }
 
 /// More than may wait for it.
