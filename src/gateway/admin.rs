@@ -1,9 +1,10 @@
-//! What a gateway says of itself: `/healthz`, `/readyz`, and `/routes`, the routes as JSON.
+//! What a gateway says of itself: `/healthz`, `/readyz`, `/metrics`, and `/routes`, the routes as JSON.
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use skyfleet_gateway::Gateway;
@@ -22,12 +23,25 @@ pub(super) fn pages(
         (None, _) => (StatusCode::SERVICE_UNAVAILABLE, "the hub has not said which routes there are\n").into_response(),
         (Some(_), _) => "ok\n".into_response(),
     };
+    let measured = gateway.clone();
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(async move || readiness()))
+        .route("/metrics", get(async move || metrics(&measured)))
         .route("/routes", get(async move || routes(&gateway)))
 }
 
 fn routes(gateway: &Gateway) -> Response {
     axum::Json(gateway.status()).into_response()
+}
+
+fn metrics(gateway: &Gateway) -> Response {
+    match gateway.metrics() {
+        Ok(text) => {
+            ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
+        }
+        Err(error) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, format!("cannot encode the metrics: {error}\n")).into_response()
+        }
+    }
 }

@@ -10,7 +10,7 @@ use skyfleet_api::model_route::{self, Driver, LocalityPolicy};
 use skyfleet_api::{ModelDeployment, ModelRoute, UnsupportedFields as _};
 use skyfleet_gateway::config::{
     Affinity, AffinityBy, Algorithm, BackendConfig, Config, Ejection, Endpoint, EndpointConfig, Locality, Matching,
-    Retries, RouteConfig, Timeouts,
+    QueueConfig, RateLimits, Rates, Retries, RouteConfig, Timeouts,
 };
 use skyfleet_gateway::table::Table;
 
@@ -118,8 +118,28 @@ fn route_config(route: &ModelRoute, models: &Models<'_>, cluster: Option<&str>) 
             most_percent: unsigned(spec.outlier_ejection.max_percent),
         },
         slow_start: Duration::from_secs(unsigned(spec.slow_start_seconds).into()),
+        queue: spec.limits.queue.as_ref().map(|queue| QueueConfig {
+            most: unsigned(queue.max_requests),
+            timeout: Duration::from_secs(unsigned(queue.timeout_seconds).into()),
+        }),
+        limits: rate_limits(&spec.limits),
         most_in_flight: spec.limits.max_in_flight_per_replica.map(unsigned),
         request_bytes: quantity::whole(&spec.limits.request_bytes.0).unwrap_or(REQUEST_BYTES),
+    }
+}
+
+fn rate_limits(limits: &model_route::RouteLimits) -> RateLimits {
+    let rates = |requests: Option<i32>, tokens: Option<i32>| Rates {
+        requests_per_minute: requests.map(|requests| unsigned(requests).into()),
+        tokens_per_minute: tokens.map(|tokens| unsigned(tokens).into()),
+    };
+    let client = limits.per_client.as_ref();
+    let header = client.and_then(|client| client.header.as_ref());
+    let total = limits.total.as_ref();
+    RateLimits {
+        client_header: header.map(|header| header.name.to_ascii_lowercase()),
+        per_client: client.map(|client| rates(client.requests_per_minute, client.tokens_per_minute)),
+        total: total.map(|total| rates(total.requests_per_minute, total.tokens_per_minute)),
     }
 }
 

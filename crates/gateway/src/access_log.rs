@@ -40,6 +40,11 @@ pub(crate) struct Line<'a> {
     pub(crate) first_byte_ms: f64,
     pub(crate) duration_ms: f64,
     pub(crate) attempts: u32,
+    /// As the answer says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) prompt_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) completion_tokens: Option<u64>,
     pub(crate) trace_id: &'a str,
     /// Why it was not answered, or not to its end.
     #[serde(skip_serializing_if = "Option::is_none")]

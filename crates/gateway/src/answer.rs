@@ -15,6 +15,7 @@ use crate::body::BodyError;
 use crate::connections::Connection;
 use crate::idle::Idle;
 use crate::record::Record;
+use crate::usage::Meter;
 use crate::worker::Worker;
 
 pub(crate) struct Answer {
@@ -28,6 +29,8 @@ pub(crate) struct Answer {
     connection: Option<Connection>,
     worker: Arc<Worker>,
     record: Record,
+    /// Where tokens are counted.
+    meter: Option<Box<Meter>>,
 }
 
 impl Answer {
@@ -36,10 +39,11 @@ impl Answer {
         limit: Duration,
         (in_flight, connection): (InFlight, Connection),
         worker: Arc<Worker>,
-        record: Record,
+        (record, meter): (Record, Option<Meter>),
     ) -> Self {
         let (idle, connection) = (Idle::new(limit), Some(connection));
-        let mut answer = Self { first, body, idle, limit, in_flight, connection, worker, record };
+        let mut answer =
+            Self { first, body, idle, limit, in_flight, connection, worker, record, meter: meter.map(Box::new) };
         if answer.is_end_stream() {
             answer.ended();
         }
@@ -67,7 +71,12 @@ impl Answer {
         self.idle.came();
         Poll::Ready(match frame {
             Some(Ok(frame)) => {
-                self.record.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+                if let Some(data) = frame.data_ref() {
+                    self.record.bytes += data.len() as u64;
+                    if let Some(meter) = &mut self.meter {
+                        meter.take(data);
+                    }
+                }
                 if self.body.is_end_stream() {
                     self.ended();
                 }
@@ -98,6 +107,7 @@ impl Answer {
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        self.record.write(&self.worker.log, Some(&self.in_flight));
+        self.record.tokens = self.meter.as_ref().and_then(|meter| meter.tokens());
+        self.record.end(&self.worker, Some(&self.in_flight));
     }
 }

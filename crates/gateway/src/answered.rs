@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode, Version};
 use http_body::Frame;
 use http_body_util::BodyExt as _;
@@ -24,6 +24,7 @@ use crate::record::Record;
 use crate::refusal::Refusal;
 use crate::route::Route;
 use crate::tunnel::tunnel;
+use crate::usage::Meter;
 use crate::worker::Worker;
 
 /// An answer of which nothing was passed on yet.
@@ -93,15 +94,23 @@ impl Answered {
             tunnel((client, endpoint), in_flight, worker.clone(), record);
             return switched(response, protocol);
         }
+        let meter = record.model.is_some().then(|| meter(&response)).flatten();
         headers::remove_of_one_connection(response.headers_mut());
         let (mut head, body) = response.into_parts();
         head.version = Version::HTTP_11;
         // What the connection to the endpoint was like is nothing to the client.
         head.extensions.clear();
         let limit = route.config.timeouts.idle;
-        let answer = Answer::new((first, body), limit, (in_flight, connection), worker.clone(), record);
+        let answer = Answer::new((first, body), limit, (in_flight, connection), worker.clone(), (record, meter));
         Response::from_parts(head, ResponseBody::Answer(Box::new(answer)))
     }
+}
+
+/// Only what a model answers has tokens, and what is compressed is not looked into.
+fn meter(response: &Response<Incoming>) -> Option<Meter> {
+    let headers = response.headers();
+    let is_plain = response.status().is_success() && !headers.contains_key(CONTENT_ENCODING);
+    headers.get(CONTENT_TYPE).filter(|_| is_plain).and_then(|kind| Meter::of(kind.as_bytes()))
 }
 
 fn is_event_stream(response: &Response<Incoming>) -> bool {

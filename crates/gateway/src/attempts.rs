@@ -16,11 +16,13 @@ use crate::body::{Progress, RequestBody, ResponseBody};
 use crate::config::{Affinity, AffinityBy};
 use crate::exchange::{ExchangeError, Unanswered, exchange};
 use crate::headers;
+use crate::limits::Reached;
 use crate::openai;
 use crate::proxy::{Client, refuse};
 use crate::record::Record;
 use crate::refusal::Refusal;
 use crate::route::Route;
+use crate::waiting::{NotServed, wait};
 use crate::worker::Worker;
 
 /// Seconds after which it is worth to come again where no endpoint has room.
@@ -70,6 +72,15 @@ impl Outgoing {
         let Some((backend, settings)) = route.backend() else {
             return refuse(&no_endpoint(NoEndpoint::Empty, route), record, worker);
         };
+        let who = self.client(route, client);
+        if let Some(limiter) = &route.limiter {
+            let (prompt, answer) = self.expected_tokens(route);
+            record.prompt_tokens = prompt;
+            match limiter.reserve(who, prompt.saturating_add(answer)) {
+                Ok(charge) => record.charge = Some(charge),
+                Err(reached) => return refuse(&limited(&reached, route), record, worker),
+            }
+        }
         if let (Content::Whole(Some(body)), Some(model)) = (&mut self.content, &settings.model)
             && let Some(changed) = openai::with_model(body, model)
         {
@@ -81,6 +92,10 @@ impl Outgoing {
         loop {
             let in_flight = match backend.pick(affinity, &tried) {
                 Ok(in_flight) => in_flight,
+                Err(_) if tried.is_empty() && backend.queues() => match Box::pin(wait(backend, who)).await {
+                    Ok(in_flight) => in_flight,
+                    Err(why) => return refuse(&not_served(&why, route), record, worker),
+                },
                 Err(why) => return refuse(&no_endpoint(why, route), record, worker),
             };
             record.attempts += 1;
@@ -151,6 +166,22 @@ impl Outgoing {
         Outcome::Failed(error)
     }
 
+    /// Who asks, as far as limits and queues tell clients apart.
+    fn client(&self, route: &Route, client: Client) -> u64 {
+        let header = route.config.limits.client_header.as_ref();
+        match header.and_then(|name| self.head.headers.get(name)) {
+            Some(value) => hash(value.as_bytes()),
+            None => hash(client.address.ip().to_string().as_bytes()),
+        }
+    }
+
+    fn expected_tokens(&self, route: &Route) -> (u64, u64) {
+        match &self.content {
+            Content::Whole(Some(body)) if route.config.limits.counts_tokens() => openai::expected_tokens(body),
+            Content::Whole(_) | Content::Streamed(_) => (0, 0),
+        }
+    }
+
     /// What the request has in common with others that go to the same endpoint.
     fn affinity(&self, affinity: &Affinity, client: Client) -> Option<u64> {
         match &affinity.by {
@@ -188,6 +219,21 @@ fn no_endpoint(why: NoEndpoint, route: &Route) -> Refusal {
     };
     let message = format!("{what} for the ModelRoute {}: try again soon", route.config.name);
     Refusal { retry_after: Some(COME_AGAIN), ..Refusal::new(StatusCode::SERVICE_UNAVAILABLE, code, message) }
+}
+
+fn not_served(why: &NotServed, route: &Route) -> Refusal {
+    let code = if matches!(why, NotServed::TimedOut(_)) { "queue_timed_out" } else { "queue_full" };
+    let message = format!("the ModelRoute {}: {why}: try again soon", route.config.name);
+    Refusal { retry_after: Some(COME_AGAIN), ..Refusal::new(StatusCode::SERVICE_UNAVAILABLE, code, message) }
+}
+
+fn limited(reached: &Reached, route: &Route) -> Refusal {
+    let whose = if reached.is_of_client { "this client" } else { "all clients together" };
+    let message = format!("the ModelRoute {}, for {whose}: {}", route.config.name, reached.limited);
+    let seconds = reached.limited.retry_after.as_secs_f64().ceil();
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a time from now on")]
+    let retry_after = Some(seconds as u64);
+    Refusal { retry_after, ..Refusal::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", message) }
 }
 
 fn no_answer(error: &ExchangeError, in_flight: &InFlight, attempts: u32) -> Refusal {

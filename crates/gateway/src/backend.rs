@@ -9,7 +9,9 @@ use skyfleet_balance::slow_start::SlowStart;
 use skyfleet_balance::{Algorithm as Balance, Failure, NoEndpoint, Pool, Request, Ticket, ejection, pool, tiers};
 
 use crate::config::{self, BackendConfig, Ejection, Endpoint, EndpointConfig, RouteConfig};
+use crate::metrics::BackendMetrics;
 use crate::status::{BackendStatus, EndpointStatus};
+use crate::waiting::Waiting;
 
 /// Which of a backend's pools has the local endpoints, and which all others.
 const LOCAL: usize = 0;
@@ -18,12 +20,13 @@ const ELSEWHERE: usize = 1;
 /// Survives changes of the configuration, so that no request in flight is forgotten.
 pub(crate) struct Backend {
     pub(crate) name: String,
+    metrics: BackendMetrics,
     /// From which on times are counted.
     began: Instant,
     state: Mutex<State>,
 }
 
-struct State {
+pub(crate) struct State {
     /// The local endpoints, and all others.
     pools: [Pool<Arc<Endpoint>>; 2],
     /// How many endpoints each has.
@@ -33,15 +36,26 @@ struct State {
     retries: Budget,
     /// What it was made with.
     budget_percent: u32,
+    pub(crate) waiting: Waiting,
+    queues: bool,
     rng: fastrand::Rng,
 }
 
 impl Backend {
-    pub(crate) fn new(name: &str, rng: fastrand::Rng) -> Self {
+    pub(crate) fn new(name: &str, rng: fastrand::Rng, metrics: BackendMetrics) -> Self {
         let pools = [Pool::new(pool::Settings::default()), Pool::new(pool::Settings::default())];
         let retries = Budget::new(&budget::Settings { ratio: 0.0, ..budget::Settings::default() });
-        let state = State { pools, sizes: [0; 2], spill_over: 1.0, retries, budget_percent: 0, rng };
-        Self { name: name.to_owned(), began: Instant::now(), state: Mutex::new(state) }
+        let state = State {
+            pools,
+            sizes: [0; 2],
+            spill_over: 1.0,
+            retries,
+            budget_percent: 0,
+            waiting: Waiting::new(),
+            queues: false,
+            rng,
+        };
+        Self { name: name.to_owned(), metrics, began: Instant::now(), state: Mutex::new(state) }
     }
 
     /// Works by this from now on.
@@ -51,7 +65,9 @@ impl Backend {
         let (local, others): (Vec<_>, Vec<_>) = backend.endpoints.iter().partition(is_local);
         let now = self.began.elapsed();
         let mut state = self.state();
-        let State { pools, sizes, spill_over, retries, budget_percent, rng } = &mut *state;
+        state.queues = route.queue.is_some();
+        state.waiting.configure(route.queue.unwrap_or_default());
+        let State { pools, sizes, spill_over, retries, budget_percent, rng, .. } = &mut *state;
         *sizes = [local.len(), others.len()];
         *spill_over = route.locality.as_ref().map_or(1.0, |locality| f64::from(locality.spill_over_percent) / 100.0);
         for (pool, endpoints) in pools.iter_mut().zip([local, others]) {
@@ -65,6 +81,36 @@ impl Backend {
         }
     }
 
+    /// Those that wait, and the time.
+    pub(crate) fn waiting(&self) -> (Duration, MutexGuard<'_, State>) {
+        (self.began.elapsed(), self.state())
+    }
+
+    /// Whether requests may wait here.
+    pub(crate) fn queues(&self) -> bool {
+        self.state().queues
+    }
+
+    /// Gives places that are free to those that wait, one after the other.
+    pub(crate) fn serve_waiting(self: &Arc<Self>) {
+        loop {
+            let mut state = self.state();
+            if state.waiting.is_empty() {
+                return;
+            }
+            let now = self.began.elapsed();
+            let Ok((endpoint, tried)) = state.pick(None, &[], now) else { return };
+            let Some(next) = state.waiting.next(now) else {
+                // All that wait are too late, and about to see it.
+                state.pools[tried.area].end(tried.ticket, now);
+                return;
+            };
+            drop(state);
+            // Who has gone meanwhile gives it back, and with it the next one is served.
+            drop(next.send(InFlight { backend: self.clone(), endpoint, tried }));
+        }
+    }
+
     /// Picks an endpoint other than those of earlier attempts, as long as there is another.
     pub(crate) fn pick(self: &Arc<Self>, affinity: Option<u64>, tried: &[Tried]) -> Result<InFlight, NoEndpoint> {
         let now = self.began.elapsed();
@@ -72,12 +118,12 @@ impl Backend {
         if tried.is_empty() {
             state.retries.deposit(now);
         }
-        let area = state.area(tried, now);
-        let tried: Vec<_> = tried.iter().filter(|tried| tried.area == area).map(|tried| tried.ticket).collect();
-        let State { pools, rng, .. } = &mut *state;
-        let ticket = pools[area].pick(&Request { affinity, tried: &tried }, now, rng)?;
-        let endpoint = pools[area].key(ticket).cloned().ok_or(NoEndpoint::Empty)?;
-        Ok(InFlight { backend: self.clone(), endpoint, tried: Tried { area, ticket } })
+        // Who comes later waits behind those that wait.
+        if tried.is_empty() && !state.waiting.is_empty() {
+            return Err(NoEndpoint::Full);
+        }
+        let (endpoint, tried) = state.pick(affinity, tried, now)?;
+        Ok(InFlight { backend: self.clone(), endpoint, tried })
     }
 
     pub(crate) fn status(&self, weight: u32) -> BackendStatus {
@@ -93,7 +139,7 @@ impl Backend {
         let state = self.state();
         let now = self.began.elapsed();
         let endpoints = state.pools.iter().flat_map(|pool| pool.endpoints(now)).map(endpoint).collect();
-        BackendStatus { name: self.name.clone(), weight, endpoints }
+        BackendStatus { name: self.name.clone(), weight, waiting: state.waiting.len(), endpoints }
     }
 
     /// Takes one more attempt out of the budget, if that has one.
@@ -108,6 +154,20 @@ impl Backend {
 }
 
 impl State {
+    fn pick(
+        &mut self,
+        affinity: Option<u64>,
+        tried: &[Tried],
+        now: Duration,
+    ) -> Result<(Arc<Endpoint>, Tried), NoEndpoint> {
+        let area = self.area(tried, now);
+        let tried: Vec<_> = tried.iter().filter(|tried| tried.area == area).map(|tried| tried.ticket).collect();
+        let Self { pools, rng, .. } = self;
+        let ticket = pools[area].pick(&Request { affinity, tried: &tried }, now, rng)?;
+        let endpoint = pools[area].key(ticket).cloned().ok_or(NoEndpoint::Empty)?;
+        Ok((endpoint, Tried { area, ticket }))
+    }
+
     /// Local endpoints come first, as long as they are not loaded and not all of them were tried.
     fn area(&self, tried: &[Tried], now: Duration) -> usize {
         match self.sizes {
@@ -189,6 +249,10 @@ impl InFlight {
         &self.backend.name
     }
 
+    pub(crate) fn metrics(&self) -> &BackendMetrics {
+        &self.backend.metrics
+    }
+
     /// The first byte of a good answer is here.
     pub(crate) fn first_byte(&self) {
         let Tried { area, ticket } = self.tried;
@@ -199,12 +263,16 @@ impl InFlight {
     pub(crate) fn failed(&self, failure: Failure) {
         let Tried { area, ticket } = self.tried;
         self.backend.state().pools[area].failed(ticket, failure, self.backend.began.elapsed());
+        self.backend.serve_waiting();
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
         let Tried { area, ticket } = self.tried;
-        self.backend.state().pools[area].end(ticket, self.backend.began.elapsed());
+        let was_there = self.backend.state().pools[area].end(ticket, self.backend.began.elapsed());
+        if was_there {
+            self.backend.serve_waiting();
+        }
     }
 }

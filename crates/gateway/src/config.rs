@@ -34,6 +34,10 @@ pub struct RouteConfig {
     pub slow_start: Duration,
     /// Requests in flight to each replica; `None` for any number.
     pub most_in_flight: Option<u32>,
+    /// Requests that wait while no replica can take them; nobody does if it is not given.
+    pub queue: Option<QueueConfig>,
+    /// What clients may ask for.
+    pub limits: RateLimits,
     /// The most bytes of a request's body.
     pub request_bytes: u64,
 }
@@ -173,5 +177,48 @@ pub struct Ejection {
 impl Default for Ejection {
     fn default() -> Self {
         Self { consecutive_errors: 5, base: Duration::from_secs(30), most_percent: 50 }
+    }
+}
+
+/// Requests that wait while no replica can take them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueueConfig {
+    /// How many.
+    pub most: u32,
+    /// Each for so long.
+    pub timeout: Duration,
+}
+
+/// What clients may ask for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RateLimits {
+    /// Clients are told apart by the value of this header, in lower case; by their addresses without it.
+    pub client_header: Option<String>,
+    /// What each may.
+    pub per_client: Option<Rates>,
+    /// What all together may.
+    pub total: Option<Rates>,
+}
+
+/// So much in a minute; any number if not given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rates {
+    /// Requests.
+    pub requests_per_minute: Option<u64>,
+    /// Tokens of prompts and answers.
+    pub tokens_per_minute: Option<u64>,
+}
+
+impl RateLimits {
+    /// Whether anything is limited.
+    #[must_use]
+    pub fn is_limited(&self) -> bool {
+        self.per_client.is_some() || self.total.is_some()
+    }
+
+    /// Whether tokens are.
+    #[must_use]
+    pub fn counts_tokens(&self) -> bool {
+        [self.per_client, self.total].into_iter().flatten().any(|rates| rates.tokens_per_minute.is_some())
     }
 }

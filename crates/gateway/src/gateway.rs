@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 
 use crate::config::Config;
+use crate::metrics::Metrics;
 use crate::route::Route;
 use crate::status::RouteStatus;
 use crate::table::{Conflict, Table};
@@ -16,6 +17,7 @@ pub struct Gateway {
     table: ArcSwap<Table<Route>>,
     /// By name. One configuration is taken after the other.
     routes: Mutex<HashMap<String, Arc<Route>>>,
+    pub(crate) metrics: Metrics,
 }
 
 impl Gateway {
@@ -27,11 +29,20 @@ impl Gateway {
         let routes: Vec<_> = config
             .routes
             .into_iter()
-            .map(|route| Arc::new(Route::new(route.clone(), known.get(&route.name).map(|route| &**route))))
+            .map(|route| {
+                let before = known.get(&route.name).map(|route| &**route);
+                Arc::new(Route::new(route, before, &self.metrics))
+            })
             .collect();
         let (table, conflicts) = Table::new(routes.iter().map(|route| (route.config.matching.clone(), route.clone())));
         self.table.store(Arc::new(table));
+        let before = std::mem::take(&mut *known);
         *known = routes.into_iter().map(|route| (route.config.name.clone(), route)).collect();
+        for (name, route) in before {
+            for backend in route.backends_missing_in(known.get(&name).map(|route| &**route)) {
+                self.metrics.forget(&name, backend);
+            }
+        }
         conflicts
     }
 
@@ -42,6 +53,14 @@ impl Gateway {
         let mut status: Vec<_> = routes.values().map(|route| route.status()).collect();
         status.sort_by(|one, other| one.name.cmp(&other.name));
         status
+    }
+
+    /// What was measured, in the text format of OpenMetrics.
+    ///
+    /// # Errors
+    /// When it cannot be written as text.
+    pub fn metrics(&self) -> Result<String, std::fmt::Error> {
+        self.metrics.encode(&self.status())
     }
 
     pub(crate) fn table(&self) -> arc_swap::Guard<Arc<Table<Route>>> {

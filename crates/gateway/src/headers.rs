@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use http::header::{
-    CONNECTION, FORWARDED, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, COOKIE, FORWARDED, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
 };
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
@@ -97,6 +97,7 @@ pub(crate) fn forward(
     if let Ok(chain) = HeaderValue::try_from(chain) {
         headers.insert(X_FORWARDED_FOR, chain);
     }
+    join_cookies(headers);
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(protocol));
     headers.insert(X_FORWARDED_HOST, host.clone());
     // It says the same, and would say something else.
@@ -105,6 +106,16 @@ pub(crate) fn forward(
         headers.insert(HOST, host.clone());
     }
     headers.insert(TRACEPARENT, trace.header());
+}
+
+/// HTTP/2 may split cookies into several headers, and HTTP/1.1 must not have them so (RFC 9113, section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let cookies: Vec<_> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if cookies.len() > 1
+        && let Ok(joined) = HeaderValue::from_bytes(&cookies.join(&b"; "[..]))
+    {
+        headers.insert(COOKIE, joined);
+    }
 }
 
 /// The trace that a client is in.
@@ -116,7 +127,7 @@ pub(crate) fn trace(headers: &HeaderMap) -> Option<&HeaderValue> {
 mod tests {
     use http::{HeaderMap, HeaderName, HeaderValue, Request};
 
-    use super::{host, host_name, remove_of_one_connection, upgrade};
+    use super::{host, host_name, join_cookies, remove_of_one_connection, upgrade};
 
     fn headers(of: &[(&'static str, &'static str)]) -> HeaderMap {
         let pairs = of.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
@@ -140,6 +151,13 @@ mod tests {
         ]);
         remove_of_one_connection(&mut all);
         assert_eq!(all, headers(&[("te", "trailers"), ("host", "h"), ("x-other", "2")]));
+    }
+
+    #[test]
+    fn cookies_become_one_header() {
+        let mut split = headers(&[("cookie", "a=1"), ("x", "y"), ("cookie", "b=2")]);
+        join_cookies(&mut split);
+        assert_eq!(split, headers(&[("cookie", "a=1; b=2"), ("x", "y")]));
     }
 
     #[test]

@@ -18,6 +18,8 @@ mod exchange;
 mod gateway;
 mod headers;
 mod idle;
+mod limits;
+mod metrics;
 mod openai;
 mod proxy;
 mod record;
@@ -28,6 +30,8 @@ pub mod status;
 pub mod table;
 mod trace;
 mod tunnel;
+mod usage;
+mod waiting;
 mod worker;
 
 pub use access_log::Sink;

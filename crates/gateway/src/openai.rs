@@ -20,6 +20,10 @@ struct Body<'a> {
     messages: Option<&'a RawValue>,
     #[serde(borrow)]
     prompt: Option<&'a RawValue>,
+    #[serde(borrow)]
+    max_tokens: Option<&'a RawValue>,
+    #[serde(borrow)]
+    max_completion_tokens: Option<&'a RawValue>,
 }
 
 /// Looks into a body. What is no JSON object, or has no model, asks for none.
@@ -43,6 +47,14 @@ fn fields(body: &[u8]) -> Option<Body<'_>> {
 pub(crate) fn prompt(body: &[u8]) -> Option<&[u8]> {
     let Body { messages, prompt, .. } = fields(body)?;
     messages.or(prompt).map(|prompt| prompt.get().as_bytes())
+}
+
+/// Tokens that a request is likely to use: of its prompt, four bytes each, and of its answer, as many as it allows.
+pub(crate) fn expected_tokens(body: &[u8]) -> (u64, u64) {
+    let prompt = body.len() as u64 / 4;
+    let Some(Body { max_tokens, max_completion_tokens, .. }) = fields(body) else { return (prompt, 0) };
+    let most = max_completion_tokens.or(max_tokens).and_then(|most| most.get().parse().ok());
+    (prompt, most.unwrap_or_default())
 }
 
 /// Whether a stream's first piece says that there will be no answer: an event `error`, or data with the field `error`.
@@ -78,7 +90,7 @@ pub(crate) fn with_model(body: &[u8], model: &str) -> Option<Bytes> {
 
 #[cfg(test)]
 mod tests {
-    use super::{asked, is_error, prompt, with_model};
+    use super::{asked, expected_tokens, is_error, prompt, with_model};
 
     #[test]
     fn the_prompt_is_that_of_chats_and_of_completions() {
@@ -121,6 +133,19 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(asked(body.as_bytes()).model.as_deref(), model, "{body}");
+        }
+    }
+
+    #[test]
+    fn what_a_request_may_use_is_expected() {
+        for (body, expected) in [
+            (r#"{"prompt": "x"}"#, (3, 0)),
+            (r#"{"max_tokens": 100}"#, (4, 100)),
+            (r#"{"max_tokens": 9, "max_completion_tokens": 50}"#, (11, 50)),
+            (r#"{"max_tokens": null}"#, (5, 0)),
+            ("", (0, 0)),
+        ] {
+            assert_eq!(expected_tokens(body.as_bytes()), expected, "{body}");
         }
     }
 

@@ -45,7 +45,7 @@ pub(crate) async fn answer(
     match route(gateway, request, &mut record).await {
         Ok(Routed::Own(response)) => {
             record.has_ended = true;
-            record.write(&worker.log, None);
+            record.end(worker, None);
             response
         }
         Ok(Routed::To(route, outgoing)) => {
@@ -60,7 +60,8 @@ pub(crate) async fn answer(
 pub(crate) fn refuse(refusal: &Refusal, mut record: Record, worker: &Worker) -> Response<ResponseBody> {
     (record.status, record.has_ended) = (refusal.status, true);
     record.error = Some(format!("{}: {}", refusal.code, refusal.message));
-    record.write(&worker.log, None);
+    record.refused = Some(refusal.code);
+    record.end(worker, None);
     refusal.response()
 }
 

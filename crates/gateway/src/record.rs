@@ -8,8 +8,12 @@ use http::{HeaderValue, Method, StatusCode, Uri};
 
 use crate::access_log::{AccessLog, Line, milliseconds};
 use crate::backend::InFlight;
+use crate::limits::Charge;
+use crate::metrics::Outcome;
 use crate::route::Route;
 use crate::trace::TraceContext;
+use crate::usage::Tokens;
+use crate::worker::Worker;
 
 pub(crate) struct Record {
     came: SystemTime,
@@ -28,6 +32,13 @@ pub(crate) struct Record {
     /// All of the answer was passed on.
     pub(crate) has_ended: bool,
     pub(crate) error: Option<String>,
+    /// The code of the gateway's own answer.
+    pub(crate) refused: Option<&'static str>,
+    /// What was reserved for it.
+    pub(crate) charge: Option<Charge>,
+    /// What its prompt is likely to have.
+    pub(crate) prompt_tokens: u64,
+    pub(crate) tokens: Option<Tokens>,
 }
 
 impl Record {
@@ -48,10 +59,40 @@ impl Record {
             bytes: 0,
             has_ended: false,
             error: None,
+            refused: None,
+            charge: None,
+            prompt_tokens: 0,
+            tokens: None,
         }
     }
 
-    pub(crate) fn write(&self, log: &AccessLog, in_flight: Option<&InFlight>) {
+    /// Notes that the request has ended, after an answer of an endpoint or without.
+    pub(crate) fn end(&mut self, worker: &Worker, in_flight: Option<&InFlight>) {
+        let duration = self.began.elapsed();
+        if let Some(charge) = self.charge.take() {
+            charge.settle(in_flight.map(|_| self.used()));
+        }
+        if let Some(code) = self.refused {
+            worker.metrics.refused(code);
+        }
+        if let Some(in_flight) = in_flight {
+            let outcome = match &self.error {
+                None if self.has_ended => Outcome::Status(self.status.as_u16()),
+                None => Outcome::Cancelled,
+                Some(_) => Outcome::Broken,
+            };
+            in_flight.metrics().ended(&outcome, (self.attempts, self.first_byte, duration), self.tokens);
+        }
+        self.write(&worker.log, in_flight, duration);
+    }
+
+    /// Tokens of prompt and answer, as far as they are known.
+    fn used(&self) -> u64 {
+        let Tokens { prompt_tokens, completion_tokens } = self.tokens.unwrap_or_default();
+        if prompt_tokens == 0 { self.prompt_tokens + completion_tokens } else { prompt_tokens + completion_tokens }
+    }
+
+    fn write(&self, log: &AccessLog, in_flight: Option<&InFlight>, duration: Duration) {
         let milliseconds_of = |duration: Duration| (duration.as_secs_f64() * 1e6).round() / 1e3;
         let error = if self.has_ended { None } else { Some("the client went away") };
         log.write(&Line {
@@ -68,8 +109,10 @@ impl Record {
             status: self.status.as_u16(),
             bytes: self.bytes,
             first_byte_ms: milliseconds_of(self.first_byte),
-            duration_ms: milliseconds_of(self.began.elapsed()),
+            duration_ms: milliseconds_of(duration),
             attempts: self.attempts,
+            prompt_tokens: self.tokens.map(|tokens| tokens.prompt_tokens),
+            completion_tokens: self.tokens.map(|tokens| tokens.completion_tokens),
             trace_id: &self.trace.trace_id(),
             error: self.error.as_deref().or(error),
         });

@@ -6,27 +6,49 @@ use skyfleet_balance::round_robin;
 
 use crate::backend::Backend;
 use crate::config::{AffinityBy, BackendConfig, Matching, RouteConfig};
+use crate::limits::Limiter;
+use crate::metrics::Metrics;
 use crate::status::RouteStatus;
 
 pub(crate) struct Route {
     pub(crate) config: RouteConfig,
     backends: Vec<Arc<Backend>>,
+    /// What clients may ask for, where that is limited.
+    pub(crate) limiter: Option<Arc<Limiter>>,
     /// Whose turn it is, of the backends.
     turns: Mutex<Vec<i64>>,
 }
 
 impl Route {
     /// The route as it is to be, with the backends that it has had.
-    pub(crate) fn new(config: RouteConfig, before: Option<&Self>) -> Self {
+    pub(crate) fn new(config: RouteConfig, before: Option<&Self>, metrics: &Metrics) -> Self {
         let backend = |backend: &BackendConfig| {
             let known = before.and_then(|before| before.backends.iter().find(|known| known.name == backend.name));
-            let known = known.cloned().unwrap_or_else(|| Arc::new(Backend::new(&backend.name, fastrand::Rng::new())));
+            let known = known.cloned().unwrap_or_else(|| {
+                let measured = metrics.of_backend(&config.name, &backend.name);
+                Arc::new(Backend::new(&backend.name, fastrand::Rng::new(), measured))
+            });
             known.configure(&config, backend);
+            known.serve_waiting();
             known
         };
         let backends: Vec<_> = config.backends.iter().map(backend).collect();
         let turns = Mutex::new(vec![0; backends.len()]);
-        Self { config, backends, turns }
+        let limiter = config.limits.is_limited().then(|| {
+            let known = before.and_then(|before| before.limiter.clone());
+            let limiter = known.unwrap_or_else(|| Arc::new(Limiter::new()));
+            limiter.configure(&config.limits);
+            limiter
+        });
+        Self { config, backends, limiter, turns }
+    }
+
+    /// The names of backends that another state of the route does not have.
+    pub(crate) fn backends_missing_in(&self, other: Option<&Self>) -> impl Iterator<Item = &str> {
+        let is_there = move |backend: &&Arc<Backend>| {
+            other.is_some_and(|other| other.backends.iter().any(|known| known.name == backend.name))
+        };
+        self.backends.iter().filter(move |backend| !is_there(backend)).map(|backend| backend.name.as_str())
     }
 
     pub(crate) fn status(&self) -> RouteStatus {

@@ -26,6 +26,8 @@ pub struct BackendStatus {
     pub name: String,
     /// Its share in relation to the others'.
     pub weight: u32,
+    /// Requests that wait for one of its replicas.
+    pub waiting: usize,
     /// Where it answers.
     pub endpoints: Vec<EndpointStatus>,
 }

@@ -26,6 +26,6 @@ pub(crate) fn tunnel(
             Ok((_, received)) => (record.bytes, record.has_ended) = (received, true),
             Err(error) => record.error = Some(format!("the connection broke: {error}")),
         }
-        record.write(&worker.log, Some(&in_flight));
+        record.end(&worker, Some(&in_flight));
     });
 }

@@ -216,3 +216,26 @@ async fn local_replicas_come_first_until_they_are_loaded_or_fail() {
     running.gateway.configure(Config { routes: vec![route(at(closed_port().await))] });
     assert_eq!(running.get("/").await.1, "far");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happens_is_measured_and_forgotten_with_its_route() {
+    let bad = Replica::answers([(|| with_status("503 Service Unavailable", "")) as fn() -> Reply, || ok("good")]).await;
+    let running = Running::with(vec![bad.endpoint()]).await;
+    assert_eq!(running.get("/").await.0, 200);
+    let mut nobody = running.client().await;
+    assert_eq!(nobody.exchange("GET / HTTP/1.1\r\n\r\n").await.status, 400);
+    running.log(2).await;
+    let text = running.gateway.metrics().unwrap();
+    for line in [
+        r#"skyfleet_gateway_requests_total{route="test/all",backend="all",outcome="2xx"} 1"#,
+        r#"skyfleet_gateway_retries_total{route="test/all",backend="all"} 1"#,
+        r#"skyfleet_gateway_first_byte_seconds_count{route="test/all",backend="all"} 1"#,
+        r#"skyfleet_gateway_refusals_total{code="invalid_host"} 1"#,
+        r#"skyfleet_gateway_requests_in_flight{route="test/all",backend="all",member_cluster="aws-1"} 0"#,
+        r#"skyfleet_gateway_endpoints{route="test/all",backend="all",member_cluster="aws-1",condition="Serving"} 1"#,
+    ] {
+        assert!(text.contains(line), "{line} is not in {text}");
+    }
+    running.gateway.configure(Config::default());
+    assert!(!running.gateway.metrics().unwrap().contains("test/all"));
+}

@@ -5,6 +5,7 @@ mod bodies;
 mod client;
 mod conformance;
 mod failures;
+mod limits;
 mod models;
 mod replica;
 mod restarts;

@@ -75,6 +75,11 @@ impl Running {
         endpoints.map(|endpoint| endpoint.in_flight).sum()
     }
 
+    /// Requests that wait for a replica.
+    pub fn waiting(&self) -> usize {
+        self.gateway.status().iter().flat_map(|route| &route.backends).map(|backend| backend.waiting).sum()
+    }
+
     pub async fn until_idle(&self) {
         while self.in_flight() > 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
