@@ -160,7 +160,6 @@ pub enum Driver {
 
 impl UnsupportedFields for ModelRouteSpec {
     fn unsupported_fields(&self) -> Vec<String> {
-        let limits = &self.limits;
         let by_cookie = self.affinity.as_ref().is_some_and(|affinity| affinity.cookie.is_some());
         let checks = [
             (self.shadow.is_some(), "spec.shadow"),
@@ -169,9 +168,6 @@ impl UnsupportedFields for ModelRouteSpec {
             (self.timeouts.request_seconds.is_some(), "spec.timeouts.requestSeconds"),
             (self.hedging.is_some(), "spec.hedging"),
             (self.health_check.is_some(), "spec.healthCheck"),
-            (limits.queue.is_some(), "spec.limits.queue"),
-            (limits.per_client.is_some(), "spec.limits.perClient"),
-            (limits.total.is_some(), "spec.limits.total"),
             (self.protocol != Protocol::Http, "spec.protocol"),
             (self.tls.is_some(), "spec.tls"),
             (self.drivers.iter().any(|driver| *driver != Driver::Gateway), "spec.drivers"),
@@ -201,9 +197,6 @@ mod tests {
             ("timeouts", json!({ "requestSeconds": 900 }), "spec.timeouts.requestSeconds"),
             ("hedging", json!({ "afterMilliseconds": 800 }), "spec.hedging"),
             ("healthCheck", json!({}), "spec.healthCheck"),
-            ("limits", json!({ "queue": { "maxRequests": 9 } }), "spec.limits.queue"),
-            ("limits", json!({ "perClient": { "requestsPerMinute": 9 } }), "spec.limits.perClient"),
-            ("limits", json!({ "total": { "requestsPerMinute": 9 } }), "spec.limits.total"),
             ("protocol", json!("GRPC"), "spec.protocol"),
             ("tls", json!({}), "spec.tls"),
             ("drivers", json!(["NGINX"]), "spec.drivers"),
@@ -216,7 +209,8 @@ mod tests {
             ("protocol", json!("HTTP")),
             ("drivers", json!(["Gateway"])),
             ("affinity", json!({ "header": { "name": "X-Session" } })),
-            ("limits", json!({ "maxInFlightPerReplica": 9 })),
+            ("limits", json!({ "maxInFlightPerReplica": 9, "queue": { "maxRequests": 9 } })),
+            ("limits", json!({ "perClient": { "requestsPerMinute": 9 }, "total": { "tokensPerMinute": 9 } })),
         ] {
             assert_eq!(route(field, &value).unsupported_fields(), Vec::<String>::new(), "{field}");
         }
