@@ -74,6 +74,8 @@ impl Route {
         let weights = self.config.backends.iter().map(weight);
         let candidates = turns.iter_mut().zip(weights).enumerate();
         let place = round_robin::pick(candidates.map(|(place, (turn, weight))| (place, turn, weight)));
-        all().nth(place.unwrap_or_default())
+        // With nobody to answer, it is one whose replicas are waited for: never one that is to get nothing.
+        let place = place.or_else(|| self.config.backends.iter().position(|backend| backend.weight > 0));
+        all().nth(place?)
     }
 }

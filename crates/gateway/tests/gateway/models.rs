@@ -63,6 +63,10 @@ async fn shares_are_by_weight_and_each_backend_is_asked_for_its_own_model() {
     for _ in 0..8 {
         assert_eq!(running.post("/v1/chat/completions", body).await, (200, "new".to_owned()));
     }
+    // A weight of zero is none, also when nobody else is there.
+    let backends = vec![backend("old", 0, vec![old.endpoint()]), backend("new", 1, vec![])];
+    running.gateway.configure(Config { routes: vec![RouteConfig { backends, ..of_models(&["m"], vec![]) }] });
+    assert_eq!(running.post("/v1/chat/completions", body).await.0, 503);
 }
 
 #[tokio::test(flavor = "multi_thread")]
