@@ -6,6 +6,7 @@ mod gateway;
 mod operator;
 mod quantity;
 mod transform;
+mod watching;
 mod worker;
 
 use std::process::ExitCode;

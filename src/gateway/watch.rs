@@ -4,13 +4,11 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backon::ExponentialBuilder;
 use futures::future::Either;
 use futures::{Stream, StreamExt};
 use kube::api::Api;
 use kube::core::{DeserializeGuard, NamespaceResourceScope};
 use kube::runtime::reflector::{self, Store};
-use kube::runtime::watcher::ExponentialBackoff;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
@@ -21,12 +19,8 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::routes::config;
+use crate::watching;
 
-/// A watch asks anew after so many seconds: one that a broken network left hanging is noticed by then.
-const WATCH_SECONDS: u32 = 60;
-/// After the first failure of a watch.
-const FIRST_DELAY: Duration = Duration::from_millis(800);
-const LONGEST_DELAY: Duration = Duration::from_secs(5);
 /// What changes together comes within this.
 const TOGETHER: Duration = Duration::from_millis(50);
 
@@ -95,13 +89,8 @@ where
         None => Api::<Guarded<K>>::all(hub.clone()),
     };
     let (store, writer) = reflector::store();
-    let backoff = ExponentialBuilder::default()
-        .with_min_delay(FIRST_DELAY)
-        .with_max_delay(LONGEST_DELAY)
-        .with_jitter()
-        .without_max_times();
-    let events = watcher(api, watcher::Config::default().timeout(WATCH_SECONDS))
-        .backoff(ExponentialBackoff::from(backoff))
+    let events = watcher(api, watching::config())
+        .backoff(watching::backoff())
         .modify(|object| object.managed_fields_mut().clear())
         .reflect(writer)
         .touched_objects()

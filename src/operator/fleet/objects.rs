@@ -1,30 +1,19 @@
 //! A member's objects that belong to this hub: one watch a kind, kept in memory. Watches select by label, so that a member's
 //! other objects are neither sent nor kept.
 
-use std::time::Duration;
-
-use backon::ExponentialBuilder;
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Secret, Service};
 use kube::api::Api;
 use kube::core::NamespaceResourceScope;
 use kube::runtime::reflector::{self, ObjectRef, Store};
-use kube::runtime::watcher::ExponentialBackoff;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use skyfleet_api::labels;
 
 use super::Triggers;
-
-/// A watch asks anew after so many seconds: one that a broken network left hanging is noticed by then.
-const WATCH_SECONDS: u32 = 60;
-
-/// After the first failure of a watch.
-const FIRST_DELAY: Duration = Duration::from_millis(800);
-/// A member that returns is looked at again within this: what it did meanwhile matters at once.
-const LONGEST_DELAY: Duration = Duration::from_secs(5);
+use crate::watching;
 
 /// What this hub has in a member.
 #[derive(Clone)]
@@ -86,15 +75,10 @@ where
     K: 'static,
 {
     let selector = format!("{}={},{}={hub_id}", labels::MANAGED_BY, labels::MANAGER, labels::HUB);
-    let config = watcher::Config::default().labels(&selector).timeout(WATCH_SECONDS);
+    let config = watching::config().labels(&selector);
     let (store, writer) = reflector::store();
-    let backoff = ExponentialBuilder::default()
-        .with_min_delay(FIRST_DELAY)
-        .with_max_delay(LONGEST_DELAY)
-        .with_jitter()
-        .without_max_times();
     let events = watcher(Api::<K>::all(client.clone()), config)
-        .backoff(ExponentialBackoff::from(backoff))
+        .backoff(watching::backoff())
         .modify(|object| object.managed_fields_mut().clear())
         .reflect(writer)
         .touched_objects()
