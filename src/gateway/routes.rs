@@ -186,7 +186,7 @@ fn endpoint(placement: &PlacementStatus, cluster: Option<&str>) -> Option<Endpoi
     let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
     let endpoint =
         Endpoint { cluster: placement.cluster.clone(), name: "service".to_owned(), host, port: port.parse().ok()? };
-    Some(EndpointConfig { endpoint, weight })
+    Some(EndpointConfig { endpoint, weight, egress_price: 0 })
 }
 
 #[cfg(test)]

@@ -88,7 +88,7 @@ fn serve((listen, log, workers): (SocketAddr, PathBuf, usize), upstreams: &[u16]
     let endpoint = |port: &u16| {
         let name = format!("replica-{port}");
         let endpoint = Endpoint { cluster: "aws-1".to_owned(), name, host: "127.0.0.1".to_owned(), port: *port };
-        EndpointConfig { endpoint, weight: 1 }
+        EndpointConfig { endpoint, weight: 1, egress_price: 0 }
     };
     let endpoints = upstreams.iter().map(endpoint).collect();
     let route = RouteConfig {

@@ -6,7 +6,8 @@
 //!    to cost more than the way.
 //! 3. Then those not loaded beyond it, wherever they are, and then all that have room.
 //! 4. Of these, the one where the first byte is to be expected soonest, on the way and in the replica. Times that are nearly the same
-//!    are decided by the price of what goes out, and then by load.
+//!    are decided by the price of what goes out, and then by load. A cluster that has not answered of late is asked once, and then not
+//!    before its time: a cheap one that is slow would otherwise hide a fast one that nobody knows.
 
 use std::cmp::Ordering;
 use std::time::Duration;
@@ -43,8 +44,10 @@ pub struct Cluster {
     pub capacity: u64,
     /// To the cluster and back.
     pub round_trip: Duration,
-    /// The time to first byte as measured from here, the way included; nothing if nothing was sent there yet.
+    /// The time to first byte as measured from here, the way included; nothing if no answer came of late.
     pub response_time: Option<Duration>,
+    /// How long the oldest request there waits for its first byte.
+    pub waiting: Option<Duration>,
     /// What a GB costs that goes out to here, in millionths of the currency that all share.
     pub egress_price: u64,
 }
@@ -101,7 +104,11 @@ pub fn choose(clusters: &[Cluster], policy: &Policy) -> Result<usize, NoCluster>
 
 fn soonest(clusters: &[Cluster], policy: &Policy, eligible: impl Fn(&Cluster) -> bool) -> Option<usize> {
     let work = typical_work(clusters);
-    let time = |cluster: &Cluster| cluster.response_time.unwrap_or(cluster.round_trip.saturating_add(work));
+    let time = |cluster: &Cluster| match (cluster.response_time, cluster.waiting) {
+        (Some(known), _) => known,
+        (None, None) => cluster.round_trip,
+        (None, Some(waiting)) => cluster.round_trip.saturating_add(work.max(waiting)),
+    };
     let eligible = || clusters.iter().enumerate().filter(|(_, cluster)| eligible(cluster));
     let shortest = eligible().map(|(_, cluster)| time(cluster)).min()?.as_secs_f64();
     let is_near = |cluster: &Cluster| time(cluster).as_secs_f64() <= shortest * policy.nearly.max(1.0);
@@ -113,7 +120,7 @@ fn soonest(clusters: &[Cluster], policy: &Policy, eligible: impl Fn(&Cluster) ->
     near.min_by(|(_, a), (_, b)| by_cost(a, b)).map(|(place, _)| place)
 }
 
-/// What replicas take by themselves, in the fastest of the clusters that are known: what nobody has asked yet is tried.
+/// What replicas take by themselves, in the fastest of the clusters that are known.
 fn typical_work(clusters: &[Cluster]) -> Duration {
     let known = clusters.iter().filter_map(|cluster| Some(cluster.response_time?.saturating_sub(cluster.round_trip)));
     known.min().unwrap_or_default()
@@ -148,6 +155,7 @@ mod tests {
         capacity: 10,
         round_trip: Duration::from_millis(1),
         response_time: Some(Duration::from_millis(500)),
+        waiting: None,
         egress_price: 0,
     };
     const NEAR: Cluster = Cluster { is_local: false, round_trip: Duration::from_millis(20), egress_price: 90, ..LOCAL };
@@ -158,6 +166,7 @@ mod tests {
         let loaded = |cluster, in_flight| Cluster { in_flight, ..cluster };
         let takes = |cluster, millis| Cluster { response_time: Some(ms(millis)), ..cluster };
         let unknown = |cluster| Cluster { response_time: None, ..cluster };
+        let waits = |cluster, millis| Cluster { waiting: Some(ms(millis)), ..unknown(cluster) };
         for (case, clusters, expected) in [
             ("local first, even if slower", [takes(FAR, 100), LOCAL, NEAR], Ok(1)),
             ("it spills over where it is loaded", [takes(FAR, 650), loaded(LOCAL, 8), takes(NEAR, 520)], Ok(2)),
@@ -169,8 +178,11 @@ mod tests {
                 Ok(2),
             ),
             ("all are loaded: local is the cheapest", [loaded(FAR, 9), loaded(LOCAL, 9), loaded(NEAR, 9)], Ok(1)),
-            ("the unknown is tried by its round trip", [unknown(FAR), loaded(LOCAL, 9), takes(NEAR, 900)], Ok(0)),
-            ("and is not better than its round trip", [unknown(FAR), loaded(LOCAL, 9), takes(NEAR, 510)], Ok(2)),
+            ("the unknown is tried by its round trip", [unknown(FAR), loaded(LOCAL, 9), takes(NEAR, 510)], Ok(0)),
+            ("and is not better than its round trip", [unknown(FAR), loaded(LOCAL, 9), takes(NEAR, 110)], Ok(2)),
+            ("it is asked once", [waits(FAR, 1), loaded(LOCAL, 9), takes(NEAR, 510)], Ok(2)),
+            ("and again if it may well be as fast", [waits(FAR, 1), loaded(LOCAL, 9), takes(NEAR, 900)], Ok(0)),
+            ("but not if it takes long", [waits(FAR, 900), loaded(LOCAL, 9), takes(NEAR, 800)], Ok(2)),
             ("what is known includes the way", [unknown(NEAR), loaded(LOCAL, 10), takes(FAR, 400)], Ok(0)),
             ("full", [loaded(FAR, 10), loaded(LOCAL, 10), loaded(NEAR, 11)], Err(NoCluster::Full)),
         ] {
@@ -218,9 +230,13 @@ mod tests {
 
     fn cluster() -> impl Strategy<Value = Cluster> {
         let flags = (any::<bool>(), any::<bool>(), 0..3_usize, 0..3_usize);
-        let numbers = (0..12_u64, 0..12_u64, 0..300_u64, prop::option::of(0..3000_u64), 0..100_u64);
+        let times = (prop::option::of(0..3000_u64), prop::option::of(0..3000_u64));
+        let numbers = (0..12_u64, 0..12_u64, 0..300_u64, times, 0..100_u64);
         (flags, numbers).prop_map(
-            |((is_local, is_allowed, available, broken), (in_flight, capacity, round_trip, takes, egress_price))| {
+            |(
+                (is_local, is_allowed, available, broken),
+                (in_flight, capacity, round_trip, (takes, waits), egress_price),
+            )| {
                 Cluster {
                     is_local,
                     is_allowed,
@@ -230,6 +246,7 @@ mod tests {
                     capacity,
                     round_trip: ms(round_trip),
                     response_time: takes.map(ms),
+                    waiting: waits.map(ms),
                     egress_price,
                 }
             },

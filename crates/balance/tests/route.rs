@@ -137,6 +137,7 @@ fn facts(is_local: bool, pool: &Pool<u32>, now: Duration) -> Cluster {
         capacity: load.capacity,
         round_trip: Duration::from_millis(if is_local { 1 } else { 80 }),
         response_time: load.response_time,
+        waiting: load.waiting,
         egress_price: u64::from(!is_local),
     }
 }

@@ -73,6 +73,9 @@ pub struct EndpointConfig {
     pub endpoint: Endpoint,
     /// Replicas behind it.
     pub weight: u32,
+    /// What it costs to get answers out of its cloud, in any unit that all have in common: of clusters that answer nearly as soon, the
+    /// cheaper ones come first.
+    pub egress_price: u64,
 }
 
 /// Where requests go. What is the same stays the same endpoint when the configuration changes.

@@ -9,6 +9,7 @@
 mod access_log;
 mod answer;
 mod answered;
+mod areas;
 mod attempts;
 mod backend;
 mod body;

@@ -47,9 +47,10 @@ pub struct Load {
     pub in_flight: u64,
     /// Requests that these take at once.
     pub capacity: u64,
-    /// The median of the times to first byte. If none came of late, it is how long a request waits for one by now, if any does: who chooses
-    /// among clusters may then try this one again, and learns soon enough if that was no good idea.
+    /// The median of the times to first byte; nothing if none came of late: who chooses among clusters may then try this one again.
     pub response_time: Option<Duration>,
+    /// How long the oldest request waits for its first byte.
+    pub waiting: Option<Duration>,
 }
 
 impl<K: Clone + Ord> Pool<K> {
@@ -75,7 +76,13 @@ impl<K: Clone + Ord> Pool<K> {
     #[must_use]
     pub fn load(&self, now: Duration) -> Load {
         let weighted = || self.serving().iter().filter(|state| state.told.weight > 0);
-        let none = Load { endpoints: weighted().count(), response_time: self.response_time(now), ..Load::default() };
+        let oldest = self.serving().iter().filter_map(|state| self.requests.oldest(&state.waiting)).min();
+        let none = Load {
+            endpoints: weighted().count(),
+            response_time: self.response_time(now),
+            waiting: oldest.map(|began| now.saturating_sub(began)),
+            ..Load::default()
+        };
         weighted().filter(|state| state.is_available(now)).fold(none, |load, state| Load {
             available: load.available + 1,
             in_flight: load.in_flight + u64::from(state.in_flight),
@@ -87,9 +94,7 @@ impl<K: Clone + Ord> Pool<K> {
     fn response_time(&self, now: Duration) -> Option<Duration> {
         let forgotten = self.settings.decay.saturating_mul(FORGOTTEN);
         let is_known = self.answered.is_some_and(|answered| now.saturating_sub(answered) < forgotten);
-        let median = self.median.filter(|_| is_known).and_then(|(median, _)| seconds(median));
-        let oldest = || self.serving().iter().filter_map(|state| self.requests.oldest(&state.waiting)).min();
-        median.or_else(|| oldest().map(|began| now.saturating_sub(began)))
+        self.median.filter(|_| is_known).and_then(|(median, _)| seconds(median))
     }
 }
 

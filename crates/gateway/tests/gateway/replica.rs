@@ -116,7 +116,8 @@ impl Replica {
 
 pub fn at(port: u16) -> EndpointConfig {
     let (cluster, name) = ("aws-1".to_owned(), format!("pod-{port}"));
-    EndpointConfig { endpoint: Endpoint { cluster, name, host: "127.0.0.1".to_owned(), port }, weight: 1 }
+    let endpoint = Endpoint { cluster, name, host: "127.0.0.1".to_owned(), port };
+    EndpointConfig { endpoint, weight: 1, egress_price: 0 }
 }
 
 async fn serve(mut stream: TcpStream, connection: usize, all: Arc<Mutex<Vec<Received>>>, script: Arc<Mutex<Script>>) {

@@ -91,9 +91,11 @@ fn a_pool_that_nobody_asks_is_not_slow_for_ever() {
     let response_time = |pool: &Pool<String>, seconds| pool.load(after(seconds)).response_time;
     assert_eq!(response_time(&pool, 0), None);
     let (ticket, _) = pick(&mut pool, NOW, &mut rng());
-    assert_eq!(response_time(&pool, 3), Some(Duration::from_secs(3)), "the first one waits");
+    assert_eq!(response_time(&pool, 3), None);
+    assert_eq!(pool.load(after(3)).waiting, Some(Duration::from_secs(3)), "the first one waits");
     pool.first_byte(ticket, after(5));
     pool.end(ticket, after(5));
+    assert_eq!(pool.load(after(5)).waiting, None);
     let (ticket, _) = pick(&mut pool, after(5), &mut rng());
     pool.first_byte(ticket, after(10));
     assert_eq!(response_time(&pool, 69), Some(Duration::from_secs(5)));
