@@ -16,9 +16,12 @@ pub(crate) struct GatewayArgs {
     /// Address of /healthz, /readyz, /metrics and /routes: for the cluster and for operators, not for clients.
     #[arg(long, env = "SKYFLEET_GATEWAY_ADMIN_LISTEN", default_value = "0.0.0.0:8001")]
     pub(crate) admin_listen: SocketAddr,
-    /// The Cluster that this gateway runs in, if it runs in a member: Services of type ClusterIP are reached only there.
+    /// The Cluster that this gateway runs in, if it runs in a member: its pods are reached directly, and come first.
     #[arg(long, env = "SKYFLEET_CLUSTER")]
     pub(crate) cluster: Option<String>,
+    /// Kubeconfig of that cluster, for the pods it has; without it, the service account of the gateway's own pod, if that is in it.
+    #[arg(long, env = "SKYFLEET_CLUSTER_KUBECONFIG", requires = "cluster")]
+    pub(crate) cluster_kubeconfig: Option<PathBuf>,
     /// Only ModelRoutes of this namespace; of all if not given.
     #[arg(long, env = "SKYFLEET_GATEWAY_NAMESPACE")]
     pub(crate) namespace: Option<String>,

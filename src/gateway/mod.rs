@@ -2,11 +2,17 @@
 
 mod admin;
 mod args;
+mod fleet;
+mod own_cluster;
+mod pods;
 mod routes;
 mod watch;
 
 pub(crate) use args::GatewayArgs;
-pub(crate) use routes::{Taken, is_reached_from_outside, is_served, taken};
+#[cfg(test)]
+pub(crate) use fleet::Clusters;
+pub(crate) use fleet::{Fleet, Replicas, is_inside};
+pub(crate) use routes::{Taken, is_served, taken};
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -33,6 +39,8 @@ pub(crate) enum GatewayError {
     Listen(SocketAddr, std::io::Error),
     #[error("cannot write the access log to {0}: {1}")]
     AccessLog(PathBuf, std::io::Error),
+    #[error("cannot use {0} for the cluster that the gateway runs in: {1}")]
+    OwnCluster(PathBuf, String),
     #[error("cannot listen for signals: {0}")]
     Signals(std::io::Error),
 }
@@ -52,12 +60,10 @@ pub(crate) async fn route(args: GatewayArgs) -> Result<(), GatewayError> {
     tokio::spawn(async move { axum::serve(admin, pages).await });
     let hub = connect().await?;
     let signals = signals(stopping.clone())?;
-    let _followed = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(watch::follow(
-        hub,
-        (args.namespace, args.cluster),
-        gateway.clone(),
-        told,
-    )));
+    let own_client = own_cluster::connect(&args).await?;
+    let watched = watch::Watched { hub, namespace: args.namespace, own: args.cluster, own_client };
+    let followed = tokio::spawn(watch::follow(watched, gateway.clone(), told));
+    let _followed = tokio_util::task::AbortOnDropHandle::new(followed);
     let delay = Duration::from_secs(args.stop_delay);
     let ends = stop.clone();
     tokio::spawn(async move {

@@ -5,30 +5,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::ResourceExt as _;
-use skyfleet_api::model_deployment::PlacementStatus;
 use skyfleet_api::model_route::{self, Driver, LocalityPolicy};
 use skyfleet_api::{ModelDeployment, ModelRoute, UnsupportedFields as _};
 use skyfleet_gateway::config::{
-    Affinity, AffinityBy, Algorithm, BackendConfig, Config, Ejection, Endpoint, EndpointConfig, Locality, Matching,
-    QueueConfig, RateLimits, Rates, Retries, RouteConfig, Timeouts,
+    Affinity, AffinityBy, Algorithm, BackendConfig, Config, Ejection, EndpointConfig, Locality, Matching, QueueConfig,
+    RateLimits, Rates, Retries, RouteConfig, Timeouts,
 };
 use skyfleet_gateway::table::Table;
 
+use super::fleet::{Fleet, Replicas};
 use crate::quantity;
 
 /// The most bytes of a request where the route does not say: what the API server would have filled in.
 const REQUEST_BYTES: u64 = 16 << 20;
 
-/// The routes of these objects. `cluster` is the one that the gateway runs in.
+/// The routes of these objects.
 pub(super) fn config<'a>(
     routes: impl IntoIterator<Item = &'a ModelRoute>,
     models: impl IntoIterator<Item = &'a ModelDeployment>,
-    cluster: Option<&str>,
+    fleet: Fleet<'_>,
 ) -> Config {
     let models: HashMap<_, _> =
         models.into_iter().map(|model| ((model.namespace().unwrap_or_default(), model.name_any()), model)).collect();
     let routes = served(routes).into_iter();
-    Config { routes: routes.map(|route| route_config(route, &models, cluster)).collect() }
+    Config { routes: routes.map(|route| route_config(route, &models, fleet)).collect() }
 }
 
 /// Requests that a route would take, and an older one does.
@@ -78,18 +78,16 @@ fn matching(route: &ModelRoute) -> Matching {
 
 type Models<'a> = HashMap<(String, String), &'a ModelDeployment>;
 
-fn route_config(route: &ModelRoute, models: &Models<'_>, cluster: Option<&str>) -> RouteConfig {
+fn route_config(route: &ModelRoute, models: &Models<'_>, fleet: Fleet<'_>) -> RouteConfig {
     let (namespace, spec) = (route.namespace().unwrap_or_default(), &route.spec);
     let backend = |backend: &model_route::Backend| {
         let name = &backend.model_deployment_ref.name;
-        let model = models.get(&(namespace.clone(), name.clone()));
-        let placements = model.and_then(|model| model.status.as_ref()).map(|status| &*status.placements);
-        let endpoints = placements.unwrap_or_default().iter();
+        let model = models.get(&(namespace.clone(), name.clone())).copied();
         BackendConfig {
             name: name.clone(),
             weight: backend.weight(),
             model: backend.model_name.clone(),
-            endpoints: endpoints.filter_map(|placement| endpoint(placement, cluster)).collect(),
+            endpoints: model.map(|model| endpoints(&spec.locality, model, fleet)).unwrap_or_default(),
         }
     };
     RouteConfig {
@@ -101,7 +99,7 @@ fn route_config(route: &ModelRoute, models: &Models<'_>, cluster: Option<&str>) 
             model_route::Algorithm::LeastConnection => Algorithm::LeastConnection,
             model_route::Algorithm::LeastResponseTime => Algorithm::LeastResponseTime,
         },
-        locality: cluster.filter(|_| spec.locality.policy == LocalityPolicy::PreferLocal).map(|cluster| Locality {
+        locality: fleet.own().filter(|_| spec.locality.policy == LocalityPolicy::PreferLocal).map(|cluster| Locality {
             cluster: cluster.to_owned(),
             spill_over_percent: unsigned(spec.locality.spill_over_percent),
         }),
@@ -169,32 +167,31 @@ fn unsigned(number: i32) -> u32 {
     number.try_into().unwrap_or_default()
 }
 
-/// Whether a gateway outside of all clusters can send requests to replicas of a placement.
-pub(crate) fn is_reached_from_outside(placement: &PlacementStatus) -> bool {
-    endpoint(placement, None).is_some()
-}
-
-/// Where the replicas of a placement are reached, each of them with the same share.
-fn endpoint(placement: &PlacementStatus, cluster: Option<&str>) -> Option<EndpointConfig> {
-    let weight = unsigned(placement.ready);
-    let (host, port) = placement.endpoint.as_deref()?.rsplit_once(':')?;
-    // The name of a Service means something only where it is.
-    let is_inside = host.rsplit('.').next() == Some("svc");
-    if weight == 0 || is_inside && cluster != Some(&placement.cluster) {
-        return None;
-    }
-    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-    let endpoint =
-        Endpoint { cluster: placement.cluster.clone(), name: "service".to_owned(), host, port: port.parse().ok()? };
-    Some(EndpointConfig { endpoint, weight, egress_price: 0 })
+/// Where the replicas of a model are reached that the route may use.
+fn endpoints(locality: &model_route::Locality, model: &ModelDeployment, fleet: Fleet<'_>) -> Vec<EndpointConfig> {
+    let (namespace, name) = (model.namespace().unwrap_or_default(), model.name_any());
+    let placements = model.status.as_ref().map(|status| &*status.placements).unwrap_or_default();
+    let allowed = placements.iter().filter(|placement| fleet.may_use(&placement.cluster, locality.residency.as_ref()));
+    let endpoints = allowed.flat_map(|placement| {
+        let egress_price = match locality.policy {
+            LocalityPolicy::PreferLocal => fleet.egress_price(&placement.cluster),
+            LocalityPolicy::Any => 0,
+        };
+        let endpoints = fleet.endpoints(Replicas { namespace: &namespace, model: &name, placement });
+        endpoints.into_iter().map(move |endpoint| EndpointConfig { egress_price, ..endpoint })
+    });
+    endpoints.collect()
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
     use skyfleet_api::{ModelDeployment, ModelRoute};
+    use skyfleet_gateway::config::Config;
 
-    use super::{Taken, config, taken};
+    use super::super::fleet::{Clusters, Fleet};
+    use super::super::pods::Pods;
+    use super::{Taken, taken};
 
     fn route(name: &str, created: &str, spec: &Value) -> ModelRoute {
         let mut all = json!({"models": [name], "backends": [{"modelDeploymentRef": {"name": "llama"}, "weight": 3}]});
@@ -221,35 +218,124 @@ mod tests {
     const OLD: &str = "2026-01-01T00:00:00Z";
     const NEW: &str = "2026-02-01T00:00:00Z";
 
-    fn endpoints(placements: &Value, cluster: Option<&str>) -> Vec<(String, u16, u32)> {
-        let (route, model) = (route("a", OLD, &json!({})), model("ml", placements));
-        let config = config([&route], [&model], cluster);
+    fn config<'a>(
+        routes: impl IntoIterator<Item = &'a ModelRoute>,
+        models: impl IntoIterator<Item = &'a ModelDeployment>,
+    ) -> Config {
+        super::config(routes, models, Fleet::from_outside(&Clusters::new()))
+    }
+
+    fn clusters() -> Clusters {
+        let cluster = |(name, provider, region, price): (&str, &str, &str, Option<&str>)| {
+            let connection = json!({"kubeconfigSecretRef": {"name": name}});
+            let spec =
+                json!({"provider": provider, "region": region, "connection": connection, "egressPricePerGB": price});
+            let all = json!({"apiVersion": "skyfleet.dev/v1alpha1", "kind": "Cluster", "metadata": {"name": name}, "spec": spec});
+            (name.to_owned(), serde_json::from_value(all).expect("a Cluster"))
+        };
+        let all = [
+            ("a", "aws", "eu-central-1", Some("0.09")),
+            ("b", "aws", "eu-central-1", Some("0.09")),
+            ("c", "gcp", "us-east1", Some("0.12")),
+            ("d", "onPremises", "cellar", None),
+        ];
+        all.map(cluster).into()
+    }
+
+    /// Where requests go, and the price of the answers.
+    fn endpoints(spec: &Value, placements: &Value, fleet: Fleet<'_>) -> Vec<(String, u32, u64)> {
+        let config = super::config([&route("a", OLD, spec)], [&model("ml", placements)], fleet);
         let endpoints = config.routes[0].backends[0].endpoints.iter();
-        endpoints.map(|one| (one.endpoint.host.clone(), one.endpoint.port, one.weight)).collect()
+        endpoints
+            .map(|one| (format!("{}:{}", one.endpoint.host, one.endpoint.port), one.weight, one.egress_price))
+            .collect()
+    }
+
+    fn placement(cluster: &str, ready: i32, endpoint: Option<&str>) -> Value {
+        json!({"cluster": cluster, "desired": 2, "ready": ready, "endpoint": endpoint})
+    }
+
+    fn hosts(found: &[(String, u32, u64)]) -> Vec<(&str, u32)> {
+        found.iter().map(|(host, weight, _)| (host.as_str(), *weight)).collect()
     }
 
     #[test]
     fn replicas_that_are_ready_and_can_be_reached_get_requests() {
-        let placement = |cluster: &str, ready: i32, endpoint: Value| json!({"cluster": cluster, "desired": 2, "ready": ready, "endpoint": endpoint});
         let placements = json!([
-            placement("a", 2, json!("10.0.0.1:30001")),
-            placement("b", 0, json!("10.0.0.2:30001")),
-            placement("c", 1, json!("llama.ml.svc:80")),
-            placement("d", 1, Value::Null),
-            placement("e", 1, json!("[fd00::1]:30001")),
-            placement("f", 1, json!("nonsense")),
+            placement("a", 2, Some("10.0.0.1:30001")),
+            placement("b", 0, Some("10.0.0.2:30001")),
+            placement("c", 1, Some("llama.ml.svc:80")),
+            placement("d", 1, None),
+            placement("e", 1, Some("[fd00::1]:30001")),
+            placement("f", 1, Some("nonsense")),
         ]);
-        let outside = [("10.0.0.1".to_owned(), 30001, 2), ("fd00::1".to_owned(), 30001, 1)];
-        assert_eq!(endpoints(&placements, None), outside);
-        assert_eq!(endpoints(&placements, Some("a")), outside);
-        let inside = ("llama.ml.svc".to_owned(), 80, 1);
-        assert_eq!(endpoints(&placements, Some("c")), [outside[0].clone(), inside, outside[1].clone()]);
+        let clusters = clusters();
+        let from = |own| endpoints(&json!({}), &placements, Fleet::from_within(own, &clusters, None));
+        let outside = [("10.0.0.1:30001", 2), ("fd00::1:30001", 1)];
+        assert_eq!(hosts(&from(None)), outside);
+        assert_eq!(hosts(&from(Some("a"))), outside);
+        assert_eq!(hosts(&from(Some("c"))), [outside[0], ("llama.ml.svc:80", 1), outside[1]]);
+    }
+
+    #[test]
+    fn in_its_own_cluster_a_gateway_reaches_each_pod() {
+        let slice = serde_json::from_value(json!({
+            "metadata": {"namespace": "ml", "labels": {"kubernetes.io/service-name": "llama"}},
+            "addressType": "IPv4", "ports": [{"name": "http", "port": 8080}],
+            "endpoints": [{"addresses": ["10.1.0.1"]}, {"addresses": ["10.1.0.2"]}],
+        }))
+        .expect("an EndpointSlice");
+        let (clusters, pods, none) = (clusters(), Pods::new([&slice]), Pods::default());
+        let placements = json!([placement("a", 3, Some("10.0.0.1:30001")), placement("c", 1, Some("10.0.0.3:30001"))]);
+        let from = |own, pods| endpoints(&json!({}), &placements, Fleet::from_within(own, &clusters, pods));
+        let elsewhere = ("10.0.0.3:30001", 1);
+        let known = from(Some("a"), Some(&pods));
+        assert_eq!(hosts(&known), [("10.1.0.1:8080", 1), ("10.1.0.2:8080", 1), elsewhere]);
+        // What the EndpointSlices say is newer than the status.
+        let gone = from(Some("a"), Some(&none));
+        assert_eq!(hosts(&gone), [elsewhere]);
+        let unknown = from(Some("a"), None);
+        assert_eq!(hosts(&unknown), [("10.0.0.1:30001", 3), elsewhere]);
+    }
+
+    #[test]
+    fn answers_have_the_price_of_their_way() {
+        let placements = ["a", "b", "c", "d", "unknown"].map(|cluster| placement(cluster, 1, Some("10.0.0.1:30001")));
+        let clusters = clusters();
+        let prices = |own, policy: &str| -> Vec<u64> {
+            let spec = json!({"locality": {"policy": policy}});
+            let found = endpoints(&spec, &json!(placements), Fleet::from_within(own, &clusters, None));
+            found.into_iter().map(|(_, _, price)| price / 1_000_000).collect()
+        };
+        assert_eq!(prices(None, "PreferLocal"), [90, 90, 120, 0, 0]);
+        // Within a region they cost nothing.
+        assert_eq!(prices(Some("a"), "PreferLocal"), [0, 0, 120, 0, 0]);
+        assert_eq!(prices(Some("a"), "Any"), [0; 5]);
+    }
+
+    #[test]
+    fn requests_go_only_where_residency_lets_them() {
+        let placements = json!([
+            placement("a", 1, Some("a:1")),
+            placement("c", 1, Some("c:1")),
+            placement("unknown", 1, Some("unknown:1")),
+        ]);
+        let clusters = clusters();
+        for (residency, expected) in [
+            (json!({"regions": ["eu-central-1"]}), vec![("a:1", 1)]),
+            (json!({"providers": ["gcp"]}), vec![("c:1", 1)]),
+            (json!({"regions": [""]}), vec![]),
+        ] {
+            let spec = json!({"locality": {"residency": residency}});
+            let found = endpoints(&spec, &placements, Fleet::from_outside(&clusters));
+            assert_eq!(hosts(&found), expected, "{residency}");
+        }
     }
 
     #[test]
     fn a_model_is_one_of_the_same_namespace() {
-        let placements = json!([{"cluster": "a", "desired": 1, "ready": 1, "endpoint": "h:1"}]);
-        let config = config([&route("a", OLD, &json!({}))], [&model("other", &placements)], None);
+        let placements = json!([placement("a", 1, Some("h:1"))]);
+        let config = config([&route("a", OLD, &json!({}))], [&model("other", &placements)]);
         assert!(config.routes[0].backends[0].endpoints.is_empty());
     }
 
@@ -262,7 +348,7 @@ mod tests {
             route("suspended", OLD, &json!({"suspend": true})),
             route("elsewhere", OLD, &json!({"drivers": ["NGINX"]})),
         ];
-        let config = config(&routes, [], None);
+        let config = config(&routes, []);
         assert_eq!(config.routes.iter().map(|route| &*route.name).collect::<Vec<_>>(), ["ml/a", "ml/b", "ml/young"]);
         let first = &config.routes[0];
         assert_eq!(

@@ -66,6 +66,13 @@ pub struct ClusterSpec {
     #[x_kube(validation = Rule::new(r"self.all(resource, self[resource].matches(r'^[0-9]+(\.[0-9]{1,9})?$'))")
         .message("a price is a decimal number in quotes, such as \"0.04\""))]
     pub prices: BTreeMap<String, String>,
+    /// What a GB (10^9 bytes) that leaves the cluster's cloud costs, as a decimal number, in one currency for the whole fleet. By it gateways
+    /// elsewhere prefer, of clusters that answer nearly as soon, those whose answers cost less.
+    #[serde(rename = "egressPricePerGB", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    #[x_kube(validation = Rule::new(r"self.matches(r'^[0-9]+(\.[0-9]{1,9})?$')")
+        .message("must be a decimal number in quotes, such as \"0.09\""))]
+    pub egress_price_per_gb: Option<String>,
     /// Whether the room that its nodes have now is all there is.
     #[serde(default)]
     pub capacity_policy: CapacityPolicy,

@@ -52,6 +52,7 @@ fn stand_in(name: Option<String>) -> Cluster {
         connection,
         taints: vec![],
         prices: BTreeMap::new(),
+        egress_price_per_gb: None,
         capacity_policy: CapacityPolicy::Measured,
         limits: BTreeMap::new(),
     };

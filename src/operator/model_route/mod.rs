@@ -14,12 +14,13 @@ use kube::runtime::controller::Action;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::{Controller, watcher};
 use kube::{Client, Resource, ResourceExt};
-use skyfleet_api::{ModelDeployment, ModelRoute};
+use skyfleet_api::{Cluster, ModelDeployment, ModelRoute};
 
 use super::context::Context;
 use super::controller::Turn;
 use super::error::ReconcileError;
 use super::report::write_status;
+use crate::gateway::Fleet;
 use replicas::Replicas;
 
 /// All ModelRoutes.
@@ -40,6 +41,15 @@ pub(super) fn controller(hub: &Client) -> (Controller<DeserializeGuard<ModelRout
         let state = routes.state();
         state.iter().filter(|route| named(route)).map(|route| ObjectRef::from_obj(&**route)).collect::<Vec<_>>()
     });
+    // Where a cluster is matters only to routes that must not go everywhere.
+    let (clusters, routes) = (Api::<PartialObjectMeta<Cluster>>::all(hub.clone()), controller.store());
+    let controller = controller.watches(clusters, watcher::Config::default(), move |_| {
+        let is_bound = |route: &DeserializeGuard<ModelRoute>| {
+            route.0.as_ref().is_ok_and(|route| route.spec.locality.residency.is_some())
+        };
+        let state = routes.state();
+        state.iter().filter(|route| is_bound(route)).map(|route| ObjectRef::from_obj(&**route)).collect::<Vec<_>>()
+    });
     (controller, all)
 }
 
@@ -57,7 +67,8 @@ pub(super) async fn reconcile(
         return Ok(Action::await_change());
     }
     let found = dereference::dereference(&context.hub, &route, &routes).await?;
-    let replicas = Replicas::count(&route, &found.models);
+    let clusters = context.clusters.state().iter().map(|cluster| (cluster.name_any(), (**cluster).clone())).collect();
+    let replicas = Replicas::count(&route, &found.models, Fleet::from_outside(&clusters));
     let findings = validate::validate(&route, &found, &replicas);
     let status = status::status(&route, replicas, &findings, jiff::Timestamp::now());
     let api = Api::namespaced(context.hub.clone(), &route.namespace().unwrap_or_default());
@@ -71,6 +82,18 @@ mod tests {
     use skyfleet_api::ModelRoute;
 
     use super::dereference::Models;
+    use crate::gateway::Clusters;
+
+    /// Two clouds.
+    pub(super) fn clusters() -> Clusters {
+        let cluster = |(name, provider, region): (&str, &str, &str)| {
+            let connection = json!({"kubeconfigSecretRef": {"name": name}});
+            let spec = json!({"provider": provider, "region": region, "connection": connection});
+            let cluster = json!({"apiVersion": "skyfleet.dev/v1alpha1", "kind": "Cluster", "metadata": {"name": name}, "spec": spec});
+            (name.to_owned(), serde_json::from_value(cluster).expect("a Cluster"))
+        };
+        [("aws-1", "aws", "eu-central-1"), ("gcp-1", "gcp", "us-east1")].map(cluster).into()
+    }
 
     /// A route of the namespace `ml` for the model `m`, answered by the ModelDeployment of that name where the spec says nothing else.
     pub(super) fn route(spec: &Value) -> ModelRoute {

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use kube::ResourceExt as _;
 use skyfleet_api::ModelRoute;
 use skyfleet_api::model_deployment::PlacementStatus;
 use skyfleet_api::model_route::{Backend, BackendStatus};
 
 use super::dereference::Models;
-use crate::gateway::{is_reached_from_outside, is_served};
+use crate::gateway::{self, Fleet, is_served};
 
 /// Replicas, and how many of them get requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,14 +34,19 @@ pub(super) struct Replicas {
 }
 
 impl Replicas {
-    /// The replicas of a route's backends as a gateway outside of all clusters sees them.
-    pub(super) fn count(route: &ModelRoute, models: &Models) -> Self {
+    /// The replicas of a route's backends, and who of them gets requests from gateways that see the fleet so.
+    pub(super) fn count(route: &ModelRoute, models: &Models, fleet: Fleet<'_>) -> Self {
         let mut replicas = Self::default();
+        let namespace = route.namespace().unwrap_or_default();
+        let residency = route.spec.locality.residency.as_ref();
         for backend in &route.spec.backends {
             let gets_requests = is_served(route) && backend.weight() > 0;
             let mut of_backend = Count::default();
+            let model = &*backend.model_deployment_ref.name;
             for placement in placements(backend, models) {
-                let ready = if gets_requests && is_reached_from_outside(placement) { placement.ready } else { 0 };
+                let reached = || fleet.endpoints(gateway::Replicas { namespace: &namespace, model, placement });
+                let is_used = gets_requests && fleet.may_use(&placement.cluster, residency) && !reached().is_empty();
+                let ready = if is_used { placement.ready } else { 0 };
                 let count = Count { endpoints: placement.replicas.max(placement.ready), ready };
                 if count.endpoints > 0 {
                     replicas.clusters.entry(placement.cluster.clone()).or_default().add(count);
@@ -80,7 +86,7 @@ pub(super) fn placements<'a>(backend: &Backend, models: &'a Models) -> &'a [Plac
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::tests::{models, placement, route};
+    use super::super::tests::{clusters, models, placement, route};
     use super::*;
 
     fn of(backend: &BackendStatus) -> (i32, i32, i32) {
@@ -95,7 +101,7 @@ mod tests {
         let route = route(&json!({"backends": backends.into_iter().chain([parked]).collect::<Vec<_>>()}));
         let everywhere = json!([placement("aws-1", 2, Some("h:1")), placement("gcp-1", 0, Some("h:2"))]);
         let all = ["a", "b", "c", "d"].map(|name| (name, everywhere.clone()));
-        let replicas = Replicas::count(&route, &models(&all));
+        let replicas = Replicas::count(&route, &models(&all), Fleet::from_outside(&clusters()));
         let backends: Vec<_> = replicas.backends.iter().map(of).collect();
         assert_eq!(backends, [(33, 2, 3), (33, 2, 3), (33, 2, 3), (0, 0, 0), (0, 0, 3)]);
         assert_eq!(replicas.total, Count { endpoints: 12, ready: 6 });
@@ -106,10 +112,32 @@ mod tests {
     #[test]
     fn a_route_that_gateways_do_not_serve_leads_nowhere() {
         let models = models(&[("m", json!([placement("aws-1", 2, Some("h:1"))]))]);
-        let total = |spec: &Value| Replicas::count(&route(spec), &models).total;
+        let clusters = clusters();
+        let total = |spec: &Value| Replicas::count(&route(spec), &models, Fleet::from_outside(&clusters)).total;
         assert_eq!(total(&json!({})), Count { endpoints: 2, ready: 2 });
         for spec in [json!({"suspend": true}), json!({"tls": {}})] {
             assert_eq!(total(&spec), Count { endpoints: 2, ready: 0 });
+        }
+    }
+
+    #[test]
+    fn replicas_where_requests_must_not_go_get_none() {
+        let placements = json!([
+            placement("aws-1", 2, Some("h:1")),
+            placement("gcp-1", 1, Some("h:2")),
+            placement("unknown", 1, Some("h:3")),
+        ]);
+        let models = models(&[("m", placements)]);
+        let clusters = clusters();
+        for (residency, ready) in [
+            (json!({"regions": ["eu-central-1"]}), 2),
+            (json!({"providers": ["gcp"]}), 1),
+            (json!({"providers": ["gcp"], "regions": ["eu-central-1"]}), 0),
+            (json!({}), 3),
+        ] {
+            let route = route(&json!({"locality": {"residency": residency}}));
+            let total = Replicas::count(&route, &models, Fleet::from_outside(&clusters)).total;
+            assert_eq!(total, Count { endpoints: 4, ready }, "{residency}");
         }
     }
 }

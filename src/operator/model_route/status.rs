@@ -32,8 +32,9 @@ mod tests {
     use serde_json::json;
     use skyfleet_api::conditions::{ConditionType, is_true};
 
-    use super::super::tests::{models, placement, route};
+    use super::super::tests::{clusters, models, placement, route};
     use super::*;
+    use crate::gateway::Fleet;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).expect("a small number of seconds")
@@ -44,8 +45,14 @@ mod tests {
         let mut route = route(&json!({}));
         let placements = json!([placement("gcp-1", 0, Some("h:2")), placement("aws-1", 5, Some("h:1"))]);
         let models = models(&[("m", placements)]);
+        let clusters = clusters();
         let look = |route: &ModelRoute, second| {
-            status(route, Replicas::count(route, &models), &Finding::ready("fine"), at(second))
+            status(
+                route,
+                Replicas::count(route, &models, Fleet::from_outside(&clusters)),
+                &Finding::ready("fine"),
+                at(second),
+            )
         };
         let mut first = look(&route, 10);
         assert!(is_true(&first.conditions, ConditionType::Ready));

@@ -1,11 +1,12 @@
 //! Checks a ModelRoute: what it names is there, no other takes its requests, and somebody answers them.
 
 use skyfleet_api::conditions::{ConditionType, Finding, Reason};
+use skyfleet_api::model_deployment::PlacementStatus;
 use skyfleet_api::{ModelRoute, UnsupportedFields};
 
 use super::dereference::{Found, Models, model_names};
 use super::replicas::{Replicas, placements};
-use crate::gateway::{Taken, taken};
+use crate::gateway::{Taken, is_inside, taken};
 use crate::operator::report::unsupported;
 
 /// What is to be said of a route, the first that needs a person before what passes by itself.
@@ -54,13 +55,19 @@ fn nobody(route: &ModelRoute, models: &Models) -> Vec<Finding> {
     let backends = || route.spec.backends.iter().filter(|backend| backend.weight() > 0);
     let ready = || backends().flat_map(|backend| placements(backend, models)).filter(|placement| placement.ready > 0);
     // None of them is reached from outside.
-    if let Some(inside) = ready().find(|placement| placement.endpoint.is_some()) {
+    let is_inside = |placement: &&PlacementStatus| placement.endpoint.as_deref().is_some_and(is_inside);
+    if let Some(inside) = ready().find(is_inside) {
         let message = format!(
             "replicas are ready and have a Service of type ClusterIP, which only their own cluster reaches: set \
              spec.service.type of the ModelDeployment to NodePort or LoadBalancer, or run the gateway in that cluster \
              ({}), which then answers although this says otherwise",
             inside.cluster
         );
+        return Finding::stalled(Reason::NoEndpoints, message);
+    }
+    if ready().any(|placement| placement.endpoint.is_some()) {
+        let message = "replicas are ready only in clusters where spec.locality.residency does not let requests go: allow them \
+                       there, or place the ModelDeployment by the same residency";
         return Finding::stalled(Reason::NoEndpoints, message);
     }
     if ready().next().is_some() {
@@ -79,12 +86,13 @@ mod tests {
     use kube::core::DeserializeGuard;
     use serde_json::{Value, json};
 
-    use super::super::tests::{models, placement, route};
+    use super::super::tests::{clusters, models, placement, route};
     use super::*;
+    use crate::gateway::Fleet;
 
     fn findings(spec: &Value, models: Models, others: &[ModelRoute]) -> Vec<Finding> {
         let route = route(spec);
-        let replicas = Replicas::count(&route, &models);
+        let replicas = Replicas::count(&route, &models, Fleet::from_outside(&clusters()));
         let others = others.iter().cloned().map(|other| Arc::new(DeserializeGuard(Ok(other)))).collect();
         validate(&route, &Found { models, others }, &replicas)
     }
@@ -131,8 +139,10 @@ mod tests {
             (json!([placement("aws-1", 0, Some("10.0.0.1:30001"))]), "no replica is ready of m", false),
             (json!([placement("aws-1", 1, None)]), "no address yet", false),
             (json!([placement("aws-1", 1, Some("m.ml.svc:80"))]), "NodePort or LoadBalancer", true),
+            (json!([placement("elsewhere", 1, Some("10.0.0.1:30001"))]), "spec.locality.residency", true),
         ] {
-            let findings = findings(&json!({}), models(&[("m", placements)]), &[]);
+            let spec = json!({"locality": {"residency": {"providers": ["aws"]}}});
+            let findings = findings(&spec, models(&[("m", placements)]), &[]);
             assert_eq!(findings[0].reason, Reason::NoEndpoints);
             assert!(findings[0].message.contains(said), "{}", findings[0].message);
             assert_eq!(findings[1].kind == ConditionType::Stalled, stalled, "{said}");

@@ -286,6 +286,15 @@ pub struct Residency {
     pub regions: Vec<String>,
 }
 
+impl Residency {
+    /// Whether the model may be in a region of a provider.
+    #[must_use]
+    pub fn allows(&self, provider: Provider, region: &str) -> bool {
+        let is_provider = self.providers.is_empty() || self.providers.contains(&provider);
+        is_provider && (self.regions.is_empty() || self.regions.iter().any(|allowed| allowed == region))
+    }
+}
+
 /// Whether a verified copy of the model's data near the cluster is a must.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DataLocality {

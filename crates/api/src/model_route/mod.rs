@@ -163,7 +163,6 @@ impl UnsupportedFields for ModelRouteSpec {
         let by_cookie = self.affinity.as_ref().is_some_and(|affinity| affinity.cookie.is_some());
         let checks = [
             (self.shadow.is_some(), "spec.shadow"),
-            (self.locality.residency.is_some(), "spec.locality.residency"),
             (by_cookie, "spec.affinity.cookie"),
             (self.timeouts.request_seconds.is_some(), "spec.timeouts.requestSeconds"),
             (self.hedging.is_some(), "spec.hedging"),
@@ -192,7 +191,6 @@ mod tests {
         let reference = json!({ "name": "next" });
         for (field, value, unsupported) in [
             ("shadow", json!({ "modelDeploymentRef": reference, "percent": 5 }), "spec.shadow"),
-            ("locality", json!({ "residency": { "regions": ["eu"] } }), "spec.locality.residency"),
             ("affinity", json!({ "cookie": { "name": "replica" } }), "spec.affinity.cookie"),
             ("timeouts", json!({ "requestSeconds": 900 }), "spec.timeouts.requestSeconds"),
             ("hedging", json!({ "afterMilliseconds": 800 }), "spec.hedging"),
@@ -207,6 +205,7 @@ mod tests {
         for (field, value) in [
             ("suspend", json!(true)),
             ("protocol", json!("HTTP")),
+            ("locality", json!({ "residency": { "regions": ["eu"] } })),
             ("drivers", json!(["Gateway"])),
             ("affinity", json!({ "header": { "name": "X-Session" } })),
             ("limits", json!({ "maxInFlightPerReplica": 9, "queue": { "maxRequests": 9 } })),

@@ -27,6 +27,12 @@ pub struct Cost(u128);
 pub struct InvalidAmount(String);
 
 impl PricePerGb {
+    /// In thousand-millionths of the currency.
+    #[must_use]
+    pub fn as_billionths(self) -> u64 {
+        self.0
+    }
+
     /// What so many bytes cost.
     #[must_use]
     pub fn of(self, bytes: u64) -> Cost {
