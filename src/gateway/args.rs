@@ -22,6 +22,10 @@ pub(crate) struct GatewayArgs {
     /// Kubeconfig of that cluster, for the pods it has; without it, the service account of the gateway's own pod, if that is in it.
     #[arg(long, env = "SKYFLEET_CLUSTER_KUBECONFIG", requires = "cluster")]
     pub(crate) cluster_kubeconfig: Option<PathBuf>,
+    /// Folder with kubeconfigs, each named like its Cluster: Services of type ClusterIP there are reached through the API server, which
+    /// must let its user do everything with `services/proxy`, and nothing else.
+    #[arg(long, env = "SKYFLEET_API_SERVERS")]
+    pub(crate) api_servers: Option<PathBuf>,
     /// Only ModelRoutes of this namespace; of all if not given.
     #[arg(long, env = "SKYFLEET_GATEWAY_NAMESPACE")]
     pub(crate) namespace: Option<String>,

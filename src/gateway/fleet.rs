@@ -1,6 +1,6 @@
 //! Where the replicas of a model are reached from this gateway, and which of them it may use: pure.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use skyfleet_api::Cluster;
 use skyfleet_api::model_deployment::{PlacementStatus, Residency};
@@ -17,6 +17,8 @@ pub(crate) struct Fleet<'a> {
     clusters: &'a Clusters,
     /// Pods in its own cluster, once they are known.
     pods: Option<&'a Pods>,
+    /// The Clusters that it reaches through their API servers.
+    relayed: Option<&'a HashSet<String>>,
 }
 
 /// The Clusters by name.
@@ -33,12 +35,17 @@ pub(crate) struct Replicas<'a> {
 impl<'a> Fleet<'a> {
     /// As a gateway outside of all clusters sees it.
     pub(crate) fn from_outside(clusters: &'a Clusters) -> Self {
-        Self { own: None, clusters, pods: None }
+        Self { own: None, clusters, pods: None, relayed: None }
     }
 
     /// As a gateway in that cluster sees it.
     pub(super) fn from_within(own: Option<&'a str>, clusters: &'a Clusters, pods: Option<&'a Pods>) -> Self {
-        Self { own, clusters, pods }
+        Self { own, clusters, pods, relayed: None }
+    }
+
+    /// These Clusters are reached through their API servers where nothing else is open.
+    pub(super) fn through_api_servers(self, relayed: &'a HashSet<String>) -> Self {
+        Self { relayed: Some(relayed), ..self }
     }
 
     /// The Cluster that the gateway runs in.
@@ -80,21 +87,26 @@ impl<'a> Fleet<'a> {
 
     fn service(&self, placement: &PlacementStatus, is_own: bool) -> Option<EndpointConfig> {
         let weight = placement.ready.try_into().unwrap_or_default();
-        let (host, port) = placement.endpoint.as_deref()?.rsplit_once(':')?;
-        if weight == 0 || !is_own && is_inside(placement.endpoint.as_deref()?) {
+        let address = placement.endpoint.as_deref()?;
+        let (host, port) = address.rsplit_once(':')?;
+        let is_open = is_own || !is_inside(address);
+        let is_relayed = || self.relayed.is_some_and(|relayed| relayed.contains(&placement.cluster));
+        if weight == 0 || !is_open && !is_relayed() {
             return None;
         }
         let host = host.trim_start_matches('[').trim_end_matches(']');
-        Some(endpoint(&placement.cluster, ("service", weight), (host, port.parse().ok()?)))
+        let mut found = endpoint(&placement.cluster, ("service", weight), (host, port.parse().ok()?));
+        found.endpoint.is_relayed = !is_open;
+        Some(found)
     }
 }
 
 /// Whether an endpoint is the name of a Service, which means something only in its own cluster.
 pub(crate) fn is_inside(endpoint: &str) -> bool {
-    endpoint.rsplit_once(':').is_some_and(|(host, _)| host.ends_with(".svc"))
+    endpoint.rsplit_once(':').and_then(|(host, _)| host.rsplit('.').next()) == Some("svc")
 }
 
 fn endpoint(cluster: &str, (name, weight): (&str, u32), (host, port): (&str, u16)) -> EndpointConfig {
     let (cluster, name, host) = (cluster.to_owned(), name.to_owned(), host.to_owned());
-    EndpointConfig { endpoint: Endpoint { cluster, name, host, port }, weight, egress_price: 0 }
+    EndpointConfig { endpoint: Endpoint { cluster, name, host, port, is_relayed: false }, weight, egress_price: 0 }
 }

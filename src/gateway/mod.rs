@@ -1,6 +1,7 @@
 //! The gateway: answers requests for models as the ModelRoutes on the hub say. The data plane is `skyfleet-gateway`.
 
 mod admin;
+mod api_server;
 mod args;
 mod fleet;
 mod own_cluster;
@@ -61,7 +62,12 @@ pub(crate) async fn route(args: GatewayArgs) -> Result<(), GatewayError> {
     let hub = connect().await?;
     let signals = signals(stopping.clone())?;
     let own_client = own_cluster::connect(&args).await?;
-    let watched = watch::Watched { hub, namespace: args.namespace, own: args.cluster, own_client };
+    let (relaying, relayed) = channel::channel(api_server::Known::default());
+    let _relays = args.api_servers.map(|folder| {
+        let relays = tokio::spawn(api_server::follow(folder, gateway.clone(), relaying));
+        tokio_util::task::AbortOnDropHandle::new(relays)
+    });
+    let watched = watch::Watched { hub, namespace: args.namespace, own: args.cluster, own_client, relayed };
     let followed = tokio::spawn(watch::follow(watched, gateway.clone(), told));
     let _followed = tokio_util::task::AbortOnDropHandle::new(followed);
     let delay = Duration::from_secs(args.stop_delay);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::{Either, pending};
-use futures::stream::{BoxStream, select_all};
+use futures::stream::{BoxStream, select_all, unfold};
 use futures::{FutureExt as _, Stream, StreamExt};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -22,6 +22,7 @@ use skyfleet_gateway::config::Config;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
+use super::api_server::Known;
 use super::fleet::{Clusters, Fleet};
 use super::pods::Pods;
 use super::routes::config;
@@ -41,6 +42,8 @@ pub(super) struct Watched {
     pub(super) own: Option<String>,
     /// It, where the gateway may ask it for pods.
     pub(super) own_client: Option<Client>,
+    /// The Clusters that are reached through their API servers.
+    pub(super) relayed: watch::Receiver<Known>,
 }
 
 /// All that is known.
@@ -49,6 +52,7 @@ struct Stores {
     models: Store<Guarded<ModelDeployment>>,
     clusters: Store<Guarded<Cluster>>,
     slices: Option<Store<Guarded<EndpointSlice>>>,
+    relayed: watch::Receiver<Known>,
 }
 
 /// Has the gateway go by what the hub says, as long as it is polled. While the hub cannot be reached, it goes by what that said last.
@@ -85,7 +89,7 @@ pub(super) async fn follow(watched: Watched, gateway: Arc<Gateway>, told: watch:
 }
 
 /// Stores, and what fills them.
-fn stores(Watched { hub, namespace, own_client, .. }: &Watched) -> (Stores, impl Stream<Item = ()> + use<>) {
+fn stores(Watched { hub, namespace, own_client, relayed, .. }: &Watched) -> (Stores, impl Stream<Item = ()> + use<>) {
     let namespace = namespace.as_deref();
     let everything = watching::config();
     let (routes, route_events) = reflect(scoped::<ModelRoute>(hub, namespace), &everything);
@@ -95,8 +99,10 @@ fn stores(Watched { hub, namespace, own_client, .. }: &Watched) -> (Stores, impl
     let own = everything.clone().labels(&format!("{}={}", labels::MANAGED_BY, labels::MANAGER));
     let slices = own_client.as_ref().map(|client| reflect(scoped::<EndpointSlice>(client, namespace), &own));
     let (slices, slice_events) = slices.unzip();
-    let events = [route_events, model_events, cluster_events].into_iter().chain(slice_events);
-    (Stores { routes, models, clusters, slices }, select_all(events))
+    let changes = unfold(relayed.clone(), async |mut relayed| relayed.changed().await.ok().map(|()| ((), relayed)));
+    let changes = changes.boxed();
+    let events = [route_events, model_events, cluster_events, changes].into_iter().chain(slice_events);
+    (Stores { routes, models, clusters, slices, relayed: relayed.clone() }, select_all(events))
 }
 
 impl Stores {
@@ -122,7 +128,8 @@ impl Stores {
         let pods = self.slices.as_ref().filter(|_| are_pods_known).map(|slices| Pods::new(&decoded(slices)));
         let clusters: Clusters =
             decoded(&self.clusters).into_iter().map(|cluster| (cluster.name_any(), cluster)).collect();
-        let fleet = Fleet::from_within(own, &clusters, pods.as_ref());
+        let relayed = self.relayed.borrow().clone();
+        let fleet = Fleet::from_within(own, &clusters, pods.as_ref()).through_api_servers(&relayed);
         config(&decoded(&self.routes), &decoded(&self.models), fleet)
     }
 }

@@ -87,7 +87,13 @@ fn serve((listen, log, workers): (SocketAddr, PathBuf, usize), upstreams: &[u16]
     let gateway = Arc::new(Gateway::default());
     let endpoint = |port: &u16| {
         let name = format!("replica-{port}");
-        let endpoint = Endpoint { cluster: "aws-1".to_owned(), name, host: "127.0.0.1".to_owned(), port: *port };
+        let endpoint = Endpoint {
+            cluster: "aws-1".to_owned(),
+            name,
+            host: "127.0.0.1".to_owned(),
+            port: *port,
+            is_relayed: false,
+        };
         EndpointConfig { endpoint, weight: 1, egress_price: 0 }
     };
     let endpoints = upstreams.iter().map(endpoint).collect();

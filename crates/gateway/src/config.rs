@@ -89,6 +89,8 @@ pub struct Endpoint {
     pub host: String,
     /// Its port.
     pub port: u16,
+    /// No connection can be made to it: its cluster's [`Relay`](crate::Relay) carries requests there.
+    pub is_relayed: bool,
 }
 
 /// Who gets the next request.

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use crate::body::RequestBody;
 use crate::config::Endpoint;
+use crate::relay::Relays;
 
 /// How long a connection is kept that nobody uses: less than the five seconds after which uvicorn, which serves most models, closes it.
 const KEPT_IDLE: Duration = Duration::from_secs(4);
@@ -29,6 +31,8 @@ pub(crate) enum NotConnected {
     Refused(#[from] std::io::Error),
     #[error("not connected after {0:?}")]
     TimedOut(Duration),
+    #[error("there is no way into its cluster any more: see the gateway's --api-servers")]
+    NoRelay,
     #[error("cannot speak HTTP: {0}")]
     Handshake(#[from] hyper::Error),
 }
@@ -86,10 +90,18 @@ impl Connections {
 }
 
 /// Makes a new one.
-pub(crate) async fn connect(endpoint: &Endpoint, limit: Duration) -> Result<Connection, NotConnected> {
+pub(crate) async fn connect(endpoint: &Endpoint, limit: Duration, relays: &Relays) -> Result<Connection, NotConnected> {
+    if endpoint.is_relayed {
+        let stream = relays.open(endpoint).ok_or(NotConnected::NoRelay)?;
+        return speak(stream).await;
+    }
     let connecting = TcpStream::connect((endpoint.host.as_str(), endpoint.port));
     let stream = timeout(limit, connecting).await.map_err(|_| NotConnected::TimedOut(limit))??;
     stream.set_nodelay(true)?;
+    speak(stream).await
+}
+
+async fn speak(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<Connection, NotConnected> {
     let mut builder = http1::Builder::new();
     builder.max_buf_size(MOST_HEADER_BYTES);
     let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;

@@ -64,7 +64,7 @@ pub(crate) async fn exchange(
         let mut connection = match kept {
             Some(connection) => connection,
             // Seldom needed, and large: what each request carries along stays small without it.
-            None => match Box::pin(connect(endpoint, timeouts.connect)).await {
+            None => match Box::pin(connect(endpoint, timeouts.connect, &worker.relays)).await {
                 Ok(connection) => connection,
                 Err(error) => return Err(Unanswered { error: error.into(), unsent: Some(Box::new(request)) }),
             },

@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::relay::{Relay, Relays};
 use crate::route::Route;
 use crate::status::RouteStatus;
 use crate::table::{Conflict, Table};
@@ -18,6 +19,7 @@ pub struct Gateway {
     /// By name. One configuration is taken after the other.
     routes: Mutex<HashMap<String, Arc<Route>>>,
     pub(crate) metrics: Metrics,
+    pub(crate) relays: Relays,
 }
 
 impl Gateway {
@@ -44,6 +46,11 @@ impl Gateway {
             }
         }
         conflicts
+    }
+
+    /// Endpoints of these Clusters that are relayed are reached through these from now on.
+    pub fn set_relays(&self, relays: HashMap<String, Arc<dyn Relay>>) {
+        self.relays.set(relays);
     }
 
     /// The routes and their endpoints as they are now, in the order of their names.

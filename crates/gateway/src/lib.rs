@@ -25,6 +25,7 @@ mod openai;
 mod proxy;
 mod record;
 mod refusal;
+mod relay;
 mod route;
 pub mod server;
 pub mod status;
@@ -37,4 +38,5 @@ mod worker;
 
 pub use access_log::Sink;
 pub use gateway::Gateway;
+pub use relay::Relay;
 pub use server::{Serving, serve};

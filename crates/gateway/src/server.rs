@@ -62,7 +62,11 @@ pub fn serve(gateway: &Arc<Gateway>, serving: &Serving, stop: &CancellationToken
         let (gateway, stop, serving) = (gateway.clone(), stop.clone(), serving.clone());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
-            let worker = Arc::new(Worker::new(AccessLog::new(serving.log.clone()), gateway.metrics.clone()));
+            let worker = Arc::new(Worker::new(
+                AccessLog::new(serving.log.clone()),
+                gateway.metrics.clone(),
+                gateway.relays.clone(),
+            ));
             let served = runtime.block_on(work(listener, gateway, worker.clone(), (&serving, &stop)));
             worker.log.write_out();
             served

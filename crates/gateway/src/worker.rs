@@ -8,6 +8,7 @@ use http::HeaderValue;
 use crate::access_log::AccessLog;
 use crate::connections::Connections;
 use crate::metrics::Metrics;
+use crate::relay::Relays;
 use crate::trace::TraceContext;
 
 /// A thread that accepts connections and answers what comes over them.
@@ -15,17 +16,19 @@ pub(crate) struct Worker {
     pub(crate) connections: Connections,
     pub(crate) log: AccessLog,
     pub(crate) metrics: Metrics,
+    pub(crate) relays: Relays,
     /// It takes no more connections, and clients are to close theirs.
     pub(crate) is_stopping: AtomicBool,
     rng: Mutex<fastrand::Rng>,
 }
 
 impl Worker {
-    pub(crate) fn new(log: AccessLog, metrics: Metrics) -> Self {
+    pub(crate) fn new(log: AccessLog, metrics: Metrics, relays: Relays) -> Self {
         Self {
             connections: Connections::default(),
             log,
             metrics,
+            relays,
             is_stopping: AtomicBool::new(false),
             rng: Mutex::new(fastrand::Rng::new()),
         }

@@ -217,9 +217,10 @@ fn gateways_are_there_only_when_asked_for_and_read_only_what_they_go_by() {
     assert!(objects.iter().all(|object| object["metadata"]["name"] == "fleet-skyfleet-gateway"));
 
     let rules = &of_kind(&objects, "ClusterRole")[0]["rules"];
-    let resources = ["modeldeployments", "modelroutes"];
     let verbs = ["get", "list", "watch"];
-    assert_eq!(*rules, json!([{ "apiGroups": ["skyfleet.dev"], "resources": resources, "verbs": verbs }]));
+    let of_hub = json!({ "apiGroups": ["skyfleet.dev"], "resources": ["clusters", "modeldeployments", "modelroutes"], "verbs": verbs });
+    let of_own = json!({ "apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": verbs });
+    assert_eq!(*rules, json!([of_hub, of_own]));
     let pod = &of_kind(&objects, "Deployment")[0]["spec"]["template"]["spec"];
     assert_eq!(pod["terminationGracePeriodSeconds"], 7 + 60 + 10);
     let flags = pod["containers"][0]["args"].to_string();
@@ -230,6 +231,15 @@ fn gateways_are_there_only_when_asked_for_and_read_only_what_they_go_by() {
     let flags = by_default.iter().find(|object| object["kind"] == "Deployment").unwrap().to_string();
     assert!(!flags.contains("--cluster") && !flags.contains("--access-log"));
 
+    let in_member = gateway(&json!({ "replicas": 0, "gateway": {
+        "enabled": true, "cluster": "aws-1", "hubKubeconfigSecretRef": { "name": "hub" }, "apiServersSecretName": "others",
+    } }));
+    assert_eq!(of_kind(&in_member, "ClusterRole")[0]["rules"], json!([of_own]));
+    let pod = &of_kind(&in_member, "Deployment")[0]["spec"]["template"]["spec"];
+    assert_eq!(pod["volumes"].as_array().unwrap().len(), 2, "{pod}");
+    let container = &pod["containers"][0];
+    assert_eq!(container["env"][1], json!({ "name": "KUBECONFIG", "value": "/etc/skyfleet/hub/kubeconfig" }));
+    assert!(container["args"].to_string().contains("--api-servers=/etc/skyfleet/api-servers"), "{container}");
     // The Service leads to gateways and not to operators, and not to the admin port.
     let service = &of_kind(&objects, "Service")[0]["spec"];
     assert_eq!(service["selector"]["app.kubernetes.io/component"], "gateway");

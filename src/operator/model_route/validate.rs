@@ -59,8 +59,8 @@ fn nobody(route: &ModelRoute, models: &Models) -> Vec<Finding> {
     if let Some(inside) = ready().find(is_inside) {
         let message = format!(
             "replicas are ready and have a Service of type ClusterIP, which only their own cluster reaches: set \
-             spec.service.type of the ModelDeployment to NodePort or LoadBalancer, or run the gateway in that cluster \
-             ({}), which then answers although this says otherwise",
+             spec.service.type of the ModelDeployment to NodePort or LoadBalancer; a gateway in that cluster ({}), or one with \
+             a kubeconfig for its API server, answers although this says otherwise",
             inside.cluster
         );
         return Finding::stalled(Reason::NoEndpoints, message);

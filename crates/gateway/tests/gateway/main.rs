@@ -7,6 +7,7 @@ mod conformance;
 mod failures;
 mod limits;
 mod models;
+mod relays;
 mod replica;
 mod restarts;
 mod running;

@@ -116,7 +116,7 @@ impl Replica {
 
 pub fn at(port: u16) -> EndpointConfig {
     let (cluster, name) = ("aws-1".to_owned(), format!("pod-{port}"));
-    let endpoint = Endpoint { cluster, name, host: "127.0.0.1".to_owned(), port };
+    let endpoint = Endpoint { cluster, name, host: "127.0.0.1".to_owned(), port, is_relayed: false };
     EndpointConfig { endpoint, weight: 1, egress_price: 0 }
 }
 
