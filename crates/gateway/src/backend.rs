@@ -107,7 +107,9 @@ impl Backend {
             condition: format!("{:?}", status.condition),
             weight: status.weight,
             in_flight: status.in_flight,
-            response_milliseconds: status.response_time.map(|time| (time.as_secs_f64() * 1e6).round() / 1e3),
+            response_milliseconds: status.response_time.map(milliseconds),
+            answered: status.answered,
+            total_response_milliseconds: milliseconds(status.total_response_time),
         };
         let state = self.state();
         let now = self.began.elapsed();
@@ -136,6 +138,11 @@ impl State {
         let Self { areas, rng, .. } = self;
         areas.pick(affinity, tried, now, rng)
     }
+}
+
+/// To the microsecond.
+fn milliseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
 }
 
 /// A request that counts at an endpoint until this is dropped. Unless more is said, it was cancelled.

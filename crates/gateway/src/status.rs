@@ -51,4 +51,8 @@ pub struct EndpointStatus {
     /// Milliseconds to the first byte that are expected of it; absent until it has answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response_milliseconds: Option<f64>,
+    /// First bytes of good answers that have come since it is known.
+    pub answered: u64,
+    /// Milliseconds to all of these together.
+    pub total_response_milliseconds: f64,
 }

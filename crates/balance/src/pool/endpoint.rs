@@ -42,6 +42,8 @@ pub(super) struct State<K> {
     /// The number of the pick that chose it last.
     pub picked: u64,
     pub response: ResponseTime,
+    /// First bytes that came ever, and the time that they took together.
+    pub answered: (u64, Duration),
     pub ejection: Ejection,
     pub health: Health,
     /// Since when it serves, unless it always has.
@@ -58,6 +60,7 @@ impl<K> State<K> {
             turn: 0,
             picked: 0,
             response: ResponseTime::default(),
+            answered: (0, Duration::ZERO),
             ejection: Ejection::default(),
             health: Health::default(),
             serving,

@@ -174,7 +174,9 @@ impl<K: Clone + Ord> Pool<K> {
         let baseline = self.baseline();
         let Some(request) = self.requests.get(ticket).filter(|request| request.is_waiting) else { return };
         let Some(state) = self.endpoints.get_mut(request.endpoint) else { return };
-        state.response.answered(now.saturating_sub(request.began), &baseline, now);
+        let waited = now.saturating_sub(request.began);
+        state.response.answered(waited, &baseline, now);
+        state.answered = (state.answered.0 + 1, state.answered.1.saturating_add(waited));
         self.requests.stop_waiting(ticket, &mut state.waiting);
         self.answered = Some(now);
     }

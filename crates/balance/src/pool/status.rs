@@ -34,6 +34,10 @@ pub struct Status<'a, K> {
     pub weight: f64,
     /// The time to first byte that is expected of it, once it has answered.
     pub response_time: Option<Duration>,
+    /// First bytes of good answers that have come since it is known.
+    pub answered: u64,
+    /// The times to all of these together: with an earlier look they give the mean of the time between.
+    pub total_response_time: Duration,
 }
 
 /// What is known of all endpoints together.
@@ -69,6 +73,8 @@ impl<K: Clone + Ord> Pool<K> {
             in_flight: state.in_flight,
             weight: state.weight(&self.settings, now),
             response_time: state.response.last().and_then(|_| seconds(state.response.read(&baseline, now))),
+            answered: state.answered.0,
+            total_response_time: state.answered.1,
         })
     }
 

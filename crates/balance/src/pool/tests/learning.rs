@@ -173,3 +173,22 @@ fn what_says_nothing_of_an_endpoint_leaves_it_as_it_is() {
         assert_eq!((status.response_time, status.condition), (before, Condition::Serving));
     }
 }
+
+#[test]
+fn first_bytes_and_their_times_are_added_up() {
+    let mut pool = pool(Algorithm::RoundRobin, "a");
+    for (second, answers) in [(1, true), (3, true), (100, false)] {
+        let (ticket, _) = pick(&mut pool, NOW, &mut rng());
+        let later = NOW + Duration::from_secs(second);
+        if answers {
+            pool.first_byte(ticket, later);
+            pool.first_byte(ticket, later + NOW);
+            pool.end(ticket, later + NOW);
+        } else {
+            pool.failed(ticket, Failure::ServerError, later);
+        }
+    }
+    pool.update(endpoints("a b"), NOW, &mut rng());
+    let known: Vec<_> = pool.endpoints(NOW).map(|status| (status.answered, status.total_response_time)).collect();
+    assert_eq!(known, [(2, Duration::from_secs(4)), (0, Duration::ZERO)]);
+}
