@@ -29,6 +29,13 @@ pub(crate) struct GatewayArgs {
     /// Only ModelRoutes of this namespace; of all if not given.
     #[arg(long, env = "SKYFLEET_GATEWAY_NAMESPACE")]
     pub(crate) namespace: Option<String>,
+    /// The operator's namespace on the hub, where this gateway tells how requests go: for the statuses of ModelRoutes, and for the
+    /// placement of replicas that do not tell their load themselves. Nothing is told if not given.
+    #[arg(long, env = "SKYFLEET_GATEWAY_REPORT_NAMESPACE")]
+    pub(crate) report_namespace: Option<String>,
+    /// This gateway's name among those that report, which no other may have; that of its pod or machine if not given.
+    #[arg(long, env = "SKYFLEET_GATEWAY_NAME")]
+    pub(crate) name: Option<String>,
     /// Threads that answer requests; as many as there are CPUs if not given.
     #[arg(long, env = "SKYFLEET_GATEWAY_WORKERS", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) workers: Option<u16>,

@@ -6,6 +6,7 @@ mod args;
 mod fleet;
 mod own_cluster;
 mod pods;
+pub(crate) mod report;
 mod routes;
 mod watch;
 
@@ -27,6 +28,7 @@ use tokio::sync::watch as channel;
 use tokio_util::sync::CancellationToken;
 
 use crate::operator::connect;
+use report::Reporting;
 
 /// How long a client may take for the head of a request: some are slow, and some only want to be in the way.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -44,6 +46,8 @@ pub(crate) enum GatewayError {
     OwnCluster(PathBuf, String),
     #[error("cannot listen for signals: {0}")]
     Signals(std::io::Error),
+    #[error("cannot tell the hub of requests: {0}")]
+    Report(#[from] report::BadName),
 }
 
 /// Runs until a signal, and then until the requests under way have ended.
@@ -61,6 +65,7 @@ pub(crate) async fn route(args: GatewayArgs) -> Result<(), GatewayError> {
     tokio::spawn(async move { axum::serve(admin, pages).await });
     let hub = connect().await?;
     let signals = signals(stopping.clone())?;
+    let reporting = reporting(&args, &hub, &gateway)?;
     let own_client = own_cluster::connect(&args).await?;
     let (relaying, relayed) = channel::channel(api_server::Known::default());
     let _relays = args.api_servers.map(|folder| {
@@ -84,7 +89,21 @@ pub(crate) async fn route(args: GatewayArgs) -> Result<(), GatewayError> {
     tracing::info!(address = %args.listen, workers, "serving");
     let served = tokio::task::spawn_blocking(move || serve(&gateway, &serving, &stop)).await;
     let served = served.unwrap_or_else(|panic| Err(std::io::Error::other(panic)));
+    if let Some(reporting) = reporting {
+        Box::pin(reporting.end()).await;
+    }
     served.map_err(at(args.listen))
+}
+
+/// The reports to the hub, if they are asked for.
+fn reporting(
+    args: &GatewayArgs,
+    hub: &kube::Client,
+    gateway: &Arc<Gateway>,
+) -> Result<Option<Reporting>, GatewayError> {
+    let Some(namespace) = &args.report_namespace else { return Ok(None) };
+    let name = report::name(args.name.as_deref())?;
+    Ok(Some(Reporting::start(hub.clone(), namespace, name, gateway.clone())))
 }
 
 fn access_log(path: &Path) -> Result<Sink, GatewayError> {
