@@ -1,14 +1,16 @@
 //! What the replicas of a ModelDeployment report of their work, by the metrics of the program that serves.
 //!
 //! [`Reading`] says what to look for, [`Report`] is what one pod said, and [`History`] makes the [`Load`] of the reports of
-//! all pods and of what the same pods said before.
+//! all pods and of what the same pods said before. [`Requests`] is what gateways know of those that do not report.
 
 mod exposition;
+mod gateways;
 mod history;
 mod reading;
 mod report;
 
 pub use exposition::Unreadable;
+pub use gateways::Requests;
 pub use history::History;
 pub use reading::{Reading, ReadingError};
 pub use report::Report;
