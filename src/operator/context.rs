@@ -13,6 +13,7 @@ use super::bucket::Identities;
 use super::dataset_replica::JobLimits;
 use super::events::Events;
 use super::fleet::Fleet;
+use super::gateway_reports::GatewayReports;
 use super::lineage::Lineage;
 use super::metrics::Metrics;
 use super::own_writes::OwnWrites;
@@ -39,6 +40,8 @@ pub(crate) struct Context {
     pub(crate) own_writes: OwnWrites<ModelDeployment>,
     /// What is decided for all ModelDeployments together.
     pub(crate) books: Books,
+    /// What gateways tell of the requests they send.
+    pub(crate) gateway_reports: GatewayReports,
     /// The share of the fleet that may vanish at once before the hub suspects itself, 0 to 1.
     pub(crate) max_lost_share: f64,
     /// The identities that Buckets name.

@@ -145,6 +145,7 @@ pub(crate) struct Metrics {
     notices: Family<NoticeLabel, Counter>,
     stream_pending: Gauge,
     stream_lag: Gauge<f64, AtomicU64>,
+    gateways: Gauge,
     leader: Gauge,
 }
 
@@ -202,6 +203,8 @@ impl Metrics {
             Unit::Seconds,
             stream_lag.clone(),
         );
+        let gateways = Gauge::default();
+        registry.register("gateways_reporting", "Gateways that tell of the requests they send", gateways.clone());
         let leader = Gauge::default();
         registry.register("leader", "Whether this operator is the active one (1) or stands by (0)", leader.clone());
         Self {
@@ -217,6 +220,7 @@ impl Metrics {
             notices,
             stream_pending,
             stream_lag,
+            gateways,
             leader,
         }
     }
@@ -273,6 +277,11 @@ impl Metrics {
     pub(crate) fn streams(&self, pending: usize, lag: Duration) {
         self.stream_pending.set(i64::try_from(pending).unwrap_or(i64::MAX));
         self.stream_lag.set(lag.as_secs_f64());
+    }
+
+    /// How many gateways tell of the requests they send.
+    pub(crate) fn gateways(&self, reporting: usize) {
+        self.gateways.set(i64::try_from(reporting).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn leads(&self, leads: bool) {

@@ -11,6 +11,7 @@ mod election;
 mod error;
 mod events;
 mod fleet;
+mod gateway_reports;
 mod http;
 mod lineage;
 mod member_objects;
@@ -30,7 +31,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use futures::future::{join, join5};
+use futures::future::{join3, join5};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::Api;
 use kube::runtime::events::{Recorder, Reporter};
@@ -49,6 +50,7 @@ use controller::{run, triggers};
 use dataset_replica::{JobLimits, Passes};
 use election::Election;
 use fleet::{Fleet, Triggers};
+use gateway_reports::{Concerned, GatewayReports};
 use metrics::Metrics;
 use own_writes::OwnWrites;
 use streams::Streams;
@@ -165,7 +167,7 @@ async fn work(
     let (pass_ends, ended_passes) = mpsc::channel(TRIGGERS);
     let streams = Arc::new(Streams::new(pass_ends.clone(), args.notifications_listen.is_some(), metrics.clone()));
     let reporter = Reporter { controller: "skyfleet-operator".to_owned(), instance: args.identity.clone() };
-    let members = Triggers { clusters: cluster_triggers, models: model_triggers };
+    let members = Triggers { clusters: cluster_triggers, models: model_triggers.clone() };
     let (model_controller, clusters) = model_deployment::controller(&hub, triggers(models));
     let (events, event_writer) = events::events(Recorder::new(hub.clone(), reporter));
     let api_key = std::env::var("OPENLINEAGE_API_KEY").ok().filter(|key| !key.is_empty());
@@ -177,6 +179,7 @@ async fn work(
         clusters,
         models: model_controller.store(),
         own_writes: OwnWrites::default(),
+        gateway_reports: GatewayReports::default(),
         books: Books::open(&hub).await.map_err(OperatorError::Books)?,
         max_lost_share: f64::from(args.max_lost_percent) / 100.0,
         namespace: args.namespace.clone(),
@@ -198,7 +201,10 @@ async fn work(
     let dataset_controller = dataset_replica::controller(&hub, triggers(ended_passes));
     let forget = forget_deleted(dataset_controller.store(), &context, (passes.clone(), streams.clone()), stop.clone());
     let for_datasets = dataset_replica::Shared { passes: passes.clone(), replicas: dataset_controller.store() };
-    let (route_controller, routes) = model_route::controller(&hub);
+    let (route_triggers, told_routes) = mpsc::channel(TRIGGERS);
+    let (route_controller, routes) = model_route::controller(&hub, triggers(told_routes));
+    let concerned = Concerned { routes: routes.clone(), route_triggers, model_triggers };
+    let gateways = gateway_reports::follow(&context, concerned, stop.clone());
     let routing = run(
         route_controller,
         move |route, context, turn| model_route::reconcile(route, context, turn, routes.clone()),
@@ -223,7 +229,7 @@ async fn work(
             stop.clone(),
         ),
         run(model_controller, model_deployment::reconcile, context.clone(), args.concurrency, stop.clone()),
-        join(routing, forget),
+        join3(routing, forget, Box::pin(gateways)),
     );
     event_writer.write_during(Box::pin(controllers.map(drop))).await;
     streams.stop();

@@ -6,7 +6,7 @@ mod due;
 mod name;
 mod sampler;
 
-pub(crate) use content::{Content, LABEL, LABEL_VALUE, VERSION};
+pub(crate) use content::{Content, Figures, LABEL, LABEL_VALUE, VERSION};
 pub(super) use name::{BadName, name};
 
 use std::collections::BTreeMap;

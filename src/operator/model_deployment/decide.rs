@@ -65,6 +65,9 @@ pub(super) fn ask(
     if let Some(scaling) = &scaling {
         question.request.replicas = scaling.status.replicas;
     }
+    // After the number of replicas: that goes by nothing that a gateway says.
+    question
+        .complete_loads(&context.gateway_reports.requests(&model.namespace().unwrap_or_default(), &model.name_any()));
     Ok(Asked { question, scaling })
 }
 

@@ -28,6 +28,11 @@ pub(super) fn model_names(spec: &ModelRouteSpec) -> impl Iterator<Item = &str> {
     backends.chain(shadow).map(|reference| reference.name.as_str())
 }
 
+/// The names of those that answer.
+pub(in crate::operator) fn backend_names(spec: &ModelRouteSpec) -> impl Iterator<Item = &str> {
+    spec.backends.iter().map(|backend| backend.model_deployment_ref.name.as_str())
+}
+
 /// Reads everything.
 pub(super) async fn dereference(hub: &Client, route: &ModelRoute, routes: &Routes) -> Result<Found, ReconcileError> {
     let api = Api::<ModelDeployment>::namespaced(hub.clone(), &route.namespace().unwrap_or_default());

@@ -2,12 +2,16 @@
 
 mod dereference;
 mod replicas;
+mod requests;
 mod route_watch;
 mod status;
 mod validate;
 
+pub(super) use dereference::backend_names;
+
 use std::sync::Arc;
 
+use futures::Stream;
 use kube::api::{Api, PartialObjectMeta};
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
@@ -26,13 +30,18 @@ use replicas::Replicas;
 /// All ModelRoutes.
 pub(super) type Routes = Store<DeserializeGuard<ModelRoute>>;
 
-/// The controller: ModelRoutes, the ModelDeployments they name, and the other ModelRoutes, which it gives too.
-pub(super) fn controller(hub: &Client) -> (Controller<DeserializeGuard<ModelRoute>>, Routes) {
+/// The controller: ModelRoutes, the ModelDeployments they name, and the other ModelRoutes, which it gives too. `told` names those of which
+/// gateways tell something else than before.
+pub(super) fn controller(
+    hub: &Client,
+    told: impl Stream<Item = ObjectRef<DeserializeGuard<ModelRoute>>> + Send + 'static,
+) -> (Controller<DeserializeGuard<ModelRoute>>, Routes) {
     let controller = Controller::new(Api::all(hub.clone()), watcher::Config::default());
     let routes = controller.store();
     let (all, changes) = route_watch::route_watch(hub);
     let models = Api::<PartialObjectMeta<ModelDeployment>>::all(hub.clone());
-    let controller = controller.reconcile_all_on(changes).watches(models, watcher::Config::default(), move |model| {
+    let controller = controller.reconcile_all_on(changes).reconcile_on(told);
+    let controller = controller.watches(models, watcher::Config::default(), move |model| {
         let name = model.name_any();
         let named = |route: &DeserializeGuard<ModelRoute>| {
             route.meta().namespace == model.metadata.namespace
@@ -70,8 +79,11 @@ pub(super) async fn reconcile(
     let clusters = context.clusters.state().iter().map(|cluster| (cluster.name_any(), (**cluster).clone())).collect();
     let replicas = Replicas::count(&route, &found.models, Fleet::from_outside(&clusters));
     let findings = validate::validate(&route, &found, &replicas);
-    let status = status::status(&route, replicas, &findings, jiff::Timestamp::now());
-    let api = Api::namespaced(context.hub.clone(), &route.namespace().unwrap_or_default());
+    let namespace = route.namespace().unwrap_or_default();
+    let told = context.gateway_reports.shown(&namespace, backend_names(&route.spec));
+    let told = told.as_ref().map(requests::by_cluster);
+    let status = status::status(&route, replicas, told.as_ref(), &findings, jiff::Timestamp::now());
+    let api = Api::namespaced(context.hub.clone(), &namespace);
     write_status(&context, &api, &*route, status).await?;
     Ok(Action::await_change())
 }

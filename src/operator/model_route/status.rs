@@ -1,19 +1,31 @@
 //! Says who answers the requests of a route.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use skyfleet_api::conditions::{Finding, conditions};
 use skyfleet_api::model_route::RouteClusterStatus;
 use skyfleet_api::{ModelRoute, ModelRouteStatus};
 
 use super::replicas::{Count, Replicas};
+use super::requests::{Told, enter};
 
-/// The status of a route with these replicas.
-pub(super) fn status(route: &ModelRoute, replicas: Replicas, findings: &[Finding], now: Timestamp) -> ModelRouteStatus {
+/// The status of a route with these replicas, and with what gateways tell, if that is known.
+pub(super) fn status(
+    route: &ModelRoute,
+    replicas: Replicas,
+    told: Option<&BTreeMap<String, Told>>,
+    findings: &[Finding],
+    now: Timestamp,
+) -> ModelRouteStatus {
     let earlier = route.status.clone().unwrap_or_default();
     let Count { endpoints, ready } = replicas.total;
     let cluster = |(cluster, count): (String, Count)| {
-        // What gateways have told of it stays.
-        let known = earlier.clusters.iter().find(|known| known.cluster == cluster).cloned().unwrap_or_default();
+        let mut known = earlier.clusters.iter().find(|known| known.cluster == cluster).cloned().unwrap_or_default();
+        // As long as nothing is known of the gateways, what they have told stays.
+        if let Some(told) = told {
+            enter(&mut known, told.get(&cluster));
+        }
         RouteClusterStatus { cluster, endpoints: count.endpoints, ready_endpoints: count.ready, ..known }
     };
     ModelRouteStatus {
@@ -41,19 +53,14 @@ mod tests {
     }
 
     #[test]
-    fn the_same_replicas_later_give_the_same_status_and_what_gateways_told_stays() {
+    fn the_same_replicas_later_give_the_same_status_and_what_gateways_told_stays_until_more_is_known() {
         let mut route = route(&json!({}));
         let placements = json!([placement("gcp-1", 0, Some("h:2")), placement("aws-1", 5, Some("h:1"))]);
         let models = models(&[("m", placements)]);
         let clusters = clusters();
-        let look = |route: &ModelRoute, second| {
-            status(
-                route,
-                Replicas::count(route, &models, Fleet::from_outside(&clusters)),
-                &Finding::ready("fine"),
-                at(second),
-            )
-        };
+        let count = |route: &ModelRoute| Replicas::count(route, &models, Fleet::from_outside(&clusters));
+        let fine = Finding::ready("fine");
+        let look = |route: &ModelRoute, second| status(route, count(route), None, &fine, at(second));
         let mut first = look(&route, 10);
         assert!(is_true(&first.conditions, ConditionType::Ready));
         assert_eq!((first.ready.as_str(), first.ready_endpoints, first.endpoints), ("5/6", 5, 6));
@@ -61,5 +68,8 @@ mod tests {
         first.clusters[0].in_flight = Some(7);
         route.status = Some(first.clone());
         assert_eq!(look(&route, 99), first);
+        let nobody = BTreeMap::new();
+        let known = status(&route, count(&route), Some(&nobody), &fine, at(99));
+        assert_eq!(known.clusters[0].in_flight, None);
     }
 }

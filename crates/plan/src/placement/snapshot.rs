@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use skyfleet_api::cluster::{Provider, Taint};
-use skyfleet_api::model_deployment::{Displaced, Failover, Placement, RebalanceStatus, Shortfall};
+use skyfleet_api::model_deployment::{Displaced, Failover, Placement, RebalanceStatus, Shortfall, Strategy};
 
 use crate::capacity::Room;
 use crate::failover::Contact;
-use crate::load::Load;
+use crate::load::{Load, Requests};
 
 /// Everything one decision depends on.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -115,6 +115,20 @@ pub struct Held {
     /// Replicas that were made elsewhere for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub displaced: Option<Displaced>,
+}
+
+impl Snapshot {
+    /// Where replicas do not tell their load, what gateways tell takes its place, by cluster; only with a strategy that goes by it.
+    pub fn complete_loads(&mut self, told: &BTreeMap<String, Requests>) {
+        if !matches!(self.request.placement.strategy, Strategy::LeastConnection | Strategy::LeastResponseTime) {
+            return;
+        }
+        for candidate in &mut self.candidates {
+            if let Some(requests) = told.get(&candidate.name) {
+                candidate.load = requests.complete(candidate.load.take(), candidate.held.serving(), self.now);
+            }
+        }
+    }
 }
 
 impl Held {

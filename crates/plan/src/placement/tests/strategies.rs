@@ -3,7 +3,7 @@ use serde_json::json;
 use skyfleet_api::model_deployment::{CapacityType, Strategy};
 
 use super::*;
-use crate::load::Load;
+use crate::load::{Load, Requests};
 
 fn by(strategy: Strategy, replicas: i32, candidates: Vec<Candidate>) -> Snapshot {
     let mut snapshot = snapshot(replicas, candidates);
@@ -69,6 +69,34 @@ fn least_connection_goes_where_the_fewest_are_in_flight_for_the_capacity() {
     room(&mut first[2], 3);
     let new = plan(&by(Strategy::LeastConnection, 4, first));
     assert_eq!(shares(&new), [("aws-1", 2), ("azure-1", 1), ("gcp-1", 1)], "{}", new.strategy);
+}
+
+#[test]
+fn what_gateways_tell_stands_in_for_replicas_that_do_not_tell() {
+    let told = |in_flight: [f64; 3], first_bytes: [f64; 3]| {
+        let requests = in_flight
+            .into_iter()
+            .zip(first_bytes)
+            .map(|(in_flight, first)| Requests { in_flight, first_byte: Some(first) });
+        fleet().into_iter().map(|candidate| candidate.name).zip(requests).collect()
+    };
+    let with = |strategy, fleet: Vec<Candidate>| {
+        let mut snapshot = by(strategy, 8, fleet);
+        snapshot.complete_loads(&told([40.0, 40.0, 10.0], [0.5, 0.2, 0.5]));
+        plan(&snapshot)
+    };
+    let connection = with(Strategy::LeastConnection, serving());
+    assert_eq!(shares(&connection), [("aws-1", 2), ("azure-1", 2), ("gcp-1", 4)]);
+    assert_eq!(connection.strategy, "LeastConnection by requests in flight");
+    let response = with(Strategy::LeastResponseTime, serving());
+    assert_eq!(shares(&response), [("aws-1", 2), ("azure-1", 4), ("gcp-1", 2)]);
+    assert_eq!(response.strategy, "LeastResponseTime by time to first token, then round trip");
+    // Their own word counts for more.
+    let mut fleet = serving();
+    fleet[1].load = Some(load(1.0, 9.0, 5));
+    assert_eq!(shares(&with(Strategy::LeastConnection, fleet.clone())), [("aws-1", 2), ("azure-1", 4), ("gcp-1", 2)]);
+    assert_eq!(shares(&with(Strategy::LeastResponseTime, fleet)), [("aws-1", 3), ("azure-1", 2), ("gcp-1", 3)]);
+    assert_eq!(shares(&with(Strategy::RoundRobin, serving())), [("aws-1", 3), ("azure-1", 3), ("gcp-1", 2)]);
 }
 
 #[test]
