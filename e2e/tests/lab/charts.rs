@@ -212,8 +212,19 @@ fn gateways_are_there_only_when_asked_for_and_read_only_what_they_go_by() {
     }));
     let mut kinds: Vec<_> = objects.iter().map(|object| object["kind"].as_str().unwrap()).collect();
     kinds.sort_unstable();
-    let expected = ["ClusterRole", "ClusterRoleBinding", "Deployment", "NetworkPolicy", "PodDisruptionBudget"];
-    assert_eq!(kinds, [&expected[..], &["Service", "ServiceAccount"]].concat());
+    let expected = [
+        &[
+            "ClusterRole",
+            "ClusterRoleBinding",
+            "Deployment",
+            "NetworkPolicy",
+            "PodDisruptionBudget",
+            "Role",
+            "RoleBinding",
+        ][..],
+        &["Service", "ServiceAccount", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"],
+    ];
+    assert_eq!(kinds, expected.concat());
     assert!(objects.iter().all(|object| object["metadata"]["name"] == "fleet-skyfleet-gateway"));
 
     let rules = &of_kind(&objects, "ClusterRole")[0]["rules"];
@@ -224,7 +235,9 @@ fn gateways_are_there_only_when_asked_for_and_read_only_what_they_go_by() {
     let pod = &of_kind(&objects, "Deployment")[0]["spec"]["template"]["spec"];
     assert_eq!(pod["terminationGracePeriodSeconds"], 7 + 60 + 10);
     let flags = pod["containers"][0]["args"].to_string();
-    for flag in ["--stop-delay=7", "--drain=60", "--cluster=hub", "--access-log=-"] {
+    for flag in
+        ["--stop-delay=7", "--drain=60", "--cluster=hub", "--access-log=-", "--report-namespace=skyfleet-system"]
+    {
         assert!(flags.contains(flag), "{flags}");
     }
     let by_default = gateway(&json!({ "gateway": { "enabled": true } }));
@@ -240,6 +253,13 @@ fn gateways_are_there_only_when_asked_for_and_read_only_what_they_go_by() {
     let container = &pod["containers"][0];
     assert_eq!(container["env"][1], json!({ "name": "KUBECONFIG", "value": "/etc/skyfleet/hub/kubeconfig" }));
     assert!(container["args"].to_string().contains("--api-servers=/etc/skyfleet/api-servers"), "{container}");
+    assert!(in_member.iter().all(|object| object["kind"] != "Role"), "its rights are on the hub");
+
+    // One that tells the hub nothing writes nothing.
+    let silent = gateway(&json!({ "gateway": { "enabled": true, "reports": false } }));
+    assert!(silent.iter().all(|object| object["kind"] != "Role" && object["kind"] != "ValidatingAdmissionPolicy"));
+    assert!(!of_kind(&silent, "Deployment")[0].to_string().contains("--report-namespace"));
+
     // The Service leads to gateways and not to operators, and not to the admin port.
     let service = &of_kind(&objects, "Service")[0]["spec"];
     assert_eq!(service["selector"]["app.kubernetes.io/component"], "gateway");

@@ -19,7 +19,7 @@ const HUB: &str = "system:serviceaccount:skyfleet-system:skyfleet-hub";
 /// Who, verb, `RESOURCE[.GROUP][/SUBRESOURCE]`, namespace (empty: the whole cluster), allowed or not.
 type Right = (&'static str, &'static str, &'static str, &'static str, bool);
 
-const RIGHTS: [Right; 38] = [
+const RIGHTS: [Right; 44] = [
     (OPERATOR, "patch", "modeldeployments.skyfleet.dev/status", "team-a", true),
     (OPERATOR, "update", "datasetreplicas.skyfleet.dev/finalizers", "team-a", true),
     (OPERATOR, "watch", "clusters.skyfleet.dev", "", true),
@@ -35,10 +35,16 @@ const RIGHTS: [Right; 38] = [
     (OPERATOR, "create", "controllerrevisions.apps", "team-a", true),
     (OPERATOR, "delete", "controllerrevisions.apps", "team-a", true),
     (OPERATOR, "get", "pods/proxy", "skyfleet-system", false),
+    (OPERATOR, "watch", "configmaps", "skyfleet-system", true),
+    (OPERATOR, "delete", "configmaps", "skyfleet-system", true),
+    (OPERATOR, "watch", "configmaps", "team-a", false),
     (GATEWAY, "watch", "modelroutes.skyfleet.dev", "", true),
     (GATEWAY, "list", "modeldeployments.skyfleet.dev", "", true),
     (GATEWAY, "patch", "modelroutes.skyfleet.dev/status", "team-a", false),
     (GATEWAY, "get", "secrets", "skyfleet-system", false),
+    (GATEWAY, "patch", "configmaps", "skyfleet-system", true),
+    (GATEWAY, "get", "configmaps", "skyfleet-system", false),
+    (GATEWAY, "patch", "configmaps", "team-a", false),
     (HUB, "create", "namespaces", "", true),
     (HUB, "delete", "namespaces", "", false),
     (HUB, "delete", "deployments.apps", "team-a", true),
@@ -125,6 +131,18 @@ async fn the_charts_install_under_restricted_pod_security_with_just_the_rights_n
         // Aggregation into the role edit takes the controller manager a moment.
         eventually(&format!("{right:?}"), || check_right(client.clone(), right)).await;
     }
+
+    // A policy is in force some moments after it was made.
+    eventually("gateways write their reports and no other ConfigMap", || async {
+        let namespace = "--namespace=skyfleet-system";
+        let create = |name| ["create", "configmap", name, namespace, "--as", GATEWAY, "--dry-run=server"];
+        kubectl(&kubeconfig, &create("skyfleet-gateway-a")).await?;
+        match kubectl(&kubeconfig, &create("another")).await {
+            Err(error) if error.contains("may write ConfigMaps only") => Ok(()),
+            answer => Err(format!("{answer:?}")),
+        }
+    })
+    .await;
 
     eventually("the member's token", || async {
         let token =

@@ -19,6 +19,7 @@ mod nodes;
 mod operator_process;
 mod placement;
 mod refusals;
+mod reports;
 mod resumed;
 mod routing;
 mod sharding;

@@ -62,10 +62,10 @@ pub struct RouteClusterStatus {
     /// Those of them that get requests.
     #[serde(default)]
     pub ready_endpoints: i32,
-    /// Requests in flight to all of them; absent until a gateway has told.
+    /// Requests in flight to all of them, by whatever route they came; absent as long as no gateway tells.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub in_flight: Option<i64>,
-    /// Milliseconds to the first byte of an answer, the mean of late; absent until a gateway has told.
+    /// Milliseconds to the first byte of an answer, the mean of late; absent as long as no gateway tells, or none had an answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response_milliseconds: Option<i64>,
 }

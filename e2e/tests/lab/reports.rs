@@ -1,0 +1,200 @@
+//! What a gateway tells the hub: a ModelRoute's status shows how requests go while it does, and no more once it has gone.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{Api, ListParams, Patch, PatchParams};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+use skyfleet_e2e::{Cluster, ClusterSpec, artifacts};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::process::{Child, Command};
+use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
+use tokio::time::{sleep, timeout};
+
+use crate::custom_resources::install_definitions;
+use crate::hub::Hub;
+use crate::operator_process::{NAMESPACE, OperatorProcess, free_address};
+use crate::support::{eventually, get, lab, post};
+
+/// The ModelDeployment, the ModelRoute to it, and the model that clients ask for.
+const NAME: &str = "slow";
+const MEMBER: &str = "aws-1";
+/// How long an answer takes.
+const THINKING: Duration = Duration::from_millis(400);
+/// Who ask at once.
+const CLIENTS: usize = 6;
+/// How long a settled route is watched.
+const STILL: Duration = Duration::from_secs(10);
+/// Reports come every 15 s, and each may wait for the next look of the operator; the rest is for a busy machine.
+const SHOWN_WITHIN: Duration = Duration::from_secs(90);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_routes_status_shows_how_requests_go() {
+    let lab = lab("reports", vec![ClusterSpec::control_plane("hub")]).await;
+    let hub_cluster = lab.cluster("hub").unwrap();
+    install_definitions(&hub_cluster.kubeconfig()).await;
+    let operator = OperatorProcess::start(hub_cluster, "one").await;
+    let hub = Hub(hub_cluster.client().await.unwrap());
+    let (replica, _serving) = slow_replica().await;
+    deploy(&hub, &replica).await;
+
+    let mut gateway = Gateway::start(hub_cluster).await;
+    let reports = Api::<ConfigMap>::namespaced(hub.0.clone(), NAMESPACE);
+    let content = || async {
+        let all = reports.list(&ListParams::default().labels("skyfleet.dev/gateway-report=true")).await.unwrap();
+        let text = |report: &ConfigMap| report.data.as_ref().map(|data| data["v1"].clone());
+        all.items.iter().filter_map(text).map(|text| serde_json::from_str::<Value>(&text).unwrap()).collect::<Vec<_>>()
+    };
+    eventually("a first report", || async {
+        let all = content().await;
+        if all.len() == 1 { Ok(()) } else { Err(all) }
+    })
+    .await;
+    assert_eq!(content().await[0]["models"], json!({}), "nobody has asked for anything");
+
+    let began = Instant::now();
+    let mut clients = JoinSet::new();
+    for _ in 0..CLIENTS {
+        clients.spawn(ask_for_ever(gateway.address.clone()));
+    }
+    let shown = eventually("requests in the route's status", || async {
+        let cluster = cluster_of(&hub).await;
+        let milliseconds = cluster["responseMilliseconds"].as_u64();
+        let is_shown =
+            cluster["inFlight"].is_u64() && milliseconds.is_some_and(|time| u128::from(time) >= THINKING.as_millis());
+        if is_shown { Ok(cluster) } else { Err(cluster) }
+    })
+    .await;
+    println!("{shown} after {:?}", began.elapsed());
+    assert!(began.elapsed() < SHOWN_WITHIN, "{:?}", began.elapsed());
+    eventually("as many requests in flight as there are clients, about", || async {
+        let cluster = cluster_of(&hub).await;
+        let most = CLIENTS as u64;
+        if cluster["inFlight"].as_u64().is_some_and(|count| (most - 2..=most).contains(&count)) {
+            Ok(())
+        } else {
+            Err(cluster)
+        }
+    })
+    .await;
+    println!("told in full after {:?}", began.elapsed());
+    assert!(operator.get("/metrics").await.unwrap().contains("skyfleet_gateways_reporting 1\n"));
+    // What stays about the same is not written again, although the gateway renews its report.
+    eventually("ten seconds without a write", || async {
+        let version = || async { hub.api("ModelRoute").get(NAME).await.unwrap().metadata.resource_version };
+        let before = version().await;
+        sleep(STILL).await;
+        if version().await == before { Ok(()) } else { Err(before) }
+    })
+    .await;
+
+    clients.shutdown().await;
+    gateway.stop().await;
+    assert_eq!(content().await, Vec::<Value>::new(), "it has taken its report back");
+    eventually("a status without requests", || async {
+        let cluster = cluster_of(&hub).await;
+        let is_silent = cluster["inFlight"].is_null() && cluster["responseMilliseconds"].is_null();
+        if is_silent && cluster["cluster"] == MEMBER { Ok(()) } else { Err(cluster) }
+    })
+    .await;
+    drop(gateway);
+    assert!(operator.stop().await.success());
+    lab.down().await.unwrap();
+}
+
+async fn cluster_of(hub: &Hub) -> Value {
+    hub.status("ModelRoute", NAME).await["clusters"][0].clone()
+}
+
+/// Something that answers every request, after a while.
+async fn slow_replica() -> (String, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let serving = tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut buffer = [0; 8192];
+                while stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {
+                    sleep(THINKING).await;
+                    if stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    (address, serving)
+}
+
+/// A ModelDeployment whose status says that one replica answers at this address, and a ModelRoute to it. Nothing is decided for it, since
+/// its dataset is missing, so that the status stays.
+async fn deploy(hub: &Hub, address: &str) {
+    let runtime = json!({"preset": "custom", "image": "example.org/none:1", "port": 8080});
+    let model = json!({"name": NAME, "datasetReplica": {"name": "none"}});
+    let spec = json!({"model": model, "runtime": runtime, "replicas": 1});
+    hub.create("ModelDeployment", NAME, spec).await;
+    hub.wait("ModelDeployment", NAME, ["Ready", "False", "ReferenceNotFound"]).await;
+    let placement = json!({"cluster": MEMBER, "desired": 1, "replicas": 1, "ready": 1, "endpoint": address});
+    let status = json!({"status": {"placements": [placement]}});
+    let models = hub.api("ModelDeployment");
+    models.patch_status(NAME, &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
+    let route = json!({"models": [NAME], "backends": [{"modelDeploymentRef": {"name": NAME}}]});
+    hub.create("ModelRoute", NAME, route).await;
+    hub.wait("ModelRoute", NAME, ["Ready", "True", "AsSpecified"]).await;
+}
+
+async fn ask_for_ever(address: String) {
+    let body = json!({"model": NAME}).to_string();
+    loop {
+        if post(&address, "/v1/embeddings", &body).await.is_err() {
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+/// A gateway that reports, as a process of the test; killed when that ends. When the test fails its log is printed.
+struct Gateway {
+    child: Child,
+    address: String,
+    log: PathBuf,
+}
+
+impl Gateway {
+    async fn start(hub: &Cluster) -> Self {
+        let program = spawn_blocking(artifacts::skyfleet_program).await.unwrap().unwrap();
+        let (address, admin) = (free_address(), free_address());
+        let log = hub.folder().join("gateway.log");
+        let child = Command::new(program)
+            .args(["gateway", "--listen", &address, "--admin-listen", &admin, "--stop-delay", "0"])
+            .args(["--report-namespace", NAMESPACE, "--name", "one"])
+            .env("KUBECONFIG", hub.kubeconfig())
+            .stdin(Stdio::null())
+            .stderr(std::fs::File::create(&log).unwrap())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        eventually("the gateway knows the routes", || get(&admin, "/readyz")).await;
+        Self { child, address, log }
+    }
+
+    /// Asks it to stop, as Kubernetes does with a pod, and waits for its end.
+    async fn stop(&mut self) {
+        let pid = i32::try_from(self.child.id().expect("it runs")).unwrap();
+        kill(Pid::from_raw(pid), Signal::SIGTERM).unwrap();
+        let ended = timeout(Duration::from_mins(1), self.child.wait()).await.expect("it ends in time");
+        assert!(ended.unwrap().success());
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}:\n{}", self.log.display(), std::fs::read_to_string(&self.log).unwrap_or_default());
+        }
+    }
+}
