@@ -6,10 +6,12 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
 use kube::api::PostParams;
 use kube::{Api, Client};
-use skyfleet_e2e::ClusterSpec;
+use serde_json::{Value, json};
 use skyfleet_e2e::artifacts::helm;
+use skyfleet_e2e::{Cluster, ClusterSpec};
 
 use crate::charts::root;
+use crate::reports::Gateway;
 use crate::support::{eventually, kubectl, lab};
 
 const OPERATOR: &str = "system:serviceaccount:skyfleet-system:skyfleet";
@@ -105,6 +107,21 @@ async fn check_right(client: Client, (who, verb, what, namespace, allowed): Righ
     if status.allowed == allowed { Ok(()) } else { Err(format!("{status:?}")) }
 }
 
+/// The gateway's rights are enough to write its report, and to delete it.
+async fn report_as_the_gateway(hub: &Cluster) {
+    let mut kubeconfig: Value = serde_yaml::from_str(&std::fs::read_to_string(hub.kubeconfig()).unwrap()).unwrap();
+    kubeconfig["users"][0]["user"]["as"] = json!(GATEWAY);
+    let file = hub.folder().join("gateway.kubeconfig");
+    std::fs::write(&file, kubeconfig.to_string()).unwrap();
+    let mut gateway = Gateway::start(hub, &file).await;
+    let admin = hub.kubeconfig();
+    let get = ["get", "configmap", "skyfleet-gateway-one", "--namespace=skyfleet-system", "--output=name"];
+    eventually("the gateway's report", || kubectl(&admin, &get)).await;
+    gateway.stop().await;
+    let gone = kubectl(&admin, &get).await.unwrap_err();
+    assert!(gone.contains("not found"), "{gone}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_charts_install_under_restricted_pod_security_with_just_the_rights_needed() {
     let lab = lab("charts", vec![ClusterSpec::control_plane("hub")]).await;
@@ -143,6 +160,8 @@ async fn the_charts_install_under_restricted_pod_security_with_just_the_rights_n
         }
     })
     .await;
+
+    report_as_the_gateway(hub).await;
 
     eventually("the member's token", || async {
         let token =

@@ -1,6 +1,6 @@
 //! What a gateway tells the hub: a ModelRoute's status shows how requests go while it does, and no more once it has gone.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -43,7 +43,7 @@ async fn a_routes_status_shows_how_requests_go() {
     let (replica, _serving) = slow_replica().await;
     deploy(&hub, &replica).await;
 
-    let mut gateway = Gateway::start(hub_cluster).await;
+    let mut gateway = Gateway::start(hub_cluster, &hub_cluster.kubeconfig()).await;
     let reports = Api::<ConfigMap>::namespaced(hub.0.clone(), NAMESPACE);
     let content = || async {
         let all = reports.list(&ListParams::default().labels("skyfleet.dev/gateway-report=true")).await.unwrap();
@@ -158,21 +158,22 @@ async fn ask_for_ever(address: String) {
 }
 
 /// A gateway that reports, as a process of the test; killed when that ends. When the test fails its log is printed.
-struct Gateway {
+pub(crate) struct Gateway {
     child: Child,
     address: String,
     log: PathBuf,
 }
 
 impl Gateway {
-    async fn start(hub: &Cluster) -> Self {
+    /// Starts one that is called `one`, and waits until it knows the routes.
+    pub(crate) async fn start(hub: &Cluster, kubeconfig: &Path) -> Self {
         let program = spawn_blocking(artifacts::skyfleet_program).await.unwrap().unwrap();
         let (address, admin) = (free_address(), free_address());
         let log = hub.folder().join("gateway.log");
         let child = Command::new(program)
             .args(["gateway", "--listen", &address, "--admin-listen", &admin, "--stop-delay", "0"])
             .args(["--report-namespace", NAMESPACE, "--name", "one"])
-            .env("KUBECONFIG", hub.kubeconfig())
+            .env("KUBECONFIG", kubeconfig)
             .stdin(Stdio::null())
             .stderr(std::fs::File::create(&log).unwrap())
             .kill_on_drop(true)
@@ -183,7 +184,7 @@ impl Gateway {
     }
 
     /// Asks it to stop, as Kubernetes does with a pod, and waits for its end.
-    async fn stop(&mut self) {
+    pub(crate) async fn stop(&mut self) {
         let pid = i32::try_from(self.child.id().expect("it runs")).unwrap();
         kill(Pid::from_raw(pid), Signal::SIGTERM).unwrap();
         let ended = timeout(Duration::from_mins(1), self.child.wait()).await.expect("it ends in time");
