@@ -59,7 +59,8 @@ pub(in crate::operator) async fn follow(context: &Context, concerned: Concerned,
                 let look = reports.look(was_filled, Timestamp::now());
                 was_filled = reports.is_filled();
                 context.metrics.gateways(look.gateways);
-                tell(context, &concerned, &look);
+                // Until it is to stop: nobody may take what is told then.
+                stop.run_until_cancelled(tell(context, &concerned, &look)).await;
                 count += 1;
                 if count % SWEEP_EVERY == 0 {
                     Box::pin(sweep(&api, reports)).await;
@@ -88,19 +89,20 @@ fn note(reports: &GatewayReports, event: Result<Event<ConfigMap>, watcher::Error
 }
 
 /// Starts passes where something is shown, or placed by, that has changed: no others, however often gateways report.
-fn tell(context: &Context, concerned: &Concerned, look: &Look) {
+async fn tell(context: &Context, concerned: &Concerned, look: &Look) {
     if !look.is_first && look.changed.is_empty() {
         return;
     }
-    // A full queue is no reason to wait: there is work enough then, and a pass for another reason sees the same.
     for route in concerned.routes.state() {
         if look.is_first || route.0.as_ref().is_ok_and(|route| names(route, &look.changed)) {
-            let _full_or_closed = concerned.route_triggers.try_send(ObjectRef::from_obj(&*route));
+            // A status that is not looked at would go on to say what nobody tells any more.
+            let _closed = concerned.route_triggers.send(ObjectRef::from_obj(&*route)).await;
         }
     }
     for model in context.models.state() {
         let Ok(found) = &model.0 else { continue };
         if goes_by_load(&found.spec) && look.changed.contains(&key(found)) {
+            // A full queue is no reason to wait: there is work enough then, and the next pass sees the same.
             let _full_or_closed = concerned.model_triggers.try_send(ObjectRef::from_obj(&*model));
         }
     }
