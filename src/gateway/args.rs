@@ -13,7 +13,7 @@ pub(crate) struct GatewayArgs {
     /// Address that clients send requests to.
     #[arg(long, env = "SKYFLEET_GATEWAY_LISTEN", default_value = "0.0.0.0:8000")]
     pub(crate) listen: SocketAddr,
-    /// Address of /healthz, /readyz, /metrics and /routes: for the cluster and for operators, not for clients.
+    /// Address of a page that shows the routes, and of /healthz, /readyz, /metrics and /routes: for the cluster and for operators, not for clients.
     #[arg(long, env = "SKYFLEET_GATEWAY_ADMIN_LISTEN", default_value = "0.0.0.0:8001")]
     pub(crate) admin_listen: SocketAddr,
     /// The Cluster that this gateway runs in, if it runs in a member: its pods are reached directly, and come first.

@@ -1,10 +1,12 @@
-//! What a gateway says of itself: `/healthz`, `/readyz`, `/metrics`, and `/routes`, the routes as JSON.
+//! What a gateway says of itself: `/healthz`, `/readyz`, `/metrics`, `/routes`, the routes as JSON, and `/`, a page that shows them.
+
+mod page;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use skyfleet_gateway::Gateway;
@@ -24,7 +26,7 @@ pub(super) fn pages(
         (Some(_), _) => "ok\n".into_response(),
     };
     let measured = gateway.clone();
-    Router::new()
+    page::routes()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(async move || readiness()))
         .route("/metrics", get(async move || metrics(&measured)))
@@ -32,7 +34,8 @@ pub(super) fn pages(
 }
 
 fn routes(gateway: &Gateway) -> Response {
-    axum::Json(gateway.status()).into_response()
+    let headers = [(CACHE_CONTROL, "no-store"), (X_CONTENT_TYPE_OPTIONS, "nosniff")];
+    (headers, axum::Json(gateway.status())).into_response()
 }
 
 fn metrics(gateway: &Gateway) -> Response {
