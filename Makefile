@@ -97,9 +97,10 @@ bench-flows: ## Measure transforms, in turns with pyarrow and DuckDB, which it i
 	$(CARGO_TARGET_DIR)/bench-fleet/flows-bench $(BENCH_ARGS)
 
 .PHONY: packages
-packages: programs ## Install the Debian packages that the lab needs, asking first
+packages: programs ## Install the Debian packages that the lab and a browser need, asking first
 	$(announce)
 	$(AS_ROOT) $(PROGRAMS)/lab install $(if $(CI),--yes)
+	$(AS_ROOT) $(PROGRAMS)/lab install --browsers $(if $(CI),--yes)
 
 .PHONY: tools
 tools: programs ## Build, once a machine, what the lab runs: Kubernetes, object stores, helm, a metrics adapter, images, the model

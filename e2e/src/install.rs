@@ -60,6 +60,9 @@ const PLUGINS_PACKAGE: &str = "containernetworking-plugins";
 const BALANCERS: [(&str, &str); 4] =
     [("nginx", "nginx"), ("haproxy", "haproxy"), ("apache2", "apache2-bin"), ("wrk", "wrk")];
 
+/// A browser for tests of pages, and what tells it what to do.
+const BROWSERS: [(&str, &str); 2] = [("chromium", "chromium"), ("chromedriver", "chromium-driver")];
+
 /// The packages that are missing on this machine, each once.
 #[must_use]
 pub fn missing(backend: Backend, with_pods: bool) -> Vec<&'static str> {
@@ -109,11 +112,29 @@ pub fn install(backend: Backend, with_pods: bool, yes: bool) -> Result<(), LabEr
 /// # Errors
 /// Those of [`install`].
 pub fn install_balancers(yes: bool) -> Result<(), LabError> {
-    let missing = || -> Vec<&str> {
-        BALANCERS.iter().filter(|(program, _)| !is_installed(program)).map(|(_, package)| *package).collect()
-    };
-    install_missing(&missing(), yes)?;
-    lacks_none(&missing())
+    install_missing(&missing_of(&BALANCERS), yes)?;
+    lacks_none(&missing_of(&BALANCERS))
+}
+
+/// The same for the browser that tests of pages need.
+///
+/// # Errors
+/// Those of [`install`].
+pub fn install_browsers(yes: bool) -> Result<(), LabError> {
+    install_missing(&missing_of(&BROWSERS), yes)?;
+    check_browsers()
+}
+
+/// Fails when there is no browser, naming its packages.
+///
+/// # Errors
+/// [`LabError::Missing`], saying how to install them.
+pub fn check_browsers() -> Result<(), LabError> {
+    lacks_none(&missing_of(&BROWSERS))
+}
+
+fn missing_of(programs: &[(&str, &'static str)]) -> Vec<&'static str> {
+    programs.iter().filter(|(program, _)| !is_installed(program)).map(|(_, package)| *package).collect()
 }
 
 fn install_missing(packages: &[&str], yes: bool) -> Result<(), LabError> {

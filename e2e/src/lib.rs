@@ -7,6 +7,7 @@
 mod addresses;
 pub mod artifacts;
 mod backend;
+pub mod browser;
 mod certificates;
 mod cgroup;
 mod cluster;

@@ -30,6 +30,9 @@ enum Verb {
         /// Those of load balancers instead, and of what measures them
         #[arg(long)]
         balancers: bool,
+        /// Those of a browser instead, which tests of pages need
+        #[arg(long, conflicts_with = "balancers")]
+        browsers: bool,
         #[command(flatten)]
         choice: Choice,
     },
@@ -121,6 +124,7 @@ async fn run(Arguments { name, verb }: Arguments) -> Result<(), LabError> {
     let open = || Lab::open(&name);
     match verb {
         Verb::Install { yes, balancers: true, .. } => install::install_balancers(yes),
+        Verb::Install { yes, browsers: true, .. } => install::install_browsers(yes),
         Verb::Install { yes, choice, .. } => {
             install::install(Backend::for_lab(&name, choice.backend).await?, true, yes)
         }
