@@ -2,6 +2,7 @@
 //! server.
 #![allow(clippy::unwrap_used)]
 
+mod admin_page;
 mod hub;
 mod identities;
 mod lineage;
@@ -10,6 +11,7 @@ mod plugin;
 mod rows;
 mod simulate;
 mod transform;
+mod watched_hub;
 
 use std::path::Path;
 use std::process::{Command, Output};
