@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::body::RequestBody;
 use crate::config::Endpoint;
+use crate::liveness;
 use crate::relay::Relays;
 
 /// How long a connection is kept that nobody uses: less than the five seconds after which uvicorn, which serves most models, closes it.
@@ -98,6 +99,7 @@ pub(crate) async fn connect(endpoint: &Endpoint, limit: Duration, relays: &Relay
     let connecting = TcpStream::connect((endpoint.host.as_str(), endpoint.port));
     let stream = timeout(limit, connecting).await.map_err(|_| NotConnected::TimedOut(limit))??;
     stream.set_nodelay(true)?;
+    liveness::watch(&stream)?;
     speak(stream).await
 }
 

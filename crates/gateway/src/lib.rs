@@ -20,6 +20,7 @@ mod gateway;
 mod headers;
 mod idle;
 mod limits;
+mod liveness;
 mod metrics;
 mod openai;
 mod proxy;

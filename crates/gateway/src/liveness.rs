@@ -1,0 +1,48 @@
+//! Notices that an endpoint is gone without a word, as when its cluster loses its power or its network: the kernel would believe for a
+//! quarter of an hour in what it has sent, and for ever in what it waits for.
+
+use std::io;
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::TcpStream;
+
+/// With nothing coming for so long, the other side's kernel is asked whether it is there, which costs the program behind it nothing.
+const QUIET: Duration = Duration::from_secs(10);
+/// Between two such questions.
+const AGAIN: Duration = Duration::from_secs(5);
+/// A connection ends as broken after so long without any sign of the other side. What gRPC waits for by default.
+const GONE: Duration = Duration::from_secs(20);
+
+/// Has the connection end as broken soon after its other side has gone. However long a model takes for its first byte, its machine
+/// answers, so this is no limit for it. Only a program that takes nothing of a large request for so long is given up as well.
+pub(crate) fn watch(stream: &TcpStream) -> io::Result<()> {
+    let socket = SockRef::from(stream);
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(QUIET).with_interval(AGAIN).with_retries(2))?;
+    // Questions are not asked as long as something that was sent is not confirmed.
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(GONE))?;
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn both_what_was_sent_and_what_is_waited_for_have_an_end() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        watch(&stream).unwrap();
+        let socket = SockRef::from(&stream);
+        assert!(socket.keepalive().unwrap());
+        let questions = (socket.tcp_keepalive_time().unwrap(), socket.tcp_keepalive_interval().unwrap());
+        assert_eq!((questions, socket.tcp_keepalive_retries().unwrap()), ((QUIET, AGAIN), 2));
+        assert_eq!(QUIET + 2 * AGAIN, GONE);
+        #[cfg(target_os = "linux")]
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(GONE));
+    }
+}
