@@ -65,6 +65,14 @@ pub fn inference_server_image() -> Result<BuiltImage, LabError> {
     program_image("inference-server", &program)
 }
 
+/// The image of the server of streams at a set pace, for tests.
+///
+/// # Errors
+/// When the build fails or the image cannot be written.
+pub fn paced_server_image() -> Result<BuiltImage, LabError> {
+    program_image("paced-server", &cargo::build(work_tree(), &["--workspace", "--bin", "paced-server"], None)?)
+}
+
 /// `ghcr.io/skyfleet/NAME:VERSION-DIGEST` around one program, without its debug information.
 fn program_image(name: &str, program: &Path) -> Result<BuiltImage, LabError> {
     let folder = cache_folder().join("images");

@@ -12,7 +12,7 @@ mod moto;
 mod pyarrow;
 
 pub use helm::{HELM_VERSION, helm};
-pub use images::{BuiltImage, inference_server_image, skyfleet_image, skyfleet_program};
+pub use images::{BuiltImage, inference_server_image, paced_server_image, skyfleet_image, skyfleet_program};
 pub use metrics_adapter::{METRICS_ADAPTER_VERSION, metrics_adapter};
 pub use model::{MODEL_FILES, ModelFile, model};
 pub use moto::{MOTO_VERSION, moto, python_with_moto};

@@ -4,6 +4,7 @@ use kube::api::{Api, DynamicObject, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
+use skyfleet_e2e::Cluster;
 
 use crate::operator_process::NAMESPACE;
 use crate::support::eventually;
@@ -47,6 +48,14 @@ impl Hub {
         let connection = json!({"kubeconfigSecretRef": {"name": format!("{name}-kubeconfig")}});
         let spec = json!({"provider": "aws", "region": "eu-central-1", "connection": connection});
         self.create("Cluster", name, spec).await;
+    }
+
+    /// Gives the hub access to a cluster of the lab, as its administrator, and waits until it is a member.
+    pub(crate) async fn join(&self, cluster: &Cluster) {
+        let kubeconfig = std::fs::read_to_string(cluster.kubeconfig()).unwrap();
+        self.set_kubeconfig(cluster.name(), &serde_yaml::from_str(&kubeconfig).unwrap()).await;
+        self.create_cluster(cluster.name()).await;
+        self.wait("Cluster", cluster.name(), ["Ready", "True", "AsSpecified"]).await;
     }
 
     /// Waits until the condition of this type has this status and reason; the object's status then.

@@ -1,8 +1,6 @@
 //! The gateway in front of a model in two clouds: requests by the model's name, who answers them, and what the ModelRoute says.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -10,15 +8,16 @@ use std::time::Duration;
 use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
+use skyfleet_e2e::browser::Browser;
 use skyfleet_e2e::fleet::embed;
-use skyfleet_e2e::{Cluster, ClusterSpec, artifacts};
-use tokio::process::{Child, Command};
+use skyfleet_e2e::{ClusterSpec, artifacts};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::sleep;
 
 use crate::custom_resources::install_definitions;
+use crate::gateway_process::Gateway;
 use crate::hub::Hub;
-use crate::operator_process::{OperatorProcess, free_address};
+use crate::operator_process::OperatorProcess;
 use crate::support::{eventually, get, lab, post};
 
 const MEMBERS: [&str; 2] = ["aws-1", "gcp-1"];
@@ -45,10 +44,7 @@ async fn requests_go_to_the_replicas_of_all_clusters() {
     let hub = Hub(hub_cluster.client().await.unwrap());
     for member in MEMBERS {
         lab.load_image(member, &server.archive).await.unwrap();
-        let kubeconfig = std::fs::read_to_string(lab.cluster(member).unwrap().kubeconfig()).unwrap();
-        hub.set_kubeconfig(member, &serde_yaml::from_str(&kubeconfig).unwrap()).await;
-        hub.create_cluster(member).await;
-        hub.wait("Cluster", member, ["Ready", "True", "AsSpecified"]).await;
+        hub.join(lab.cluster(member).unwrap()).await;
     }
 
     hub.create("ModelRoute", NAME, route()).await;
@@ -67,6 +63,7 @@ async fn requests_go_to_the_replicas_of_all_clusters() {
     hub.create("ModelRoute", "younger", route()).await;
     let conflict = hub.wait("ModelRoute", "younger", ["Ready", "False", "RouteConflict"]).await;
     assert!(conflict["conditions"][0]["message"].as_str().unwrap().contains("default/minilm"), "{conflict}");
+    assert_the_page_shows_it(&gateway).await;
     assert_nothing_is_written(&hub).await;
 
     let load = Load::start(&gateway.address);
@@ -145,6 +142,22 @@ async fn assert_the_model_is_served(gateway: &Gateway) {
     assert_eq!(body["error"]["code"], "model_not_found", "{body}");
 }
 
+/// A person sees the route and the clusters in a browser.
+async fn assert_the_page_shows_it(gateway: &Gateway) {
+    let browser = Browser::start().await.unwrap();
+    browser.open(&format!("http://{}/", gateway.admin)).await.unwrap();
+    eventually("the route and its clusters on the page", || async {
+        let text = browser.run("return document.querySelector('main').innerText").await.unwrap();
+        let text = text.as_str().unwrap_or_default().to_owned();
+        let is_shown = |what: &&str| text.contains(*what);
+        if ["default/minilm", MODEL].iter().chain(&MEMBERS).all(is_shown) { Ok(()) } else { Err(text) }
+    })
+    .await;
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("lab-routing.png");
+    browser.screenshot(&file).await.unwrap();
+    assert_eq!(browser.console().await.unwrap(), Vec::<String>::new());
+}
+
 /// Once settled, neither of the routes is written to.
 async fn assert_nothing_is_written(hub: &Hub) {
     let versions = || async {
@@ -157,51 +170,6 @@ async fn assert_nothing_is_written(hub: &Hub) {
         if versions().await == before { Ok(()) } else { Err(before) }
     })
     .await;
-}
-
-/// A gateway as a process of the test, killed when that ends. When the test fails its log is printed.
-struct Gateway {
-    _child: Child,
-    address: String,
-    access_log: PathBuf,
-    log: PathBuf,
-}
-
-impl Gateway {
-    async fn start(hub: &Cluster) -> Self {
-        let program = spawn_blocking(artifacts::skyfleet_program).await.unwrap().unwrap();
-        let (address, admin) = (free_address(), free_address());
-        let (access_log, log) = (hub.folder().join("access.log"), hub.folder().join("gateway.log"));
-        let child = Command::new(program)
-            .args(["gateway", "--listen", &address, "--admin-listen", &admin, "--access-log"])
-            .arg(&access_log)
-            .env("KUBECONFIG", hub.kubeconfig())
-            .stdin(Stdio::null())
-            .stderr(std::fs::File::create(&log).unwrap())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        eventually("the gateway knows the routes", || get(&admin, "/readyz")).await;
-        Self { _child: child, address, access_log, log }
-    }
-
-    /// The clusters that answered, by the access log.
-    fn answered_by(&self) -> BTreeSet<String> {
-        let log = std::fs::read_to_string(&self.access_log).unwrap();
-        let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let answered = lines.filter(|line| line["status"] == 200);
-        answered.filter_map(|line| line["member_cluster"].as_str().map(str::to_owned)).collect()
-    }
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            for file in [&self.log, &self.access_log] {
-                eprintln!("{}:\n{}", file.display(), std::fs::read_to_string(file).unwrap_or_default());
-            }
-        }
-    }
 }
 
 /// Clients that ask all the time, each one request after the other.

@@ -1,0 +1,67 @@
+//! The gateway as a process of the test, beside a hub.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use serde_json::Value;
+use skyfleet_e2e::{Cluster, artifacts};
+use tokio::process::{Child, Command};
+use tokio::task::spawn_blocking;
+
+use crate::operator_process::free_address;
+use crate::support::{eventually, get};
+
+/// A gateway, killed when the test ends. When the test fails its log is printed.
+pub(crate) struct Gateway {
+    _child: Child,
+    /// Where clients send requests.
+    pub(crate) address: String,
+    /// Where it says how it stands.
+    pub(crate) admin: String,
+    access_log: PathBuf,
+    log: PathBuf,
+}
+
+impl Gateway {
+    /// Starts one, and waits until it knows the hub's routes.
+    pub(crate) async fn start(hub: &Cluster) -> Self {
+        let program = spawn_blocking(artifacts::skyfleet_program).await.unwrap().unwrap();
+        let (address, admin) = (free_address(), free_address());
+        let (access_log, log) = (hub.folder().join("access.log"), hub.folder().join("gateway.log"));
+        let child = Command::new(program)
+            .args(["gateway", "--listen", &address, "--admin-listen", &admin, "--access-log"])
+            .arg(&access_log)
+            .env("KUBECONFIG", hub.kubeconfig())
+            .stdin(Stdio::null())
+            .stderr(std::fs::File::create(&log).unwrap())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        eventually("the gateway knows the routes", || get(&admin, "/readyz")).await;
+        Self { _child: child, address, admin, access_log, log }
+    }
+
+    /// The access log by now.
+    pub(crate) fn log(&self) -> Vec<Value> {
+        let log = std::fs::read_to_string(&self.access_log).unwrap();
+        log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// The clusters that answered, by the access log.
+    pub(crate) fn answered_by(&self) -> BTreeSet<String> {
+        let log = self.log();
+        let answered = log.iter().filter(|line| line["status"] == 200);
+        answered.filter_map(|line| line["member_cluster"].as_str().map(str::to_owned)).collect()
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for file in [&self.log, &self.access_log] {
+                eprintln!("{}:\n{}", file.display(), std::fs::read_to_string(file).unwrap_or_default());
+            }
+        }
+    }
+}
