@@ -68,7 +68,8 @@ const RIGHTS: [Right; 44] = [
     ("editor", "create", "clusters.skyfleet.dev", "", false),
 ];
 
-async fn helm_on(kubeconfig: &Path, arguments: &[&str]) {
+/// helm, in the folder of the charts.
+pub(crate) async fn helm_on(kubeconfig: &Path, arguments: &[&str]) {
     let binary = tokio::task::spawn_blocking(helm).await.unwrap().unwrap();
     let mut command = tokio::process::Command::new(binary);
     command.current_dir(root().join("charts")).arg("--kubeconfig").arg(kubeconfig).args(arguments);

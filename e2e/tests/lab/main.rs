@@ -9,6 +9,7 @@ mod credentials;
 mod custom_resources;
 mod embeddings;
 mod fleet;
+mod gateway_in_pods;
 mod gateway_process;
 mod hub;
 mod images;

@@ -1,0 +1,135 @@
+//! The gateway as the chart runs it, in pods of a cluster that is hub and member at once: requests through its Service to a replica
+//! that has only a ClusterIP, also while the pods are replaced.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::json;
+use skyfleet_e2e::{Cluster, ClusterSpec, artifacts};
+use tokio::task::spawn_blocking;
+
+use crate::hub::Hub;
+use crate::installed_charts::helm_on;
+use crate::operator_process::NAMESPACE;
+use crate::support::{eventually, kubectl, lab, post};
+
+const HUB: &str = "hub";
+const MODEL: &str = "paced";
+const GATEWAY: &str = "deployment/skyfleet-gateway";
+const IN_NAMESPACE: &str = "--namespace=skyfleet-system";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_of_gateways_leads_to_replicas_inside_the_cluster() {
+    let build = || (artifacts::skyfleet_image().unwrap(), artifacts::paced_server_image().unwrap());
+    let (skyfleet, server) = spawn_blocking(build).await.unwrap();
+    let lab = lab("gateways", vec![ClusterSpec::with_pods(HUB)]).await;
+    for image in [&skyfleet, &server] {
+        lab.load_image(HUB, &image.archive).await.unwrap();
+    }
+    let cluster = lab.cluster(HUB).unwrap();
+    install(cluster, &skyfleet).await;
+    let hub = Hub(cluster.client().await.unwrap());
+    hub.join(cluster).await;
+    serve(&hub, &server.reference).await;
+    stand_in_for_the_name_service(cluster).await;
+
+    let port =
+        text(cluster, &["get", "service", "skyfleet-gateway", "--output=jsonpath={.spec.ports[0].nodePort}"]).await;
+    let address = format!("{}:{port}", cluster.address());
+    let answer = eventually("a stream through the gateway's Service", || ask(&address)).await;
+    assert!(answer.contains("chat.completion.chunk"), "{answer}");
+    let list = [
+        "get",
+        "pods",
+        "--selector=app.kubernetes.io/component=gateway",
+        "--output=jsonpath={.items[0].metadata.name}",
+    ];
+    let pod = text(cluster, &list).await;
+    let admin = |path: &str| format!("/api/v1/namespaces/{NAMESPACE}/pods/{pod}:8001/proxy{path}");
+    let routes = text(cluster, &["get", "--raw", &admin("/routes")]).await;
+    assert!(routes.contains("paced.default.svc:80") && routes.contains("Serving"), "{routes}");
+    assert!(text(cluster, &["get", "--raw", &admin("/")]).await.contains("<title>Skyfleet gateway</title>"));
+
+    let stop = Arc::new(AtomicBool::new(false));
+    let client = tokio::spawn(ask_until(stop.clone(), address));
+    text(cluster, &["rollout", "restart", GATEWAY]).await;
+    rolled_out(cluster).await;
+    // It is told to end only now, and its Service has to leave it out before it does.
+    text(cluster, &["wait", "--for=delete", &format!("pod/{pod}"), "--timeout=5m"]).await;
+    stop.store(true, Ordering::Relaxed);
+    let answered = client.await.unwrap();
+    println!("{answered} requests answered and none failed while the gateway's pods were replaced");
+    assert!(answered > 0);
+    lab.down().await.unwrap();
+}
+
+/// Both charts, with one pod of each Deployment.
+async fn install(cluster: &Cluster, image: &artifacts::BuiltImage) {
+    let kubeconfig = cluster.kubeconfig();
+    kubectl(&kubeconfig, &["create", "namespace", NAMESPACE]).await.unwrap();
+    let enforce = "pod-security.kubernetes.io/enforce=restricted";
+    kubectl(&kubeconfig, &["label", "namespace", NAMESPACE, enforce]).await.unwrap();
+    let (repository, tag) = image.repository_and_tag();
+    // The rules of a node that is busy follow late when a pod ends.
+    let values = format!(
+        "image.repository={repository},image.tag={tag},log.format=text,replicas=1,gateway.enabled=true,gateway.replicas=1,\
+         gateway.cluster={HUB},gateway.service.type=NodePort,gateway.stopDelaySeconds=20"
+    );
+    let upgrade = ["upgrade", "--install", "--namespace", NAMESPACE];
+    helm_on(&kubeconfig, &[&upgrade[..], &["skyfleet-crds", "skyfleet-crds"]].concat()).await;
+    let wait = ["--set", &values, "--wait", "--timeout", "5m", "skyfleet", "skyfleet"];
+    helm_on(&kubeconfig, &[&upgrade[..], &wait[..]].concat()).await;
+}
+
+async fn serve(hub: &Hub, image: &str) {
+    let spec = json!({
+        "model": {"name": MODEL, "image": {}},
+        "runtime": {
+            "preset": "custom", "image": image, "port": 8080,
+            "probes": {"readiness": {"httpGet": {"path": "/readyz", "port": 8080}, "periodSeconds": 1}},
+            "resources": {"requests": {"cpu": "50m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}},
+        },
+        "replicas": 1,
+        "service": {"type": "ClusterIP", "port": 80},
+    });
+    hub.create("ModelDeployment", MODEL, spec).await;
+    hub.wait("ModelDeployment", MODEL, ["Ready", "True", "AsSpecified"]).await;
+    let route = json!({"models": [MODEL], "backends": [{"modelDeploymentRef": {"name": MODEL}}]});
+    hub.create("ModelRoute", MODEL, route).await;
+}
+
+/// The lab's clusters have no name service: the gateway's pods get the one name that they need in their /etc/hosts.
+async fn stand_in_for_the_name_service(cluster: &Cluster) {
+    let get = ["get", "service", MODEL, "--output=jsonpath={.spec.clusterIP}"];
+    let address = kubectl(&cluster.kubeconfig(), &get).await.unwrap();
+    let aliases = json!([{"ip": address, "hostnames": [format!("{MODEL}.default.svc")]}]);
+    let patch = json!({"spec": {"template": {"spec": {"hostAliases": aliases}}}}).to_string();
+    text(cluster, &["patch", GATEWAY, "--patch", &patch]).await;
+    rolled_out(cluster).await;
+}
+
+async fn rolled_out(cluster: &Cluster) {
+    text(cluster, &["rollout", "status", GATEWAY, "--timeout=5m"]).await;
+}
+
+/// What kubectl says of the namespace of the charts.
+async fn text(cluster: &Cluster, arguments: &[&str]) -> String {
+    kubectl(&cluster.kubeconfig(), &[arguments, &[IN_NAMESPACE]].concat()).await.unwrap()
+}
+
+/// A whole stream of three tokens.
+async fn ask(address: &str) -> Result<String, String> {
+    let body = json!({"model": MODEL, "stream": true, "max_tokens": 3, "messages": []}).to_string();
+    let answer = post(address, "/v1/chat/completions", &body).await?;
+    if answer.contains("data: [DONE]") { Ok(answer) } else { Err(answer) }
+}
+
+/// Asks all the time; how many were answered. None may fail.
+async fn ask_until(stop: Arc<AtomicBool>, address: String) -> usize {
+    let mut answered = 0;
+    while !stop.load(Ordering::Relaxed) {
+        ask(&address).await.unwrap();
+        answered += 1;
+    }
+    answered
+}
