@@ -1,20 +1,24 @@
 //! The gateway as a process of the test, beside a hub.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use skyfleet_e2e::{Cluster, artifacts};
 use tokio::process::{Child, Command};
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use crate::operator_process::free_address;
 use crate::support::{eventually, get};
 
 /// A gateway, killed when the test ends. When the test fails its log is printed.
 pub(crate) struct Gateway {
-    _child: Child,
+    child: Child,
     /// Where clients send requests.
     pub(crate) address: String,
     /// Where it says how it stands.
@@ -24,22 +28,41 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// Starts one, and waits until it knows the hub's routes.
+    /// Starts one that may do everything on the hub, and waits until it knows the routes.
     pub(crate) async fn start(hub: &Cluster) -> Self {
+        Self::start_with(hub, &hub.kubeconfig(), &[]).await
+    }
+
+    /// Starts one with this kubeconfig and these arguments beside its addresses, and waits until it knows the routes.
+    pub(crate) async fn start_with(hub: &Cluster, kubeconfig: &Path, arguments: &[&str]) -> Self {
         let program = spawn_blocking(artifacts::skyfleet_program).await.unwrap().unwrap();
         let (address, admin) = (free_address(), free_address());
         let (access_log, log) = (hub.folder().join("access.log"), hub.folder().join("gateway.log"));
         let child = Command::new(program)
-            .args(["gateway", "--listen", &address, "--admin-listen", &admin, "--access-log"])
+            .args(["gateway", "--listen", &address, "--admin-listen", &admin, "--stop-delay", "0", "--access-log"])
             .arg(&access_log)
-            .env("KUBECONFIG", hub.kubeconfig())
+            .args(arguments)
+            .env("KUBECONFIG", kubeconfig)
             .stdin(Stdio::null())
             .stderr(std::fs::File::create(&log).unwrap())
             .kill_on_drop(true)
             .spawn()
             .unwrap();
         eventually("the gateway knows the routes", || get(&admin, "/readyz")).await;
-        Self { _child: child, address, admin, access_log, log }
+        Self { child, address, admin, access_log, log }
+    }
+
+    /// Asks it to stop, as Kubernetes does with a pod, and waits for its end.
+    pub(crate) async fn stop(&mut self) {
+        let pid = i32::try_from(self.child.id().expect("it runs")).unwrap();
+        kill(Pid::from_raw(pid), Signal::SIGTERM).unwrap();
+        let ended = timeout(Duration::from_mins(1), self.child.wait()).await.expect("it ends in time");
+        assert!(ended.unwrap().success());
+    }
+
+    /// Routes and endpoints as they are now.
+    pub(crate) async fn routes(&self) -> Result<Value, String> {
+        Ok(serde_json::from_str(&get(&self.admin, "/routes").await?).unwrap())
     }
 
     /// The access log by now.

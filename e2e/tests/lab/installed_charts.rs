@@ -11,7 +11,7 @@ use skyfleet_e2e::artifacts::helm;
 use skyfleet_e2e::{Cluster, ClusterSpec};
 
 use crate::charts::root;
-use crate::reports::Gateway;
+use crate::reports::reporting_gateway;
 use crate::support::{eventually, kubectl, lab};
 
 const OPERATOR: &str = "system:serviceaccount:skyfleet-system:skyfleet";
@@ -114,7 +114,7 @@ async fn report_as_the_gateway(hub: &Cluster) {
     kubeconfig["users"][0]["user"]["as"] = json!(GATEWAY);
     let file = hub.folder().join("gateway.kubeconfig");
     std::fs::write(&file, kubeconfig.to_string()).unwrap();
-    let mut gateway = Gateway::start(hub, &file).await;
+    let mut gateway = reporting_gateway(hub, &file).await;
     let admin = hub.kubeconfig();
     let get = ["get", "configmap", "skyfleet-gateway-one", "--namespace=skyfleet-system", "--output=name"];
     eventually("the gateway's report", || kubectl(&admin, &get)).await;

@@ -20,6 +20,7 @@ mod loading;
 mod nodes;
 mod operator_process;
 mod placement;
+mod reaching;
 mod refusals;
 mod reports;
 mod resumed;

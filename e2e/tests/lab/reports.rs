@@ -1,25 +1,22 @@
 //! What a gateway tells the hub: a ModelRoute's status shows how requests go while it does, and no more once it has gone.
 
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, ListParams, Patch, PatchParams};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use serde_json::{Value, json};
-use skyfleet_e2e::{Cluster, ClusterSpec, artifacts};
+use skyfleet_e2e::{Cluster, ClusterSpec};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use tokio::process::{Child, Command};
-use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
-use tokio::time::{sleep, timeout};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::sleep;
 
 use crate::custom_resources::install_definitions;
+use crate::gateway_process::Gateway;
 use crate::hub::Hub;
-use crate::operator_process::{NAMESPACE, OperatorProcess, free_address};
-use crate::support::{eventually, get, lab, post};
+use crate::operator_process::{NAMESPACE, OperatorProcess};
+use crate::support::{eventually, lab, post};
 
 /// The ModelDeployment, the ModelRoute to it, and the model that clients ask for.
 const NAME: &str = "slow";
@@ -43,7 +40,7 @@ async fn a_routes_status_shows_how_requests_go() {
     let (replica, _serving) = slow_replica().await;
     deploy(&hub, &replica).await;
 
-    let mut gateway = Gateway::start(hub_cluster, &hub_cluster.kubeconfig()).await;
+    let mut gateway = reporting_gateway(hub_cluster, &hub_cluster.kubeconfig()).await;
     let reports = Api::<ConfigMap>::namespaced(hub.0.clone(), NAMESPACE);
     let content = || async {
         let all = reports.list(&ListParams::default().labels("skyfleet.dev/gateway-report=true")).await.unwrap();
@@ -157,45 +154,7 @@ async fn ask_for_ever(address: String) {
     }
 }
 
-/// A gateway that reports, as a process of the test; killed when that ends. When the test fails its log is printed.
-pub(crate) struct Gateway {
-    child: Child,
-    address: String,
-    log: PathBuf,
-}
-
-impl Gateway {
-    /// Starts one that is called `one`, and waits until it knows the routes.
-    pub(crate) async fn start(hub: &Cluster, kubeconfig: &Path) -> Self {
-        let program = spawn_blocking(artifacts::skyfleet_program).await.unwrap().unwrap();
-        let (address, admin) = (free_address(), free_address());
-        let log = hub.folder().join("gateway.log");
-        let child = Command::new(program)
-            .args(["gateway", "--listen", &address, "--admin-listen", &admin, "--stop-delay", "0"])
-            .args(["--report-namespace", NAMESPACE, "--name", "one"])
-            .env("KUBECONFIG", kubeconfig)
-            .stdin(Stdio::null())
-            .stderr(std::fs::File::create(&log).unwrap())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        eventually("the gateway knows the routes", || get(&admin, "/readyz")).await;
-        Self { child, address, log }
-    }
-
-    /// Asks it to stop, as Kubernetes does with a pod, and waits for its end.
-    pub(crate) async fn stop(&mut self) {
-        let pid = i32::try_from(self.child.id().expect("it runs")).unwrap();
-        kill(Pid::from_raw(pid), Signal::SIGTERM).unwrap();
-        let ended = timeout(Duration::from_mins(1), self.child.wait()).await.expect("it ends in time");
-        assert!(ended.unwrap().success());
-    }
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("{}:\n{}", self.log.display(), std::fs::read_to_string(&self.log).unwrap_or_default());
-        }
-    }
+/// A gateway that reports, as the one that is called `one`.
+pub(crate) async fn reporting_gateway(hub: &Cluster, kubeconfig: &Path) -> Gateway {
+    Gateway::start_with(hub, kubeconfig, &["--report-namespace", NAMESPACE, "--name", "one"]).await
 }

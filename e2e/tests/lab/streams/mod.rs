@@ -6,7 +6,7 @@ mod load;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use skyfleet_e2e::{ClusterSpec, artifacts};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
@@ -15,7 +15,7 @@ use crate::custom_resources::install_definitions;
 use crate::gateway_process::Gateway;
 use crate::hub::Hub;
 use crate::operator_process::OperatorProcess;
-use crate::support::{eventually, get, lab};
+use crate::support::{eventually, lab};
 use load::{Load, Outcome, Seen};
 
 const MEMBERS: [&str; 3] = ["aws-1", "azure-1", "gcp-1"];
@@ -101,7 +101,7 @@ async fn serve(hub: &Hub, image: &str) {
 /// Waits until the gateway sends requests to all of these clusters.
 async fn until_serving(gateway: &Gateway, members: &[&str]) {
     eventually("all clusters serve", || async {
-        let routes: Value = serde_json::from_str(&get(&gateway.admin, "/routes").await?).unwrap();
+        let routes = gateway.routes().await?;
         let endpoints = routes[0]["backends"][0]["endpoints"].as_array().cloned().unwrap_or_default();
         let serve =
             |member: &&str| endpoints.iter().any(|of| of["cluster"] == **member && of["condition"] == "Serving");

@@ -1,0 +1,247 @@
+//! A gateway in one of two members whose Services are open to nobody outside: it reaches each pod of its own cluster, and the other
+//! cluster through the API server.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use kube::Client;
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+use skyfleet_e2e::{Cluster, ClusterSpec, artifacts};
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+
+use crate::custom_resources::install_definitions;
+use crate::gateway_process::Gateway;
+use crate::hub::Hub;
+use crate::operator_process::OperatorProcess;
+use crate::support::{eventually, lab, post};
+
+/// The member that the gateway is in, and the other one.
+const OWN: &str = "aws-1";
+const OTHER: &str = "gcp-1";
+const MODEL: &str = "paced";
+/// Of the user that may ask for Services at the other member's API server, and of what lets it.
+const USER: &str = "skyfleet-gateway";
+/// Tokens of a stream, a tenth of a second apart.
+const TOKENS: usize = 6;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pods_are_reached_directly_and_closed_clusters_through_their_api_servers() {
+    let image = spawn_blocking(artifacts::paced_server_image).await.unwrap().unwrap();
+    let clusters = std::iter::once(ClusterSpec::control_plane("hub")).chain([OWN, OTHER].map(ClusterSpec::with_pods));
+    let lab = lab("reaching", clusters.collect()).await;
+    let hub_cluster = lab.cluster("hub").unwrap();
+    install_definitions(&hub_cluster.kubeconfig()).await;
+    let operator = OperatorProcess::start(hub_cluster, "one").await;
+    let hub = Hub(hub_cluster.client().await.unwrap());
+    for member in [OWN, OTHER] {
+        lab.load_image(member, &image.archive).await.unwrap();
+        hub.join(lab.cluster(member).unwrap()).await;
+    }
+    serve(&hub, &image.reference).await;
+    let (own, other) = (lab.cluster(OWN).unwrap(), lab.cluster(OTHER).unwrap());
+    let folder = narrow_kubeconfig(other, hub_cluster.folder()).await;
+    let (own_kubeconfig, folder) = (own.kubeconfig(), folder.to_str().unwrap().to_owned());
+    let arguments =
+        ["--cluster", OWN, "--cluster-kubeconfig", own_kubeconfig.to_str().unwrap(), "--api-servers", &folder];
+    let gateway = Gateway::start_with(hub_cluster, &hub_cluster.kubeconfig(), &arguments).await;
+
+    assert_endpoints(&gateway, own).await;
+    assert_both_stream(&gateway).await;
+    assert_a_pod_may_go(&gateway, own).await;
+    assert_the_other_may_refuse(&gateway, other).await;
+    assert_residency_is_obeyed(&hub, &gateway).await;
+
+    drop(gateway);
+    assert!(operator.stop().await.success());
+    lab.down().await.unwrap();
+}
+
+/// Two replicas in each member, behind a Service that only their cluster reaches.
+async fn serve(hub: &Hub, image: &str) {
+    let spec = json!({
+        "model": {"name": MODEL, "image": {}},
+        "runtime": {
+            "preset": "custom", "image": image, "port": 8080,
+            "probes": {"readiness": {"httpGet": {"path": "/readyz", "port": 8080}, "periodSeconds": 1}},
+            "resources": {"requests": {"cpu": "50m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}},
+        },
+        "replicas": 4,
+        "placement": {"strategy": "RoundRobin"},
+        "service": {"type": "ClusterIP", "port": 80},
+    });
+    hub.create("ModelDeployment", MODEL, spec).await;
+    hub.wait("ModelDeployment", MODEL, ["Ready", "True", "AsSpecified"]).await;
+    let route = json!({
+        "models": [MODEL], "backends": [{"modelDeploymentRef": {"name": MODEL}}],
+        "algorithm": "RoundRobin", "locality": {"policy": "Any"},
+    });
+    hub.create("ModelRoute", MODEL, route).await;
+    let status = hub.wait("ModelRoute", MODEL, ["Ready", "False", "NoEndpoints"]).await;
+    let message = status["conditions"][0]["message"].as_str().unwrap();
+    assert!(message.contains("kubeconfig for its API server"), "who is outside is told what helps: {message}");
+}
+
+/// A folder with a kubeconfig for the cluster, of a user who may use Services through its API server and nothing else.
+async fn narrow_kubeconfig(cluster: &Cluster, beside: &Path) -> PathBuf {
+    let client = cluster.client().await.unwrap();
+    let account = json!({"metadata": {"name": USER}});
+    let accounts = Api::<ServiceAccount>::default_namespaced(client.clone());
+    accounts.create(&PostParams::default(), &serde_json::from_value(account).unwrap()).await.unwrap();
+    let rule = json!({
+        "apiGroups": [""], "resources": ["services/proxy"], "verbs": ["get", "create", "update", "patch", "delete"],
+    });
+    let allowed = json!({"metadata": {"name": USER}, "rules": [rule]});
+    let roles = Api::<Role>::default_namespaced(client.clone());
+    roles.create(&PostParams::default(), &serde_json::from_value(allowed).unwrap()).await.unwrap();
+    bind(&client).await;
+    let request = TokenRequest { spec: TokenRequestSpec::default(), ..TokenRequest::default() };
+    let token = accounts.create_token_request(USER, &PostParams::default(), &request).await.unwrap();
+    let admin = std::fs::read_to_string(cluster.kubeconfig()).unwrap();
+    let mut kubeconfig: Value = serde_yaml::from_str(&admin).unwrap();
+    kubeconfig["users"][0]["user"] = json!({"token": token.status.unwrap().token});
+    let folder = beside.join("api-servers");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join(cluster.name()), kubeconfig.to_string()).unwrap();
+    folder
+}
+
+async fn bind(client: &Client) {
+    let group = "rbac.authorization.k8s.io";
+    let binding = json!({
+        "metadata": {"name": USER},
+        "roleRef": {"apiGroup": group, "kind": "Role", "name": USER},
+        "subjects": [{"kind": "ServiceAccount", "name": USER, "namespace": "default"}],
+    });
+    let bindings = Api::<RoleBinding>::default_namespaced(client.clone());
+    bindings.create(&PostParams::default(), &serde_json::from_value(binding).unwrap()).await.unwrap();
+}
+
+/// The pods of the gateway's own cluster by their names, and the Service of the other one.
+async fn assert_endpoints(gateway: &Gateway, own: &Cluster) {
+    let pods = Api::<Pod>::default_namespaced(own.client().await.unwrap());
+    eventually("each pod here, and the Service there", || async {
+        let names: BTreeSet<_> = pods
+            .list(&ListParams::default().labels(&format!("skyfleet.dev/model-deployment={MODEL}")))
+            .await
+            .map_err(|error| error.to_string())?
+            .into_iter()
+            .filter(|pod| pod.metadata.deletion_timestamp.is_none())
+            .filter_map(|pod| pod.metadata.name)
+            .collect();
+        let found = endpoints(gateway).await?;
+        let service = (OTHER.to_owned(), "service".to_owned());
+        let mut expected: BTreeSet<_> = names.into_iter().map(|name| (OWN.to_owned(), name)).collect();
+        expected.insert(service);
+        if found == expected && found.len() == 3 { Ok(()) } else { Err(format!("{found:?} instead of {expected:?}")) }
+    })
+    .await;
+}
+
+/// Cluster and name of those that get requests.
+async fn endpoints(gateway: &Gateway) -> Result<BTreeSet<(String, String)>, String> {
+    let routes = gateway.routes().await?;
+    let all = routes[0]["backends"][0]["endpoints"].as_array().cloned().unwrap_or_default();
+    let serving = all.iter().filter(|endpoint| endpoint["condition"] == "Serving");
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    Ok(serving.map(|endpoint| (text(&endpoint["cluster"]), text(&endpoint["name"]))).collect())
+}
+
+/// A whole stream.
+async fn ask(address: &str) -> Result<(), String> {
+    let body = json!({"model": MODEL, "stream": true, "max_tokens": TOKENS, "messages": []}).to_string();
+    let answer = post(address, "/v1/chat/completions", &body).await?;
+    if answer.contains("data: [DONE]") { Ok(()) } else { Err(answer) }
+}
+
+/// Both clusters answer, and what they say comes as they say it.
+async fn assert_both_stream(gateway: &Gateway) {
+    for _ in 0..12 {
+        ask(&gateway.address).await.unwrap();
+    }
+    let answered = eventually("all in the log", || async {
+        let log = gateway.log();
+        if log.len() >= 12 { Ok(log) } else { Err(log.len()) }
+    })
+    .await;
+    for cluster in [OWN, OTHER] {
+        let of_cluster: Vec<_> = answered.iter().filter(|line| line["member_cluster"] == cluster).collect();
+        assert!(!of_cluster.is_empty(), "{cluster} has answered nothing");
+        for line in of_cluster {
+            let time = |name: &str| line[name].as_f64().unwrap();
+            let after_first = time("duration_ms") - time("first_byte_ms");
+            // Were they held back, all would come at once.
+            assert!(after_first > 300.0, "{cluster}: events came within {after_first} ms of the first");
+        }
+    }
+}
+
+/// Clients see nothing of a pod that goes, and one that comes gets its share.
+async fn assert_a_pod_may_go(gateway: &Gateway, own: &Cluster) {
+    let stop = Arc::new(AtomicBool::new(false));
+    let clients: Vec<_> = (0..4).map(|_| tokio::spawn(ask_until(stop.clone(), gateway.address.clone()))).collect();
+    let before = endpoints(gateway).await.unwrap();
+    let (_, gone) = before.iter().find(|(cluster, _)| cluster == OWN).unwrap();
+    let pods = Api::<Pod>::default_namespaced(own.client().await.unwrap());
+    pods.delete(gone, &DeleteParams::default()).await.unwrap();
+    eventually("another pod in its place", || async {
+        let now = endpoints(gateway).await?;
+        if now.len() == before.len() && now != before { Ok(()) } else { Err(format!("{now:?}")) }
+    })
+    .await;
+    assert_endpoints(gateway, own).await;
+    sleep(Duration::from_secs(2)).await;
+    stop.store(true, Ordering::Relaxed);
+    let mut answered = 0;
+    for client in clients {
+        answered += client.await.unwrap();
+    }
+    println!("{answered} streams and none failed while a pod of the own cluster went and another came");
+}
+
+async fn ask_until(stop: Arc<AtomicBool>, address: String) -> usize {
+    let mut answered = 0;
+    while !stop.load(Ordering::Relaxed) {
+        ask(&address).await.unwrap();
+        answered += 1;
+    }
+    answered
+}
+
+/// Without the right to use it, its API server says no, and the own cluster answers.
+async fn assert_the_other_may_refuse(gateway: &Gateway, other: &Cluster) {
+    let client = other.client().await.unwrap();
+    let bindings = Api::<RoleBinding>::default_namespaced(client.clone());
+    bindings.delete(USER, &DeleteParams::default()).await.unwrap();
+    eventually("a request that the other cluster refuses", || async {
+        ask(&gateway.address).await.unwrap();
+        let log = gateway.log();
+        let again = log.iter().any(|line| line["attempts"] == 2 && line["member_cluster"] == OWN);
+        if again { Ok(()) } else { Err("none was sent again") }
+    })
+    .await;
+    bind(&client).await;
+}
+
+/// Requests that must not leave the region of the own cluster do not.
+async fn assert_residency_is_obeyed(hub: &Hub, gateway: &Gateway) {
+    let patch = |value: Value| (PatchParams::default(), Patch::Merge(value));
+    let (params, region) = patch(json!({"spec": {"region": "us-east-1"}}));
+    hub.api("Cluster").patch(OTHER, &params, &region).await.unwrap();
+    let (params, bound) = patch(json!({"spec": {"locality": {"residency": {"regions": ["eu-central-1"]}}}}));
+    hub.api("ModelRoute").patch(MODEL, &params, &bound).await.unwrap();
+    eventually("only the own cluster", || async {
+        let found = endpoints(gateway).await?;
+        let is_own = found.iter().all(|(cluster, _)| cluster == OWN);
+        if is_own && found.len() == 2 { Ok(()) } else { Err(format!("{found:?}")) }
+    })
+    .await;
+    ask(&gateway.address).await.unwrap();
+}
