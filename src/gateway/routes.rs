@@ -159,6 +159,7 @@ fn timeouts(timeouts: &model_route::Timeouts) -> Timeouts {
         connect: Duration::from_millis(unsigned(timeouts.connect_milliseconds).into()),
         first_byte: seconds(timeouts.first_byte_seconds),
         idle: seconds(timeouts.idle_seconds),
+        request: timeouts.request_seconds.map(seconds),
     }
 }
 

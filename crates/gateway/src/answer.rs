@@ -13,6 +13,7 @@ use skyfleet_balance::Failure;
 use crate::backend::InFlight;
 use crate::body::BodyError;
 use crate::connections::Connection;
+use crate::deadline::{Alarm, Deadline};
 use crate::idle::Idle;
 use crate::record::Record;
 use crate::usage::Meter;
@@ -24,6 +25,8 @@ pub(crate) struct Answer {
     body: Incoming,
     idle: Idle,
     limit: Duration,
+    /// When it must be over, where that is limited.
+    alarm: Option<Alarm>,
     in_flight: InFlight,
     /// For the next request, once this one has ended.
     connection: Option<Connection>,
@@ -36,14 +39,14 @@ pub(crate) struct Answer {
 impl Answer {
     pub(crate) fn new(
         (first, body): (Option<Frame<Bytes>>, Incoming),
-        limit: Duration,
+        (limit, deadline): (Duration, Option<Deadline>),
         (in_flight, connection): (InFlight, Connection),
         worker: Arc<Worker>,
         (record, meter): (Record, Option<Meter>),
     ) -> Self {
-        let (idle, connection) = (Idle::new(limit), Some(connection));
-        let mut answer =
-            Self { first, body, idle, limit, in_flight, connection, worker, record, meter: meter.map(Box::new) };
+        let (idle, alarm) = (Idle::new(limit), deadline.as_ref().map(Deadline::alarm));
+        let (connection, meter) = (Some(connection), meter.map(Box::new));
+        let mut answer = Self { first, body, idle, limit, alarm, in_flight, connection, worker, record, meter };
         if answer.is_end_stream() {
             answer.ended();
         }
@@ -60,6 +63,11 @@ impl Answer {
     }
 
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(alarm) = &mut self.alarm
+            && let Poll::Ready(overdue) = alarm.poll(cx)
+        {
+            return Poll::Ready(Some(Err(self.broken_off(overdue.into()))));
+        }
         let first = self.first.take().map(|first| Poll::Ready(Some(Ok(first))));
         let frame = match first.unwrap_or_else(|| Pin::new(&mut self.body).poll_frame(cx)) {
             Poll::Ready(frame) => frame,
@@ -99,6 +107,11 @@ impl Answer {
 
     fn failed(&mut self, failure: Failure, error: BodyError) -> BodyError {
         self.in_flight.failed(failure);
+        self.broken_off(error)
+    }
+
+    /// By no fault of the endpoint's, as far as is said here.
+    fn broken_off(&mut self, error: BodyError) -> BodyError {
         self.record.error = Some(format!("the answer broke off: {error}"));
         self.connection = None;
         error

@@ -16,6 +16,7 @@ use crate::answer::Answer;
 use crate::backend::InFlight;
 use crate::body::ResponseBody;
 use crate::connections::Connection;
+use crate::deadline::Deadline;
 use crate::exchange::ExchangeError;
 use crate::headers;
 use crate::openai;
@@ -100,8 +101,8 @@ impl Answered {
         head.version = Version::HTTP_11;
         // What the connection to the endpoint was like is nothing to the client.
         head.extensions.clear();
-        let limit = route.config.timeouts.idle;
-        let answer = Answer::new((first, body), limit, (in_flight, connection), worker.clone(), (record, meter));
+        let limits = (route.config.timeouts.idle, Deadline::of(&record, route));
+        let answer = Answer::new((first, body), limits, (in_flight, connection), worker.clone(), (record, meter));
         Response::from_parts(head, ResponseBody::Answer(Box::new(answer)))
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
-use http::{HeaderValue, Request, Response, StatusCode, Uri, Version, request};
+use http::{HeaderValue, Request, Response, Uri, Version, request};
 use hyper::upgrade::OnUpgrade;
 use skyfleet_balance::affinity::{hash, prefix_key};
 use skyfleet_balance::retry::{self, Attempt};
@@ -14,19 +14,16 @@ use crate::answered::Answered;
 use crate::backend::InFlight;
 use crate::body::{Progress, RequestBody, ResponseBody};
 use crate::config::{Affinity, AffinityBy};
+use crate::deadline::{Deadline, Overdue, in_time};
 use crate::exchange::{ExchangeError, Unanswered, exchange};
 use crate::headers;
-use crate::limits::Reached;
 use crate::openai;
 use crate::proxy::{Client, refuse};
 use crate::record::Record;
-use crate::refusal::Refusal;
 use crate::route::Route;
-use crate::waiting::{NotServed, wait};
+use crate::unanswered::{limited, no_answer, no_endpoint, not_served, overdue};
+use crate::waiting::wait;
 use crate::worker::Worker;
-
-/// Seconds after which it is worth to come again where no endpoint has room.
-const COME_AGAIN: u64 = 1;
 
 /// What a client sends as the body.
 pub(crate) enum Content {
@@ -51,6 +48,8 @@ pub(crate) struct Outgoing {
 enum Outcome {
     Answered(Box<Answered>),
     Failed(ExchangeError),
+    /// It was not there when the request had to be over.
+    Overdue(Overdue),
 }
 
 impl Outgoing {
@@ -87,27 +86,31 @@ impl Outgoing {
             *body = changed;
         }
         let upgrade = self.prepare(client, &record);
+        let deadline = Deadline::of(&record, route);
         let affinity = route.config.affinity.as_ref().and_then(|affinity| self.affinity(affinity, client));
         let mut tried = Vec::new();
         loop {
             let in_flight = match backend.pick(affinity, &tried) {
                 Ok(in_flight) => in_flight,
-                Err(_) if tried.is_empty() && backend.queues() => match Box::pin(wait(backend, who)).await {
+                Err(_) if tried.is_empty() && backend.queues() => match Box::pin(wait(backend, who, deadline)).await {
                     Ok(in_flight) => in_flight,
                     Err(why) => return refuse(&not_served(&why, route), record, worker),
                 },
                 Err(why) => return refuse(&no_endpoint(why, route), record, worker),
             };
             record.attempts += 1;
-            let outcome = self.attempt(route, worker, &in_flight).await;
-            record.first_byte = record.began.elapsed();
-            let failure = match &outcome {
-                Outcome::Answered(answered) => answered.failure(),
-                Outcome::Failed(error) => Some(error.failure()),
+            let outcome = if deadline.is_none() {
+                self.attempt(route, worker, &in_flight).await
+            } else {
+                let attempt = in_time(deadline, self.attempt(route, worker, &in_flight));
+                Box::pin(attempt).await.unwrap_or_else(Outcome::Overdue)
             };
+            record.first_byte = record.began.elapsed();
+            let failure = self.failure(&outcome);
             if let Some(failure) = failure {
                 in_flight.failed(failure);
-                if self.may_retry(&outcome, failure, &record, route) && backend.may_retry() {
+                let is_over = deadline.is_some_and(|deadline| deadline.is_over());
+                if !is_over && self.may_retry(&outcome, failure, &record, route) && backend.may_retry() {
                     tried.push(in_flight.tried);
                     continue;
                 }
@@ -120,6 +123,7 @@ impl Outgoing {
                     let refusal = no_answer(&error, &in_flight, record.attempts);
                     refuse(&refusal, record, worker)
                 }
+                Outcome::Overdue(why) => refuse(&overdue(why, route), record, worker),
             };
         }
     }
@@ -194,11 +198,23 @@ impl Outgoing {
         }
     }
 
+    /// What an outcome says of the endpoint.
+    fn failure(&self, outcome: &Outcome) -> Option<Failure> {
+        match outcome {
+            Outcome::Answered(answered) => answered.failure(),
+            Outcome::Failed(error) => Some(error.failure()),
+            // Where the client still sends, it may be what is slow.
+            Outcome::Overdue(_) if matches!(self.content, Content::Streamed(_)) => Some(Failure::Cancelled),
+            Outcome::Overdue(_) => Some(Failure::Timeout),
+        }
+    }
+
     fn may_retry(&self, outcome: &Outcome, failure: Failure, record: &Record, route: &Route) -> bool {
         // Another endpoint may say otherwise only of these; what is wrong with a request would take one down after the other.
         let is_worth_it = match outcome {
             Outcome::Answered(answered) => answered.is_of_another_one(),
             Outcome::Failed(_) => true,
+            Outcome::Overdue(_) => false,
         };
         let left = (route.config.retries.attempts + 1).saturating_sub(record.attempts);
         let attempt = Attempt {
@@ -209,41 +225,5 @@ impl Outgoing {
             left,
         };
         is_worth_it && retry::allow(&attempt).is_ok()
-    }
-}
-
-fn no_endpoint(why: NoEndpoint, route: &Route) -> Refusal {
-    let (code, what) = match why {
-        NoEndpoint::Empty => ("no_replica", "no replica is ready"),
-        NoEndpoint::Full => ("all_replicas_full", "all replicas have as many requests as they take"),
-    };
-    let message = format!("{what} for the ModelRoute {}: try again soon", route.config.name);
-    Refusal { retry_after: Some(COME_AGAIN), ..Refusal::new(StatusCode::SERVICE_UNAVAILABLE, code, message) }
-}
-
-fn not_served(why: &NotServed, route: &Route) -> Refusal {
-    let code = if matches!(why, NotServed::TimedOut(_)) { "queue_timed_out" } else { "queue_full" };
-    let message = format!("the ModelRoute {}: {why}: try again soon", route.config.name);
-    Refusal { retry_after: Some(COME_AGAIN), ..Refusal::new(StatusCode::SERVICE_UNAVAILABLE, code, message) }
-}
-
-fn limited(reached: &Reached, route: &Route) -> Refusal {
-    let whose = if reached.is_of_client { "this client" } else { "all clients together" };
-    let message = format!("the ModelRoute {}, for {whose}: {}", route.config.name, reached.limited);
-    let seconds = reached.limited.retry_after.as_secs_f64().ceil();
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a time from now on")]
-    let retry_after = Some(seconds as u64);
-    Refusal { retry_after, ..Refusal::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", message) }
-}
-
-fn no_answer(error: &ExchangeError, in_flight: &InFlight, attempts: u32) -> Refusal {
-    let at = format!("replica {} in {}", in_flight.endpoint.name, in_flight.endpoint.cluster);
-    let times = if attempts > 1 { format!(", after {attempts} attempts") } else { String::new() };
-    match error {
-        ExchangeError::TimedOut(_) => {
-            Refusal::new(StatusCode::GATEWAY_TIMEOUT, "replica_timed_out", format!("{at}: {error}{times}"))
-        }
-        ExchangeError::Request(_) => Refusal::new(StatusCode::BAD_REQUEST, "incomplete_request", error.to_string()),
-        _ => Refusal::new(StatusCode::BAD_GATEWAY, "replica_failed", format!("{at}: {error}{times}")),
     }
 }

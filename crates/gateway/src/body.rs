@@ -11,6 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use crate::answer::Answer;
+use crate::deadline::Overdue;
 use crate::idle::Idle;
 
 /// Why a body ended before its end.
@@ -25,6 +26,9 @@ pub(crate) enum BodyError {
     /// More came than may.
     #[error("it has more than {0} bytes")]
     TooLarge(u64),
+    /// All in all it took too long.
+    #[error(transparent)]
+    Overdue(#[from] Overdue),
 }
 
 /// What a client sends.

@@ -123,11 +123,18 @@ pub struct Timeouts {
     pub first_byte: Duration,
     /// For each further piece of a body.
     pub idle: Duration,
+    /// For the whole of a request and its answer; any time if not given.
+    pub request: Option<Duration>,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { connect: Duration::from_secs(2), first_byte: Duration::from_mins(5), idle: Duration::from_mins(1) }
+        Self {
+            connect: Duration::from_secs(2),
+            first_byte: Duration::from_mins(5),
+            idle: Duration::from_mins(1),
+            request: None,
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::attempts::{Content, Outgoing};
 use crate::body::{Progress, RequestBody, ResponseBody};
+use crate::deadline::{Deadline, in_time};
 use crate::gateway::Gateway;
 use crate::headers;
 use crate::openai;
@@ -19,6 +20,7 @@ use crate::record::Record;
 use crate::refusal::{Refusal, json};
 use crate::route::Route;
 use crate::table::Table;
+use crate::unanswered::overdue;
 use crate::worker::Worker;
 
 /// Where models are listed, in OpenAI's API.
@@ -112,7 +114,8 @@ async fn route(gateway: &Gateway, request: Request<Incoming>, record: &mut Recor
                 return Err(too_large(most));
             }
             if route.looks_at_prompts() {
-                Content::Whole(Some(Box::pin(whole(body, most)).await?))
+                let read = Box::pin(in_time(Deadline::of(record, &route), whole(body, most))).await;
+                Content::Whole(Some(read.map_err(|why| overdue(why, &route))??))
             } else {
                 let idle = route.config.timeouts.idle;
                 Content::Streamed(Some(RequestBody::streamed(body, idle, most, progress.clone())))

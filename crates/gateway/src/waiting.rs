@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use crate::backend::{Backend, InFlight};
 use crate::config::QueueConfig;
+use crate::deadline::{Deadline, Overdue, in_time};
 
 /// Those that wait at one backend.
 pub(crate) struct Waiting {
@@ -26,6 +27,8 @@ pub(crate) enum NotServed {
     Refused(#[from] queue::Refusal),
     #[error("no replica had room within {0:?}")]
     TimedOut(Duration),
+    #[error(transparent)]
+    Overdue(#[from] Overdue),
 }
 
 impl Waiting {
@@ -68,7 +71,11 @@ fn queue(settings: &QueueConfig) -> Queue<u64> {
 }
 
 /// Waits for a place at an endpoint.
-pub(crate) async fn wait(backend: &Arc<Backend>, client: u64) -> Result<InFlight, NotServed> {
+pub(crate) async fn wait(
+    backend: &Arc<Backend>,
+    client: u64,
+    deadline: Option<Deadline>,
+) -> Result<InFlight, NotServed> {
     let (place, limit, mut receiver) = {
         let (now, mut state) = backend.waiting();
         let limit = state.waiting.settings.timeout;
@@ -80,7 +87,7 @@ pub(crate) async fn wait(backend: &Arc<Backend>, client: u64) -> Result<InFlight
     let _place = Left { backend, place };
     // It may have come free in between.
     backend.serve_waiting();
-    match timeout(limit, &mut receiver).await {
+    match in_time(deadline, timeout(limit, &mut receiver)).await? {
         Ok(Ok(in_flight)) => Ok(in_flight),
         Ok(Err(_)) | Err(_) => Err(NotServed::TimedOut(limit)),
     }

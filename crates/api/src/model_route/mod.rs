@@ -164,7 +164,6 @@ impl UnsupportedFields for ModelRouteSpec {
         let checks = [
             (self.shadow.is_some(), "spec.shadow"),
             (by_cookie, "spec.affinity.cookie"),
-            (self.timeouts.request_seconds.is_some(), "spec.timeouts.requestSeconds"),
             (self.hedging.is_some(), "spec.hedging"),
             (self.health_check.is_some(), "spec.healthCheck"),
             (self.protocol != Protocol::Http, "spec.protocol"),
@@ -192,7 +191,6 @@ mod tests {
         for (field, value, unsupported) in [
             ("shadow", json!({ "modelDeploymentRef": reference, "percent": 5 }), "spec.shadow"),
             ("affinity", json!({ "cookie": { "name": "replica" } }), "spec.affinity.cookie"),
-            ("timeouts", json!({ "requestSeconds": 900 }), "spec.timeouts.requestSeconds"),
             ("hedging", json!({ "afterMilliseconds": 800 }), "spec.hedging"),
             ("healthCheck", json!({}), "spec.healthCheck"),
             ("protocol", json!("GRPC"), "spec.protocol"),
@@ -206,6 +204,7 @@ mod tests {
             ("suspend", json!(true)),
             ("protocol", json!("HTTP")),
             ("locality", json!({ "residency": { "regions": ["eu"] } })),
+            ("timeouts", json!({ "requestSeconds": 900 })),
             ("drivers", json!(["Gateway"])),
             ("affinity", json!({ "header": { "name": "X-Session" } })),
             ("limits", json!({ "maxInFlightPerReplica": 9, "queue": { "maxRequests": 9 } })),

@@ -4,6 +4,7 @@
 mod bodies;
 mod client;
 mod conformance;
+mod deadlines;
 mod failures;
 mod limits;
 mod models;
