@@ -144,6 +144,10 @@ fn rate_limits(limits: &model_route::RouteLimits) -> RateLimits {
 fn affinity(affinity: &model_route::Affinity) -> Option<Affinity> {
     let by = match affinity {
         model_route::Affinity { header: Some(header), .. } => AffinityBy::Header(header.name.to_ascii_lowercase()),
+        model_route::Affinity { cookie: Some(cookie), .. } => AffinityBy::Cookie {
+            name: cookie.name.clone(),
+            ttl: cookie.ttl_seconds.map(|seconds| Duration::from_secs(unsigned(seconds).into())),
+        },
         model_route::Affinity { prompt_prefix: Some(prefix), .. } => {
             AffinityBy::PromptPrefix(unsigned(prefix.bytes).try_into().ok()?)
         }

@@ -14,6 +14,7 @@ use crate::answered::Answered;
 use crate::backend::InFlight;
 use crate::body::{Progress, RequestBody, ResponseBody};
 use crate::config::{Affinity, AffinityBy};
+use crate::cookie::{self, Session};
 use crate::deadline::{Deadline, Overdue, in_time};
 use crate::exchange::{ExchangeError, Unanswered, exchange};
 use crate::headers;
@@ -87,7 +88,10 @@ impl Outgoing {
         }
         let upgrade = self.prepare(client, &record);
         let deadline = Deadline::of(&record, route);
-        let affinity = route.config.affinity.as_ref().and_then(|affinity| self.affinity(affinity, client));
+        let (affinity, session) = match &route.config.affinity {
+            None => (None, None),
+            Some(affinity) => self.affinity(affinity, client, worker),
+        };
         let mut tried = Vec::new();
         loop {
             let in_flight = match backend.pick(affinity, &tried) {
@@ -118,7 +122,13 @@ impl Outgoing {
                 in_flight.first_byte();
             }
             return match outcome {
-                Outcome::Answered(answered) => answered.pass((in_flight, upgrade), route, worker, record),
+                Outcome::Answered(answered) => {
+                    let mut response = answered.pass((in_flight, upgrade), route, worker, record);
+                    if let Some(session) = session {
+                        session.begin(response.headers_mut());
+                    }
+                    response
+                }
                 Outcome::Failed(error) => {
                     let refusal = no_answer(&error, &in_flight, record.attempts);
                     refuse(&refusal, record, worker)
@@ -186,16 +196,24 @@ impl Outgoing {
         }
     }
 
-    /// What the request has in common with others that go to the same endpoint.
-    fn affinity(&self, affinity: &Affinity, client: Client) -> Option<u64> {
-        match &affinity.by {
+    /// What the request has in common with others that go to the same endpoint, and the session that begins with it.
+    fn affinity(&self, affinity: &Affinity, client: Client, worker: &Worker) -> (Option<u64>, Option<Box<Session>>) {
+        let key = match &affinity.by {
+            AffinityBy::Cookie { name, ttl } => {
+                if let Some(value) = cookie::value(&self.head.headers, name) {
+                    return (Some(hash(value)), None);
+                }
+                let session = Session::new(name, *ttl, client.scheme, worker.random());
+                return (Some(session.key), Some(Box::new(session)));
+            }
             AffinityBy::Header(name) => self.head.headers.get(name).map(|value| hash(value.as_bytes())),
             AffinityBy::ClientAddress => Some(hash(client.address.ip().to_string().as_bytes())),
             AffinityBy::PromptPrefix(bytes) => match &self.content {
-                Content::Whole(Some(body)) => prefix_key(openai::prompt(body)?, *bytes, 1),
+                Content::Whole(Some(body)) => openai::prompt(body).and_then(|prompt| prefix_key(prompt, *bytes, 1)),
                 Content::Whole(None) | Content::Streamed(_) => None,
             },
-        }
+        };
+        (key, None)
     }
 
     /// What an outcome says of the endpoint.

@@ -169,6 +169,13 @@ pub struct Affinity {
 pub enum AffinityBy {
     /// The value of a header; in lower case.
     Header(String),
+    /// The value of a cookie, which the gateway sets where a request has none.
+    Cookie {
+        /// Its name.
+        name: String,
+        /// For so long clients keep it; until they end if not given.
+        ttl: Option<Duration>,
+    },
     /// The address of the client.
     ClientAddress,
     /// So many bytes at the beginning of the prompt.

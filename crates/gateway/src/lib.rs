@@ -15,6 +15,7 @@ mod backend;
 mod body;
 pub mod config;
 mod connections;
+mod cookie;
 mod deadline;
 mod exchange;
 mod gateway;

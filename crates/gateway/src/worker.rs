@@ -34,6 +34,11 @@ impl Worker {
         }
     }
 
+    /// Any number, not a secret one.
+    pub(crate) fn random(&self) -> u64 {
+        self.rng.lock().unwrap_or_else(PoisonError::into_inner).u64(..)
+    }
+
     pub(crate) fn trace(&self, parent: Option<&HeaderValue>) -> TraceContext {
         TraceContext::of(parent, &mut self.rng.lock().unwrap_or_else(PoisonError::into_inner))
     }

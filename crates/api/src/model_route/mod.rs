@@ -160,10 +160,8 @@ pub enum Driver {
 
 impl UnsupportedFields for ModelRouteSpec {
     fn unsupported_fields(&self) -> Vec<String> {
-        let by_cookie = self.affinity.as_ref().is_some_and(|affinity| affinity.cookie.is_some());
         let checks = [
             (self.shadow.is_some(), "spec.shadow"),
-            (by_cookie, "spec.affinity.cookie"),
             (self.hedging.is_some(), "spec.hedging"),
             (self.health_check.is_some(), "spec.healthCheck"),
             (self.protocol != Protocol::Http, "spec.protocol"),
@@ -190,7 +188,6 @@ mod tests {
         let reference = json!({ "name": "next" });
         for (field, value, unsupported) in [
             ("shadow", json!({ "modelDeploymentRef": reference, "percent": 5 }), "spec.shadow"),
-            ("affinity", json!({ "cookie": { "name": "replica" } }), "spec.affinity.cookie"),
             ("hedging", json!({ "afterMilliseconds": 800 }), "spec.hedging"),
             ("healthCheck", json!({}), "spec.healthCheck"),
             ("protocol", json!("GRPC"), "spec.protocol"),
@@ -207,6 +204,7 @@ mod tests {
             ("timeouts", json!({ "requestSeconds": 900 })),
             ("drivers", json!(["Gateway"])),
             ("affinity", json!({ "header": { "name": "X-Session" } })),
+            ("affinity", json!({ "cookie": { "name": "replica" } })),
             ("limits", json!({ "maxInFlightPerReplica": 9, "queue": { "maxRequests": 9 } })),
             ("limits", json!({ "perClient": { "requestsPerMinute": 9 }, "total": { "tokensPerMinute": 9 } })),
         ] {

@@ -4,6 +4,7 @@
 mod bodies;
 mod client;
 mod conformance;
+mod cookies;
 mod deadlines;
 mod failures;
 mod limits;
