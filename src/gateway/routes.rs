@@ -8,8 +8,8 @@ use kube::ResourceExt as _;
 use skyfleet_api::model_route::{self, Driver, LocalityPolicy};
 use skyfleet_api::{ModelDeployment, ModelRoute, UnsupportedFields as _};
 use skyfleet_gateway::config::{
-    Affinity, AffinityBy, Algorithm, BackendConfig, Config, Ejection, EndpointConfig, Locality, Matching, QueueConfig,
-    RateLimits, Rates, Retries, RouteConfig, Timeouts,
+    Affinity, AffinityBy, Algorithm, BackendConfig, Config, Ejection, EndpointConfig, HedgingConfig,
+    Locality, Matching, QueueConfig, RateLimits, Rates, Retries, RouteConfig, Timeouts,
 };
 use skyfleet_gateway::table::Table;
 
@@ -109,6 +109,10 @@ fn route_config(route: &ModelRoute, models: &Models<'_>, fleet: Fleet<'_>) -> Ro
             budget_percent: unsigned(spec.retries.budget_percent),
             on_first_frame_error: spec.retries.on_first_frame_error,
         },
+        hedging: spec.hedging.as_ref().map(|hedging| HedgingConfig {
+            after: Duration::from_millis(unsigned(hedging.after_milliseconds).into()),
+            budget_percent: unsigned(hedging.budget_percent),
+        }),
         affinity: spec.affinity.as_ref().and_then(affinity),
         ejection: Ejection {
             consecutive_errors: unsigned(spec.outlier_ejection.consecutive_errors),

@@ -70,6 +70,11 @@ impl Budget {
         is_covered
     }
 
+    /// A retry that was taken out was not made.
+    pub fn give_back(&mut self, now: Duration) {
+        *self.part(now) += RETRY;
+    }
+
     /// The part that counts now. Those that are too old are forgotten.
     fn part(&mut self, now: Duration) -> &mut i64 {
         let current = (now.as_nanos() / self.part.as_nanos()).max(self.current);

@@ -40,6 +40,8 @@ pub(crate) struct Line<'a> {
     pub(crate) first_byte_ms: f64,
     pub(crate) duration_ms: f64,
     pub(crate) attempts: u32,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) hedged: bool,
     /// As the answer says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) prompt_tokens: Option<u64>,

@@ -6,18 +6,19 @@ use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderValue, Request, Response, Uri, Version, request};
 use hyper::upgrade::OnUpgrade;
-use skyfleet_balance::affinity::{hash, prefix_key};
+use skyfleet_balance::affinity::hash;
 use skyfleet_balance::retry::{self, Attempt};
 use skyfleet_balance::{Failure, NoEndpoint};
 
+use crate::affinity;
 use crate::answered::Answered;
 use crate::backend::InFlight;
 use crate::body::{Progress, RequestBody, ResponseBody};
-use crate::config::{Affinity, AffinityBy};
-use crate::cookie::{self, Session};
+use crate::config::Endpoint;
 use crate::deadline::{Deadline, Overdue, in_time};
 use crate::exchange::{ExchangeError, Unanswered, exchange};
 use crate::headers;
+use crate::hedge::Race;
 use crate::openai;
 use crate::proxy::{Client, refuse};
 use crate::record::Record;
@@ -46,7 +47,7 @@ pub(crate) struct Outgoing {
 }
 
 /// What became of an attempt.
-enum Outcome {
+pub(crate) enum Outcome {
     Answered(Box<Answered>),
     Failed(ExchangeError),
     /// It was not there when the request had to be over.
@@ -88,13 +89,15 @@ impl Outgoing {
         }
         let upgrade = self.prepare(client, &record);
         let deadline = Deadline::of(&record, route);
+        let hedges = route.hedges.as_deref().map(|hedges| (hedges, hedges.begin()));
+        let hedges = hedges.filter(|_| upgrade.is_none() && self.may_be_hedged());
         let (affinity, session) = match &route.config.affinity {
             None => (None, None),
-            Some(affinity) => self.affinity(affinity, client, worker),
+            Some(affinity) => affinity::of(affinity, (&self.head, &self.content), client, worker),
         };
         let mut tried = Vec::new();
         loop {
-            let in_flight = match backend.pick(affinity, &tried) {
+            let mut in_flight = match backend.pick(affinity, &tried) {
                 Ok(in_flight) => in_flight,
                 Err(_) if tried.is_empty() && backend.queues() => match Box::pin(wait(backend, who, deadline)).await {
                     Ok(in_flight) => in_flight,
@@ -103,14 +106,20 @@ impl Outgoing {
                 Err(why) => return refuse(&no_endpoint(why, route), record, worker),
             };
             record.attempts += 1;
-            let outcome = if deadline.is_none() {
+            let outcome = if let Some((hedges, after)) = hedges {
+                let outgoing = &self;
+                let race = Race { hedges, after, outgoing, route, worker, backend, affinity, deadline };
+                let (outcome, is_hedged) = Box::pin(race.run(&mut in_flight, &mut tried)).await;
+                record.is_hedged |= is_hedged;
+                outcome
+            } else if deadline.is_none() {
                 self.attempt(route, worker, &in_flight).await
             } else {
                 let attempt = in_time(deadline, self.attempt(route, worker, &in_flight));
                 Box::pin(attempt).await.unwrap_or_else(Outcome::Overdue)
             };
             record.first_byte = record.began.elapsed();
-            let failure = self.failure(&outcome);
+            let failure = outcome.failure(matches!(self.content, Content::Streamed(_)));
             if let Some(failure) = failure {
                 in_flight.failed(failure);
                 let is_over = deadline.is_some_and(|deadline| deadline.is_over());
@@ -164,20 +173,37 @@ impl Outgoing {
             Content::Streamed(body) => body.take().unwrap_or(RequestBody::Whole(None)),
         };
         let request = Request::from_parts(self.head.clone(), body);
-        let (timeouts, progress) = (&route.config.timeouts, &self.progress);
-        let error = match exchange(worker, &in_flight.endpoint, request, (timeouts, progress)).await {
-            Ok(exchanged) => match Answered::of(exchanged, route).await {
-                Ok(answered) => return Outcome::Answered(Box::new(answered)),
-                Err(error) => error,
-            },
+        match ask(request, &in_flight.endpoint, (route, worker), &self.progress).await {
+            Ok(answered) => Outcome::Answered(answered),
             Err(Unanswered { error, unsent }) => {
                 if let (Content::Streamed(body), Some(unsent)) = (&mut self.content, unsent) {
                     *body = Some(unsent.into_body());
                 }
-                error
+                Outcome::Failed(error)
             }
+        }
+    }
+
+    /// The same request once more, of one that is here whole.
+    pub(crate) fn copy(&self) -> Request<RequestBody> {
+        let body = match &self.content {
+            Content::Whole(body) => body.clone(),
+            Content::Streamed(_) => None,
         };
-        Outcome::Failed(error)
+        Request::from_parts(self.head.clone(), RequestBody::Whole(body))
+    }
+
+    pub(crate) fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// Whether to do it twice is as good as once, and it is here to be sent twice.
+    fn may_be_hedged(&self) -> bool {
+        self.may_be_done_twice() && matches!(self.content, Content::Whole(_))
+    }
+
+    fn may_be_done_twice(&self) -> bool {
+        self.is_inference || self.head.method.is_idempotent()
     }
 
     /// Who asks, as far as limits and queues tell clients apart.
@@ -196,37 +222,6 @@ impl Outgoing {
         }
     }
 
-    /// What the request has in common with others that go to the same endpoint, and the session that begins with it.
-    fn affinity(&self, affinity: &Affinity, client: Client, worker: &Worker) -> (Option<u64>, Option<Box<Session>>) {
-        let key = match &affinity.by {
-            AffinityBy::Cookie { name, ttl } => {
-                if let Some(value) = cookie::value(&self.head.headers, name) {
-                    return (Some(hash(value)), None);
-                }
-                let session = Session::new(name, *ttl, client.scheme, worker.random());
-                return (Some(session.key), Some(Box::new(session)));
-            }
-            AffinityBy::Header(name) => self.head.headers.get(name).map(|value| hash(value.as_bytes())),
-            AffinityBy::ClientAddress => Some(hash(client.address.ip().to_string().as_bytes())),
-            AffinityBy::PromptPrefix(bytes) => match &self.content {
-                Content::Whole(Some(body)) => openai::prompt(body).and_then(|prompt| prefix_key(prompt, *bytes, 1)),
-                Content::Whole(None) | Content::Streamed(_) => None,
-            },
-        };
-        (key, None)
-    }
-
-    /// What an outcome says of the endpoint.
-    fn failure(&self, outcome: &Outcome) -> Option<Failure> {
-        match outcome {
-            Outcome::Answered(answered) => answered.failure(),
-            Outcome::Failed(error) => Some(error.failure()),
-            // Where the client still sends, it may be what is slow.
-            Outcome::Overdue(_) if matches!(self.content, Content::Streamed(_)) => Some(Failure::Cancelled),
-            Outcome::Overdue(_) => Some(Failure::Timeout),
-        }
-    }
-
     fn may_retry(&self, outcome: &Outcome, failure: Failure, record: &Record, route: &Route) -> bool {
         // Another endpoint may say otherwise only of these; what is wrong with a request would take one down after the other.
         let is_worth_it = match outcome {
@@ -237,11 +232,45 @@ impl Outgoing {
         let left = (route.config.retries.attempts + 1).saturating_sub(record.attempts);
         let attempt = Attempt {
             failure,
-            is_idempotent: self.is_inference || self.head.method.is_idempotent(),
+            is_idempotent: self.may_be_done_twice(),
             is_kept: matches!(self.content, Content::Whole(_) | Content::Streamed(Some(_))),
             is_answered: false,
             left,
         };
         is_worth_it && retry::allow(&attempt).is_ok()
     }
+}
+
+impl Outcome {
+    /// What it says of the endpoint.
+    pub(crate) fn failure(&self, is_client_sending: bool) -> Option<Failure> {
+        match self {
+            Self::Answered(answered) => answered.failure(),
+            Self::Failed(error) => Some(error.failure()),
+            // It may be the client that is slow.
+            Self::Overdue(_) if is_client_sending => Some(Failure::Cancelled),
+            Self::Overdue(_) => Some(Failure::Timeout),
+        }
+    }
+
+    /// Whether no other endpoint would do better.
+    pub(crate) fn is_final(&self) -> bool {
+        matches!(self, Self::Overdue(_)) || self.is_good()
+    }
+
+    pub(crate) fn is_good(&self) -> bool {
+        matches!(self.failure(false), None | Some(Failure::ClientError))
+    }
+}
+
+/// Sends a request to an endpoint, and waits until the answer begins.
+pub(crate) async fn ask(
+    request: Request<RequestBody>,
+    endpoint: &Arc<Endpoint>,
+    (route, worker): (&Route, &Worker),
+    progress: &Progress,
+) -> Result<Box<Answered>, Unanswered> {
+    let exchanged = exchange(worker, endpoint, request, (&route.config.timeouts, progress)).await?;
+    let answered = Answered::of(exchanged, route).await;
+    answered.map(Box::new).map_err(|error| Unanswered { error, unsent: None })
 }

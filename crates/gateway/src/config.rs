@@ -26,6 +26,8 @@ pub struct RouteConfig {
     pub timeouts: Timeouts,
     /// How often is tried.
     pub retries: Retries,
+    /// When a second endpoint is asked too; never if it is not given.
+    pub hedging: Option<HedgingConfig>,
     /// Which requests go to the same endpoint.
     pub affinity: Option<Affinity>,
     /// When endpoints that fail get none for a while.
@@ -153,6 +155,15 @@ impl Default for Retries {
     fn default() -> Self {
         Self { attempts: 2, budget_percent: 20, on_first_frame_error: true }
     }
+}
+
+/// When a second endpoint is asked too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HedgingConfig {
+    /// After so long without the first byte of an answer.
+    pub after: Duration,
+    /// For so many of all requests at most, in percent.
+    pub budget_percent: u32,
 }
 
 /// Which requests go to the same endpoint.

@@ -41,8 +41,12 @@ impl Gateway {
         let before = std::mem::take(&mut *known);
         *known = routes.into_iter().map(|route| (route.config.name.clone(), route)).collect();
         for (name, route) in before {
-            for backend in route.backends_missing_in(known.get(&name).map(|route| &**route)) {
+            let now = known.get(&name).map(|route| &**route);
+            for backend in route.backends_missing_in(now) {
                 self.metrics.forget(&name, backend);
+            }
+            if now.is_none_or(|now| now.hedges.is_none()) {
+                self.metrics.counters.forget_hedges(&name);
             }
         }
         conflicts

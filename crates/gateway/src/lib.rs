@@ -7,6 +7,7 @@
 //! * [`server`] accepts connections, each worker thread for itself.
 
 mod access_log;
+mod affinity;
 mod answer;
 mod answered;
 mod areas;
@@ -16,10 +17,12 @@ mod body;
 pub mod config;
 mod connections;
 mod cookie;
+mod counters;
 mod deadline;
 mod exchange;
 mod gateway;
 mod headers;
+mod hedge;
 mod idle;
 mod limits;
 mod liveness;

@@ -11,6 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::counters::Counters;
 use crate::status::RouteStatus;
 use crate::usage::Tokens;
 
@@ -72,6 +73,7 @@ pub(crate) struct Metrics {
     refusals: Family<OfCode, Counter>,
     in_flight: Family<OfCluster, Gauge>,
     endpoints: Family<OfCondition, Gauge>,
+    pub(crate) counters: Counters,
     /// One reading after the other: the gauges are set anew for each.
     reading: Arc<Mutex<()>>,
 }
@@ -119,8 +121,20 @@ impl Default for Metrics {
         registry.register("requests_in_flight", "Requests that have not ended", in_flight.clone());
         let endpoints = Family::<OfCondition, Gauge>::default();
         registry.register("endpoints", "Endpoints, by their condition", endpoints.clone());
-        let (registry, reading) = (Arc::new(registry), Arc::default());
-        Self { registry, requests, retries, first_bytes, durations, tokens, refusals, in_flight, endpoints, reading }
+        let counters = Counters::register(&mut registry);
+        Self {
+            registry: Arc::new(registry),
+            requests,
+            retries,
+            first_bytes,
+            durations,
+            tokens,
+            refusals,
+            in_flight,
+            endpoints,
+            counters,
+            reading: Arc::default(),
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use skyfleet_balance::round_robin;
 
 use crate::backend::Backend;
 use crate::config::{AffinityBy, BackendConfig, Matching, RouteConfig};
+use crate::hedge::Hedges;
 use crate::limits::Limiter;
 use crate::metrics::Metrics;
 use crate::status::RouteStatus;
@@ -15,6 +16,8 @@ pub(crate) struct Route {
     backends: Vec<Arc<Backend>>,
     /// What clients may ask for, where that is limited.
     pub(crate) limiter: Option<Arc<Limiter>>,
+    /// What is sent twice, where that is asked for.
+    pub(crate) hedges: Option<Arc<Hedges>>,
     /// Whose turn it is, of the backends.
     turns: Mutex<Vec<i64>>,
 }
@@ -40,7 +43,14 @@ impl Route {
             limiter.configure(&config.limits);
             limiter
         });
-        Self { config, backends, limiter, turns }
+        let hedges = config.hedging.map(|hedging| {
+            let known = before.and_then(|before| before.hedges.clone());
+            let new = || Arc::new(Hedges::new(hedging, metrics.counters.of_hedges(&config.name)));
+            let hedges = known.unwrap_or_else(new);
+            hedges.configure(hedging);
+            hedges
+        });
+        Self { config, backends, limiter, hedges, turns }
     }
 
     /// The names of backends that another state of the route does not have.

@@ -162,7 +162,6 @@ impl UnsupportedFields for ModelRouteSpec {
     fn unsupported_fields(&self) -> Vec<String> {
         let checks = [
             (self.shadow.is_some(), "spec.shadow"),
-            (self.hedging.is_some(), "spec.hedging"),
             (self.health_check.is_some(), "spec.healthCheck"),
             (self.protocol != Protocol::Http, "spec.protocol"),
             (self.tls.is_some(), "spec.tls"),
@@ -188,7 +187,6 @@ mod tests {
         let reference = json!({ "name": "next" });
         for (field, value, unsupported) in [
             ("shadow", json!({ "modelDeploymentRef": reference, "percent": 5 }), "spec.shadow"),
-            ("hedging", json!({ "afterMilliseconds": 800 }), "spec.hedging"),
             ("healthCheck", json!({}), "spec.healthCheck"),
             ("protocol", json!("GRPC"), "spec.protocol"),
             ("tls", json!({}), "spec.tls"),
@@ -202,6 +200,7 @@ mod tests {
             ("protocol", json!("HTTP")),
             ("locality", json!({ "residency": { "regions": ["eu"] } })),
             ("timeouts", json!({ "requestSeconds": 900 })),
+            ("hedging", json!({ "afterMilliseconds": 800 })),
             ("drivers", json!(["Gateway"])),
             ("affinity", json!({ "header": { "name": "X-Session" } })),
             ("affinity", json!({ "cookie": { "name": "replica" } })),
