@@ -9,7 +9,7 @@ use skyfleet_api::model_route::{self, Driver, LocalityPolicy};
 use skyfleet_api::{ModelDeployment, ModelRoute, UnsupportedFields as _};
 use skyfleet_gateway::config::{
     Affinity, AffinityBy, Algorithm, BackendConfig, Config, Ejection, EndpointConfig, HedgingConfig,
-    Locality, Matching, QueueConfig, RateLimits, Rates, Retries, RouteConfig, Timeouts,
+    Locality, Matching, QueueConfig, RateLimits, Rates, Retries, RouteConfig, ShadowConfig, Timeouts,
 };
 use skyfleet_gateway::table::Table;
 
@@ -80,20 +80,24 @@ type Models<'a> = HashMap<(String, String), &'a ModelDeployment>;
 
 fn route_config(route: &ModelRoute, models: &Models<'_>, fleet: Fleet<'_>) -> RouteConfig {
     let (namespace, spec) = (route.namespace().unwrap_or_default(), &route.spec);
-    let backend = |backend: &model_route::Backend| {
-        let name = &backend.model_deployment_ref.name;
+    let backend = |name: &String, weight: u32, model_name: &Option<String>| {
         let model = models.get(&(namespace.clone(), name.clone())).copied();
         BackendConfig {
             name: name.clone(),
-            weight: backend.weight(),
-            model: backend.model_name.clone(),
+            weight,
+            model: model_name.clone(),
             endpoints: model.map(|model| endpoints(&spec.locality, model, fleet)).unwrap_or_default(),
         }
     };
+    let backends = spec.backends.iter().map(|of| backend(&of.model_deployment_ref.name, of.weight(), &of.model_name));
     RouteConfig {
         name: name(route),
         matching: matching(route),
-        backends: spec.backends.iter().map(backend).collect(),
+        backends: backends.collect(),
+        shadow: spec.shadow.as_ref().map(|shadow| ShadowConfig {
+            backend: backend(&shadow.model_deployment_ref.name, 1, &shadow.model_name),
+            percent: unsigned(shadow.percent),
+        }),
         algorithm: match spec.algorithm {
             model_route::Algorithm::RoundRobin => Algorithm::RoundRobin,
             model_route::Algorithm::LeastConnection => Algorithm::LeastConnection,

@@ -3,7 +3,7 @@
 use http::request;
 use skyfleet_balance::affinity::{hash, prefix_key};
 
-use crate::attempts::Content;
+use crate::body::Content;
 use crate::config::{Affinity, AffinityBy};
 use crate::cookie::{self, Session};
 use crate::openai;

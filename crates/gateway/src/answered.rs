@@ -75,6 +75,11 @@ impl Answered {
             || matches!(self.response.status(), Is::BAD_GATEWAY | Is::SERVICE_UNAVAILABLE | Is::GATEWAY_TIMEOUT)
     }
 
+    /// What is left of it, for who passes nothing on.
+    pub(crate) fn into_parts(self) -> (Response<Incoming>, Connection) {
+        (self.response, self.connection)
+    }
+
     /// Begins to pass it on.
     pub(crate) fn pass(
         self,

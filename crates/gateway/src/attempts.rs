@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderValue, Request, Response, Uri, Version, request};
 use hyper::upgrade::OnUpgrade;
@@ -11,29 +10,21 @@ use skyfleet_balance::retry::{self, Attempt};
 use skyfleet_balance::{Failure, NoEndpoint};
 
 use crate::affinity;
-use crate::answered::Answered;
 use crate::backend::InFlight;
-use crate::body::{Progress, RequestBody, ResponseBody};
-use crate::config::Endpoint;
-use crate::deadline::{Deadline, Overdue, in_time};
-use crate::exchange::{ExchangeError, Unanswered, exchange};
+use crate::body::{Content, Progress, RequestBody, ResponseBody};
+use crate::deadline::{Deadline, in_time};
+use crate::exchange::Unanswered;
 use crate::headers;
 use crate::hedge::Race;
 use crate::openai;
+use crate::outcome::{Outcome, ask};
 use crate::proxy::{Client, refuse};
 use crate::record::Record;
 use crate::route::Route;
+use crate::shadow;
 use crate::unanswered::{limited, no_answer, no_endpoint, not_served, overdue};
 use crate::waiting::wait;
 use crate::worker::Worker;
-
-/// What a client sends as the body.
-pub(crate) enum Content {
-    /// All of it is here.
-    Whole(Option<Bytes>),
-    /// It comes from the client; `None` once a part of it was sent.
-    Streamed(Option<RequestBody>),
-}
 
 /// A request on its way to endpoints.
 pub(crate) struct Outgoing {
@@ -44,14 +35,6 @@ pub(crate) struct Outgoing {
     progress: Progress,
     /// It is known what it asks for: inference, which may be asked for twice.
     is_inference: bool,
-}
-
-/// What became of an attempt.
-pub(crate) enum Outcome {
-    Answered(Box<Answered>),
-    Failed(ExchangeError),
-    /// It was not there when the request had to be over.
-    Overdue(Overdue),
 }
 
 impl Outgoing {
@@ -65,7 +48,7 @@ impl Outgoing {
 
     pub(crate) async fn send(
         mut self,
-        route: &Route,
+        route: &Arc<Route>,
         worker: &Arc<Worker>,
         client: Client,
         mut record: Record,
@@ -82,11 +65,6 @@ impl Outgoing {
                 Err(reached) => return refuse(&limited(&reached, route), record, worker),
             }
         }
-        if let (Content::Whole(Some(body)), Some(model)) = (&mut self.content, &settings.model)
-            && let Some(changed) = openai::with_model(body, model)
-        {
-            *body = changed;
-        }
         let upgrade = self.prepare(client, &record);
         let deadline = Deadline::of(&record, route);
         let hedges = route.hedges.as_deref().map(|hedges| (hedges, hedges.begin()));
@@ -95,6 +73,12 @@ impl Outgoing {
             None => (None, None),
             Some(affinity) => affinity::of(affinity, (&self.head, &self.content), client, worker),
         };
+        if route.shadow.is_some() && upgrade.is_none() {
+            shadow::copy(route, &self, affinity, worker);
+        }
+        if let Some(model) = &settings.model {
+            self.ask_for(model);
+        }
         let mut tried = Vec::new();
         loop {
             let mut in_flight = match backend.pick(affinity, &tried) {
@@ -167,6 +151,16 @@ impl Outgoing {
         upgrade
     }
 
+    /// Asks for another model than the client does.
+    fn ask_for(&mut self, model: &str) {
+        if let Content::Whole(Some(body)) = &mut self.content
+            && let Some(changed) = openai::with_model(body, model)
+        {
+            self.head.headers.insert(CONTENT_LENGTH, changed.len().into());
+            *body = changed;
+        }
+    }
+
     async fn attempt(&mut self, route: &Route, worker: &Arc<Worker>, in_flight: &InFlight) -> Outcome {
         let body = match &mut self.content {
             Content::Whole(body) => RequestBody::Whole(body.clone()),
@@ -191,6 +185,10 @@ impl Outgoing {
             Content::Streamed(_) => None,
         };
         Request::from_parts(self.head.clone(), RequestBody::Whole(body))
+    }
+
+    pub(crate) fn content(&self) -> &Content {
+        &self.content
     }
 
     pub(crate) fn progress(&self) -> &Progress {
@@ -239,38 +237,4 @@ impl Outgoing {
         };
         is_worth_it && retry::allow(&attempt).is_ok()
     }
-}
-
-impl Outcome {
-    /// What it says of the endpoint.
-    pub(crate) fn failure(&self, is_client_sending: bool) -> Option<Failure> {
-        match self {
-            Self::Answered(answered) => answered.failure(),
-            Self::Failed(error) => Some(error.failure()),
-            // It may be the client that is slow.
-            Self::Overdue(_) if is_client_sending => Some(Failure::Cancelled),
-            Self::Overdue(_) => Some(Failure::Timeout),
-        }
-    }
-
-    /// Whether no other endpoint would do better.
-    pub(crate) fn is_final(&self) -> bool {
-        matches!(self, Self::Overdue(_)) || self.is_good()
-    }
-
-    pub(crate) fn is_good(&self) -> bool {
-        matches!(self.failure(false), None | Some(Failure::ClientError))
-    }
-}
-
-/// Sends a request to an endpoint, and waits until the answer begins.
-pub(crate) async fn ask(
-    request: Request<RequestBody>,
-    endpoint: &Arc<Endpoint>,
-    (route, worker): (&Route, &Worker),
-    progress: &Progress,
-) -> Result<Box<Answered>, Unanswered> {
-    let exchanged = exchange(worker, endpoint, request, (&route.config.timeouts, progress)).await?;
-    let answered = Answered::of(exchanged, route).await;
-    answered.map(Box::new).map_err(|error| Unanswered { error, unsent: None })
 }

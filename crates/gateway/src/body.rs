@@ -40,6 +40,24 @@ pub(crate) enum RequestBody {
     Streamed(Box<Streamed>),
 }
 
+/// What a client sends as the body.
+pub(crate) enum Content {
+    /// All of it is here.
+    Whole(Option<Bytes>),
+    /// It comes from the client; `None` once a part of it was sent.
+    Streamed(Option<RequestBody>),
+}
+
+impl Content {
+    /// How many are here.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Whole(body) => body.as_ref().map_or(0, Bytes::len),
+            Self::Streamed(_) => 0,
+        }
+    }
+}
+
 /// A body on its way from a client.
 #[derive(Debug)]
 pub(crate) struct Streamed {

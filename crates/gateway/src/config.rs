@@ -1,6 +1,10 @@
 //! What a gateway is to do: plain data, from whatever says it.
 
+mod resilience;
+
 use std::time::Duration;
+
+pub use resilience::{HedgingConfig, ShadowConfig};
 
 /// All routes, the oldest first: of two that take the same requests, the first one has them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,6 +22,8 @@ pub struct RouteConfig {
     pub matching: Matching,
     /// Where they go.
     pub backends: Vec<BackendConfig>,
+    /// Where copies go; nowhere if it is not given.
+    pub shadow: Option<ShadowConfig>,
     /// Who of the endpoints gets one.
     pub algorithm: Algorithm,
     /// Which endpoints come first; all are alike if it is not given.
@@ -155,15 +161,6 @@ impl Default for Retries {
     fn default() -> Self {
         Self { attempts: 2, budget_percent: 20, on_first_frame_error: true }
     }
-}
-
-/// When a second endpoint is asked too.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HedgingConfig {
-    /// After so long without the first byte of an answer.
-    pub after: Duration,
-    /// For so many of all requests at most, in percent.
-    pub budget_percent: u32,
 }
 
 /// Which requests go to the same endpoint.

@@ -1,5 +1,6 @@
 //! What is counted of what only some routes ask for.
 
+use http::StatusCode;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -10,11 +11,22 @@ struct OfRoute {
     route: String,
 }
 
+/// What becomes of copies: the status of the answer, none, one that was not read to its end, or it was not sent.
+const COPIED: [&str; 8] = ["2xx", "3xx", "4xx", "5xx", "failed", "cut_off", "dropped", "no_replica"];
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfCopy {
+    route: String,
+    backend: String,
+    outcome: &'static str,
+}
+
 /// All of it. Clones share it.
 #[derive(Clone, Default)]
 pub(crate) struct Counters {
     hedges: Family<OfRoute, Counter>,
     hedges_won: Family<OfRoute, Counter>,
+    copies: Family<OfCopy, Counter>,
 }
 
 /// Those of one route that hedges, at hand.
@@ -23,12 +35,44 @@ pub(crate) struct HedgeCounters {
     pub(crate) won: Counter,
 }
 
+/// Those of the copies to one backend, at hand.
+pub(crate) struct ShadowCounters([Counter; COPIED.len()]);
+
+/// What became of a copy.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Copied {
+    Answered(StatusCode),
+    /// No answer came, or it broke off.
+    Failed,
+    /// It took too long, or was too much.
+    CutOff,
+    /// Too many were under way.
+    Dropped,
+    /// There was nobody to send it to.
+    NoReplica,
+}
+
+impl ShadowCounters {
+    pub(crate) fn count(&self, copied: Copied) {
+        let place = match copied {
+            Copied::Answered(status) => usize::from(status.as_u16() / 100).clamp(2, 5) - 2,
+            Copied::Failed => 4,
+            Copied::CutOff => 5,
+            Copied::Dropped => 6,
+            Copied::NoReplica => 7,
+        };
+        self.0[place].inc();
+    }
+}
+
 impl Counters {
     pub(crate) fn register(registry: &mut Registry) -> Self {
         let counters = Self::default();
         registry.register("hedges", "Second requests sent because the first took long", counters.hedges.clone());
         let help = "Second requests whose answer the client got";
         registry.register("hedges_won", help, counters.hedges_won.clone());
+        let help = "Copies of requests to a shadow, by what became of them";
+        registry.register("shadow_requests", help, counters.copies.clone());
         counters
     }
 
@@ -43,4 +87,19 @@ impl Counters {
         self.hedges.remove(&of);
         self.hedges_won.remove(&of);
     }
+
+    pub(crate) fn of_shadow(&self, route: &str, backend: &str) -> ShadowCounters {
+        ShadowCounters(copies(route, backend).map(|of| self.copies.get_or_create(&of).clone()))
+    }
+
+    /// A shadow has left.
+    pub(crate) fn forget_shadow(&self, route: &str, backend: &str) {
+        for of in copies(route, backend) {
+            self.copies.remove(&of);
+        }
+    }
+}
+
+fn copies(route: &str, backend: &str) -> [OfCopy; COPIED.len()] {
+    COPIED.map(|outcome| OfCopy { route: route.to_owned(), backend: backend.to_owned(), outcome })
 }

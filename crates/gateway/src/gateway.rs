@@ -48,6 +48,9 @@ impl Gateway {
             if now.is_none_or(|now| now.hedges.is_none()) {
                 self.metrics.counters.forget_hedges(&name);
             }
+            if let Some(shadow) = route.shadow_missing_in(now) {
+                self.metrics.counters.forget_shadow(&name, shadow);
+            }
         }
         conflicts
     }

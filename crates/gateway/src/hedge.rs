@@ -9,11 +9,12 @@ use skyfleet_balance::hedging::Settings;
 use skyfleet_balance::{budget, hedging};
 use tokio::time::timeout;
 
-use crate::attempts::{Outcome, Outgoing, ask};
+use crate::attempts::Outgoing;
 use crate::backend::{Backend, InFlight, Tried};
 use crate::config::{Endpoint, HedgingConfig};
 use crate::counters::HedgeCounters;
 use crate::deadline::{Deadline, in_time};
+use crate::outcome::{Outcome, ask};
 use crate::route::Route;
 use crate::worker::Worker;
 

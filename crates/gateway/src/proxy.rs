@@ -10,8 +10,8 @@ use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use serde::Serialize;
 
-use crate::attempts::{Content, Outgoing};
-use crate::body::{Progress, RequestBody, ResponseBody};
+use crate::attempts::Outgoing;
+use crate::body::{Content, Progress, RequestBody, ResponseBody};
 use crate::deadline::{Deadline, in_time};
 use crate::gateway::Gateway;
 use crate::headers;
@@ -113,7 +113,7 @@ async fn route(gateway: &Gateway, request: Request<Incoming>, record: &mut Recor
             if body.size_hint().lower() > most {
                 return Err(too_large(most));
             }
-            if route.looks_at_prompts() {
+            if route.keeps_bodies() {
                 let read = Box::pin(in_time(Deadline::of(record, &route), whole(body, most))).await;
                 Content::Whole(Some(read.map_err(|why| overdue(why, &route))??))
             } else {

@@ -9,6 +9,7 @@ use crate::config::{AffinityBy, BackendConfig, Matching, RouteConfig};
 use crate::hedge::Hedges;
 use crate::limits::Limiter;
 use crate::metrics::Metrics;
+use crate::shadow::Shadow;
 use crate::status::RouteStatus;
 
 pub(crate) struct Route {
@@ -18,6 +19,8 @@ pub(crate) struct Route {
     pub(crate) limiter: Option<Arc<Limiter>>,
     /// What is sent twice, where that is asked for.
     pub(crate) hedges: Option<Arc<Hedges>>,
+    /// Who is sent copies, where that is asked for.
+    pub(crate) shadow: Option<Shadow>,
     /// Whose turn it is, of the backends.
     turns: Mutex<Vec<i64>>,
 }
@@ -50,7 +53,11 @@ impl Route {
             hedges.configure(hedging);
             hedges
         });
-        Self { config, backends, limiter, hedges, turns }
+        let shadow = config.shadow.as_ref().map(|shadow| {
+            let known = before.and_then(|before| before.shadow.as_ref());
+            Shadow::new(&config, shadow, known, metrics)
+        });
+        Self { config, backends, limiter, hedges, shadow, turns }
     }
 
     /// The names of backends that another state of the route does not have.
@@ -61,15 +68,27 @@ impl Route {
         self.backends.iter().filter(move |backend| !is_there(backend)).map(|backend| backend.name.as_str())
     }
 
+    /// The name of the shadow, if another state of the route does not have it.
+    pub(crate) fn shadow_missing_in(&self, other: Option<&Self>) -> Option<&str> {
+        let name = |route: &Self| route.shadow.as_ref().map(|shadow| shadow.backend.name.clone());
+        let own = self.shadow.as_ref().map(|shadow| shadow.backend.name.as_str())?;
+        (other.and_then(name).as_deref() != Some(own)).then_some(own)
+    }
+
     pub(crate) fn status(&self) -> RouteStatus {
         let Matching { hosts, path_prefixes, models } = self.config.matching.clone();
         let backends = self.backends.iter().zip(&self.config.backends);
         let backends = backends.map(|(backend, config)| backend.status(config.weight)).collect();
-        RouteStatus { name: self.config.name.clone(), hosts, path_prefixes, models, backends }
+        let shadow = self.shadow.as_ref().map(Shadow::status);
+        RouteStatus { name: self.config.name.clone(), hosts, path_prefixes, models, backends, shadow }
     }
 
-    /// Whether who gets a request depends on its body.
-    pub(crate) fn looks_at_prompts(&self) -> bool {
+    /// Whether bodies are kept until they are whole: who gets a request depends on it, or there is to be a copy.
+    pub(crate) fn keeps_bodies(&self) -> bool {
+        self.shadow.is_some() || self.looks_at_prompts()
+    }
+
+    fn looks_at_prompts(&self) -> bool {
         self.config.affinity.as_ref().is_some_and(|affinity| matches!(affinity.by, AffinityBy::PromptPrefix(_)))
     }
 

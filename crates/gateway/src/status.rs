@@ -16,6 +16,19 @@ pub struct RouteStatus {
     pub models: Vec<String>,
     /// Who answers.
     pub backends: Vec<BackendStatus>,
+    /// Who is sent copies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<ShadowStatus>,
+}
+
+/// Who is sent copies of requests.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ShadowStatus {
+    /// Of all requests.
+    pub percent: u32,
+    /// Who answers them.
+    pub backend: BackendStatus,
 }
 
 /// A share of a route's requests.

@@ -35,7 +35,15 @@ pub(super) fn validate(route: &ModelRoute, found: &Found, replicas: &Replicas) -
 fn missing(route: &ModelRoute, models: &Models) -> Option<String> {
     let is_missing = |name: &&str| !models.get(*name).is_some_and(Option::is_some);
     let name = model_names(&route.spec).find(is_missing)?;
-    Some(format!("there is no ModelDeployment {name:?} in this namespace: make it, or take it out of the route"))
+    let is_answering = route.spec.backends.iter().any(|backend| backend.model_deployment_ref.name == name);
+    let copies = if is_answering {
+        ""
+    } else {
+        ", which is to get copies of requests (spec.shadow); they are answered all the same"
+    };
+    Some(format!(
+        "there is no ModelDeployment {name:?} in this namespace{copies}: make it, or take it out of the route"
+    ))
 }
 
 fn conflict(taken: &[Taken]) -> Option<String> {
@@ -105,7 +113,10 @@ mod tests {
     fn each_way_to_be_wrong_has_its_reason() {
         let other = json!({"modelDeploymentRef": {"name": "gone"}});
         let both = json!([{"modelDeploymentRef": {"name": "m"}}, other]);
+        let shadow = json!({"modelDeploymentRef": {"name": "trial"}, "percent": 5});
+        let copies = "\"trial\" in this namespace, which is to get copies";
         for (spec, reason, said, stalled) in [
+            (json!({"shadow": shadow}), Reason::ReferenceNotFound, copies, true),
             (json!({"tls": {}, "suspend": true}), Reason::UnsupportedField, "spec.tls", true),
             (json!({"suspend": true}), Reason::Suspended, "spec.suspend", false),
             (json!({"backends": both}), Reason::ReferenceNotFound, "no ModelDeployment \"gone\"", true),

@@ -161,7 +161,6 @@ pub enum Driver {
 impl UnsupportedFields for ModelRouteSpec {
     fn unsupported_fields(&self) -> Vec<String> {
         let checks = [
-            (self.shadow.is_some(), "spec.shadow"),
             (self.health_check.is_some(), "spec.healthCheck"),
             (self.protocol != Protocol::Http, "spec.protocol"),
             (self.tls.is_some(), "spec.tls"),
@@ -184,9 +183,7 @@ mod tests {
 
     #[test]
     fn each_field_that_is_not_acted_on_is_told() {
-        let reference = json!({ "name": "next" });
         for (field, value, unsupported) in [
-            ("shadow", json!({ "modelDeploymentRef": reference, "percent": 5 }), "spec.shadow"),
             ("healthCheck", json!({}), "spec.healthCheck"),
             ("protocol", json!("GRPC"), "spec.protocol"),
             ("tls", json!({}), "spec.tls"),
@@ -200,6 +197,7 @@ mod tests {
             ("protocol", json!("HTTP")),
             ("locality", json!({ "residency": { "regions": ["eu"] } })),
             ("timeouts", json!({ "requestSeconds": 900 })),
+            ("shadow", json!({ "modelDeploymentRef": { "name": "next" }, "percent": 5 })),
             ("hedging", json!({ "afterMilliseconds": 800 })),
             ("drivers", json!(["Gateway"])),
             ("affinity", json!({ "header": { "name": "X-Session" } })),

@@ -14,4 +14,5 @@ mod relays;
 mod replica;
 mod restarts;
 mod running;
+mod shadow;
 mod streams;
