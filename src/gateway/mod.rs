@@ -26,6 +26,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch as channel;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::operator::connect;
 use report::Reporting;
@@ -70,11 +71,13 @@ pub(crate) async fn route(args: GatewayArgs) -> Result<(), GatewayError> {
     let (relaying, relayed) = channel::channel(api_server::Known::default());
     let _relays = args.api_servers.map(|folder| {
         let relays = tokio::spawn(api_server::follow(folder, gateway.clone(), relaying));
-        tokio_util::task::AbortOnDropHandle::new(relays)
+        AbortOnDropHandle::new(relays)
     });
     let watched = watch::Watched { hub, namespace: args.namespace, own: args.cluster, own_client, relayed };
     let followed = tokio::spawn(watch::follow(watched, gateway.clone(), told));
-    let _followed = tokio_util::task::AbortOnDropHandle::new(followed);
+    let _followed = AbortOnDropHandle::new(followed);
+    let (checked, checks_end) = (gateway.clone(), stop.clone());
+    let _checked = AbortOnDropHandle::new(tokio::spawn(async move { checked.check_health(&checks_end).await }));
     let delay = Duration::from_secs(args.stop_delay);
     let ends = stop.clone();
     tokio::spawn(async move {

@@ -8,7 +8,7 @@ use kube::ResourceExt as _;
 use skyfleet_api::model_route::{self, Driver, LocalityPolicy};
 use skyfleet_api::{ModelDeployment, ModelRoute, UnsupportedFields as _};
 use skyfleet_gateway::config::{
-    Affinity, AffinityBy, Algorithm, BackendConfig, Config, Ejection, EndpointConfig, HedgingConfig,
+    Affinity, AffinityBy, Algorithm, BackendConfig, Config, Ejection, EndpointConfig, HealthConfig, HedgingConfig,
     Locality, Matching, QueueConfig, RateLimits, Rates, Retries, RouteConfig, ShadowConfig, Timeouts,
 };
 use skyfleet_gateway::table::Table;
@@ -18,6 +18,9 @@ use crate::quantity;
 
 /// The most bytes of a request where the route does not say: what the API server would have filled in.
 const REQUEST_BYTES: u64 = 16 << 20;
+
+/// Where replicas say whether they are well, if the route does not say: so do vLLM, SGLang, TGI and llama.cpp.
+const HEALTH: &str = "/health";
 
 /// The routes of these objects.
 pub(super) fn config<'a>(
@@ -123,6 +126,7 @@ fn route_config(route: &ModelRoute, models: &Models<'_>, fleet: Fleet<'_>) -> Ro
             base: Duration::from_secs(unsigned(spec.outlier_ejection.base_ejection_seconds).into()),
             most_percent: unsigned(spec.outlier_ejection.max_percent),
         },
+        health: spec.health_check.as_ref().map(health),
         slow_start: Duration::from_secs(unsigned(spec.slow_start_seconds).into()),
         queue: spec.limits.queue.as_ref().map(|queue| QueueConfig {
             most: unsigned(queue.max_requests),
@@ -165,6 +169,18 @@ fn affinity(affinity: &model_route::Affinity) -> Option<Affinity> {
     Some(Affinity { by, bound_percent: unsigned(affinity.bound_percent) })
 }
 
+/// Of HTTP: `unsupported_fields` refuses checks of gRPC.
+fn health(check: &model_route::HealthCheck) -> HealthConfig {
+    let seconds = |seconds| Duration::from_secs(unsigned(seconds).into());
+    HealthConfig {
+        path: check.path.clone().unwrap_or_else(|| HEALTH.to_owned()),
+        interval: seconds(check.interval_seconds),
+        timeout: seconds(check.timeout_seconds),
+        rise: unsigned(check.healthy_threshold),
+        fall: unsigned(check.unhealthy_threshold),
+    }
+}
+
 fn timeouts(timeouts: &model_route::Timeouts) -> Timeouts {
     let seconds = |seconds| Duration::from_secs(unsigned(seconds).into());
     Timeouts {
@@ -198,9 +214,11 @@ fn endpoints(locality: &model_route::Locality, model: &ModelDeployment, fleet: F
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use serde_json::{Value, json};
     use skyfleet_api::{ModelDeployment, ModelRoute};
-    use skyfleet_gateway::config::Config;
+    use skyfleet_gateway::config::{Affinity, AffinityBy, Config, HealthConfig, HedgingConfig};
 
     use super::super::fleet::{Clusters, Fleet};
     use super::super::pods::Pods;
@@ -368,6 +386,41 @@ mod tests {
             (first.timeouts.connect.as_millis(), first.backends[0].weight, first.request_bytes),
             (5, 3, 16 << 20)
         );
+    }
+
+    #[test]
+    fn what_a_route_asks_for_is_done() {
+        let shadow = json!({"modelDeploymentRef": {"name": "llama"}, "percent": 5, "modelName": "trial"});
+        let of = |spec: &Value| {
+            let placements = json!([{"cluster": "a", "desired": 1, "ready": 1, "endpoint": "h:1"}]);
+            let mut config = config([&route("a", OLD, spec)], [&model("ml", &placements)]);
+            config.routes.remove(0)
+        };
+        let plain = of(&json!({}));
+        assert_eq!((plain.timeouts.request, plain.hedging, plain.affinity), (None, None, None));
+        assert_eq!((plain.shadow, plain.health), (None, None));
+        let all = of(&json!({
+            "timeouts": {"requestSeconds": 900},
+            "affinity": {"cookie": {"name": "replica", "ttlSeconds": 60}},
+            "hedging": {"afterMilliseconds": 800},
+            "shadow": shadow,
+            "healthCheck": {"intervalSeconds": 7},
+        }));
+        let seconds = Duration::from_secs;
+        assert_eq!(all.timeouts.request, Some(seconds(900)));
+        let by = AffinityBy::Cookie { name: "replica".to_owned(), ttl: Some(seconds(60)) };
+        assert_eq!(all.affinity, Some(Affinity { by, bound_percent: 125 }));
+        assert_eq!(all.hedging, Some(HedgingConfig { after: Duration::from_millis(800), budget_percent: 5 }));
+        let shadow = all.shadow.expect("a shadow");
+        assert_eq!((shadow.percent, shadow.backend.model.as_deref()), (5, Some("trial")));
+        assert_eq!(shadow.backend.endpoints, all.backends[0].endpoints);
+        let path = "/health".to_owned();
+        let health = HealthConfig { path, interval: seconds(7), timeout: seconds(2), rise: 2, fall: 3 };
+        assert_eq!(all.health, Some(health));
+        let own = of(&json!({"healthCheck": {"path": "/readyz"}, "affinity": {"cookie": {"name": "c"}}}));
+        assert_eq!(own.health.expect("checks").path, "/readyz");
+        let by = AffinityBy::Cookie { name: "c".to_owned(), ttl: None };
+        assert_eq!(own.affinity.expect("affinity").by, by);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use skyfleet_balance::affinity::{self, Bound};
+use skyfleet_balance::health::Thresholds;
 use skyfleet_balance::slow_start::SlowStart;
 use skyfleet_balance::{Algorithm as Balance, Failure, NoEndpoint, Pool, Request, Ticket, ejection, pool, tiers};
 
@@ -71,6 +72,9 @@ impl Areas {
             let of_area = || endpoints.iter().filter(|endpoint| kind(endpoint) == area.kind);
             area.size = of_area().count();
             area.pool.configure(settings(route));
+            if route.health.is_none() {
+                area.pool.forget_checks();
+            }
             area.pool.update(of_area().map(|endpoint| pooled(route, endpoint)), now, rng);
         }
         let mut in_use = self.all.iter().enumerate().filter(|(_, area)| area.size > 0).map(|(place, _)| place);
@@ -122,6 +126,11 @@ impl Areas {
             tiers::NoCluster::Full => NoEndpoint::Full,
             tiers::NoCluster::Empty | tiers::NoCluster::NotAllowed => NoEndpoint::Empty,
         })
+    }
+
+    /// A health check of an endpoint has passed or failed. Returns whether that changed its state.
+    pub(crate) fn checked(&mut self, endpoint: &Arc<Endpoint>, passed: bool, now: Duration) -> bool {
+        self.all.iter_mut().fold(false, |any, area| any | area.pool.checked(endpoint, passed, now))
     }
 
     /// The first byte of a good answer is here.
@@ -193,8 +202,10 @@ fn settings(route: &RouteConfig) -> pool::Settings {
     let consecutive = if most_percent == 0 { 0 } else { consecutive_errors };
     let bound = route.affinity.as_ref().map(|affinity| f64::from(affinity.bound_percent) / 100.0);
     let defaults = pool::Settings::default();
+    let health = route.health.as_ref().map(|check| Thresholds { rise: check.rise, fall: check.fall });
     pool::Settings {
         algorithm,
+        health: health.unwrap_or_default(),
         affinity: Bound { load_factor: bound.unwrap_or(defaults.affinity.load_factor), ..defaults.affinity },
         ejection: ejection::Settings {
             consecutive,

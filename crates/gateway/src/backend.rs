@@ -99,6 +99,18 @@ impl Backend {
         Ok(InFlight { backend: self.clone(), endpoint, tried })
     }
 
+    /// An endpoint was asked whether it is well. Says whether that changed anything.
+    pub(crate) fn checked(self: &Arc<Self>, endpoint: &Arc<Endpoint>, passed: bool) -> bool {
+        let now = self.began.elapsed();
+        let mut state = self.state();
+        let has_changed = state.areas.checked(endpoint, passed, now);
+        drop(state);
+        if has_changed {
+            self.serve_waiting();
+        }
+        has_changed
+    }
+
     pub(crate) fn status(&self, weight: u32) -> BackendStatus {
         let endpoint = |status: pool::Status<'_, Arc<Endpoint>>| EndpointStatus {
             cluster: status.key.cluster.clone(),

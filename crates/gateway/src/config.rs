@@ -4,7 +4,7 @@ mod resilience;
 
 use std::time::Duration;
 
-pub use resilience::{HedgingConfig, ShadowConfig};
+pub use resilience::{HealthConfig, HedgingConfig, ShadowConfig};
 
 /// All routes, the oldest first: of two that take the same requests, the first one has them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,6 +38,8 @@ pub struct RouteConfig {
     pub affinity: Option<Affinity>,
     /// When endpoints that fail get none for a while.
     pub ejection: Ejection,
+    /// How endpoints are asked whether they are well; they are not if it is not given.
+    pub health: Option<HealthConfig>,
     /// For so long an endpoint that begins to serve gets fewer requests than its share.
     pub slow_start: Duration,
     /// Requests in flight to each replica; `None` for any number.

@@ -21,12 +21,29 @@ struct OfCopy {
     outcome: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfCheck {
+    route: String,
+    backend: String,
+    member_cluster: String,
+    outcome: &'static str,
+}
+
+/// Whose checks are counted together.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct OfChecks {
+    pub(crate) route: String,
+    pub(crate) backend: String,
+    pub(crate) member_cluster: String,
+}
+
 /// All of it. Clones share it.
 #[derive(Clone, Default)]
 pub(crate) struct Counters {
     hedges: Family<OfRoute, Counter>,
     hedges_won: Family<OfRoute, Counter>,
     copies: Family<OfCopy, Counter>,
+    checks: Family<OfCheck, Counter>,
 }
 
 /// Those of one route that hedges, at hand.
@@ -37,6 +54,22 @@ pub(crate) struct HedgeCounters {
 
 /// Those of the copies to one backend, at hand.
 pub(crate) struct ShadowCounters([Counter; COPIED.len()]);
+
+/// Those of the checks of a backend in one cluster, at hand.
+pub(crate) struct CheckCounters {
+    passed: Counter,
+    failed: Counter,
+}
+
+impl CheckCounters {
+    pub(crate) fn count(&self, passed: bool) {
+        if passed {
+            self.passed.inc()
+        } else {
+            self.failed.inc()
+        };
+    }
+}
 
 /// What became of a copy.
 #[derive(Clone, Copy, Debug)]
@@ -73,6 +106,7 @@ impl Counters {
         registry.register("hedges_won", help, counters.hedges_won.clone());
         let help = "Copies of requests to a shadow, by what became of them";
         registry.register("shadow_requests", help, counters.copies.clone());
+        registry.register("health_checks", "Health checks of endpoints, by how they went", counters.checks.clone());
         counters
     }
 
@@ -92,6 +126,18 @@ impl Counters {
         ShadowCounters(copies(route, backend).map(|of| self.copies.get_or_create(&of).clone()))
     }
 
+    pub(crate) fn of_checks(&self, of: &OfChecks) -> CheckCounters {
+        let [passed, failed] = checks(of).map(|of| self.checks.get_or_create(&of).clone());
+        CheckCounters { passed, failed }
+    }
+
+    /// Nobody of these is checked any more.
+    pub(crate) fn forget_checks(&self, of: &OfChecks) {
+        for of in checks(of) {
+            self.checks.remove(&of);
+        }
+    }
+
     /// A shadow has left.
     pub(crate) fn forget_shadow(&self, route: &str, backend: &str) {
         for of in copies(route, backend) {
@@ -102,4 +148,13 @@ impl Counters {
 
 fn copies(route: &str, backend: &str) -> [OfCopy; COPIED.len()] {
     COPIED.map(|outcome| OfCopy { route: route.to_owned(), backend: backend.to_owned(), outcome })
+}
+
+fn checks(OfChecks { route, backend, member_cluster }: &OfChecks) -> [OfCheck; 2] {
+    ["passed", "failed"].map(|outcome| OfCheck {
+        route: route.clone(),
+        backend: backend.clone(),
+        member_cluster: member_cluster.clone(),
+        outcome,
+    })
 }

@@ -4,8 +4,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::health::Checks;
 use crate::metrics::Metrics;
 use crate::relay::{Relay, Relays};
 use crate::route::Route;
@@ -18,6 +21,8 @@ pub struct Gateway {
     table: ArcSwap<Table<Route>>,
     /// By name. One configuration is taken after the other.
     routes: Mutex<HashMap<String, Arc<Route>>>,
+    /// The routes have changed.
+    changed: Notify,
     pub(crate) metrics: Metrics,
     pub(crate) relays: Relays,
 }
@@ -52,12 +57,30 @@ impl Gateway {
                 self.metrics.counters.forget_shadow(&name, shadow);
             }
         }
+        self.changed.notify_one();
         conflicts
     }
 
     /// Endpoints of these Clusters that are relayed are reached through these from now on.
     pub fn set_relays(&self, relays: HashMap<String, Arc<dyn Relay>>) {
         self.relays.set(relays);
+    }
+
+    /// Asks endpoints whether they are well, where their routes say so, until `stop`: one such future at a time, within a runtime of
+    /// Tokio. Endpoints are followed as they come and go.
+    pub async fn check_health(&self, stop: &CancellationToken) {
+        let mut checks = Checks::new(self.metrics.counters.clone(), self.relays.clone());
+        while !stop.is_cancelled() {
+            let targets = {
+                let routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+                routes.values().flat_map(|route| route.checked()).collect()
+            };
+            checks.follow(targets);
+            tokio::select! {
+                () = self.changed.notified() => {}
+                () = stop.cancelled() => {}
+            }
+        }
     }
 
     /// The routes and their endpoints as they are now, in the order of their names.

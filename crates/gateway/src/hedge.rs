@@ -9,8 +9,9 @@ use skyfleet_balance::hedging::Settings;
 use skyfleet_balance::{budget, hedging};
 use tokio::time::timeout;
 
+use crate::areas::Tried;
 use crate::attempts::Outgoing;
-use crate::backend::{Backend, InFlight, Tried};
+use crate::backend::{Backend, InFlight};
 use crate::config::{Endpoint, HedgingConfig};
 use crate::counters::HedgeCounters;
 use crate::deadline::{Deadline, in_time};

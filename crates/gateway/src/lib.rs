@@ -22,6 +22,7 @@ mod deadline;
 mod exchange;
 mod gateway;
 mod headers;
+mod health;
 mod hedge;
 mod idle;
 mod limits;

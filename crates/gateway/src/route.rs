@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use skyfleet_balance::round_robin;
 
 use crate::backend::Backend;
-use crate::config::{AffinityBy, BackendConfig, Matching, RouteConfig};
+use crate::config::{AffinityBy, BackendConfig, EndpointConfig, Matching, RouteConfig};
+use crate::health::Target;
 use crate::hedge::Hedges;
 use crate::limits::Limiter;
 use crate::metrics::Metrics;
@@ -66,6 +67,23 @@ impl Route {
             other.is_some_and(|other| other.backends.iter().any(|known| known.name == backend.name))
         };
         self.backends.iter().filter(move |backend| !is_there(backend)).map(|backend| backend.name.as_str())
+    }
+
+    /// The endpoints that are asked whether they are well.
+    pub(crate) fn checked(&self) -> Vec<Target> {
+        let Some(check) = &self.config.health else { return Vec::new() };
+        let shadow =
+            self.shadow.iter().zip(&self.config.shadow).map(|(shadow, config)| (&shadow.backend, &config.backend));
+        let backends = self.backends.iter().zip(&self.config.backends).chain(shadow);
+        let targets = backends.flat_map(|(backend, config)| {
+            config.endpoints.iter().map(|EndpointConfig { endpoint, .. }| Target {
+                route: self.config.name.clone(),
+                backend: backend.clone(),
+                endpoint: endpoint.clone(),
+                check: check.clone(),
+            })
+        });
+        targets.collect()
     }
 
     /// The name of the shadow, if another state of the route does not have it.

@@ -141,6 +141,7 @@ mod tests {
             hosts: vec![],
             path_prefixes: vec![],
             models: vec![],
+            shadow: None,
             backends: vec![BackendStatus {
                 name: backend.to_owned(),
                 weight: 1,

@@ -160,8 +160,10 @@ pub enum Driver {
 
 impl UnsupportedFields for ModelRouteSpec {
     fn unsupported_fields(&self) -> Vec<String> {
+        // They are asked by grpc.health.v1, over HTTP/2.
+        let by_grpc = self.health_check.is_some() && self.protocol == Protocol::Grpc;
         let checks = [
-            (self.health_check.is_some(), "spec.healthCheck"),
+            (by_grpc, "spec.healthCheck"),
             (self.protocol != Protocol::Http, "spec.protocol"),
             (self.tls.is_some(), "spec.tls"),
             (self.drivers.iter().any(|driver| *driver != Driver::Gateway), "spec.drivers"),
@@ -184,7 +186,6 @@ mod tests {
     #[test]
     fn each_field_that_is_not_acted_on_is_told() {
         for (field, value, unsupported) in [
-            ("healthCheck", json!({}), "spec.healthCheck"),
             ("protocol", json!("GRPC"), "spec.protocol"),
             ("tls", json!({}), "spec.tls"),
             ("drivers", json!(["NGINX"]), "spec.drivers"),
@@ -194,6 +195,7 @@ mod tests {
         }
         for (field, value) in [
             ("suspend", json!(true)),
+            ("healthCheck", json!({})),
             ("protocol", json!("HTTP")),
             ("locality", json!({ "residency": { "regions": ["eu"] } })),
             ("timeouts", json!({ "requestSeconds": 900 })),
@@ -207,6 +209,8 @@ mod tests {
         ] {
             assert_eq!(route(field, &value).unsupported_fields(), Vec::<String>::new(), "{field}");
         }
+        let checked = ModelRouteSpec { protocol: Protocol::Grpc, ..route("healthCheck", &json!({})) };
+        assert!(checked.unsupported_fields().contains(&"spec.healthCheck".to_owned()));
     }
 
     #[test]

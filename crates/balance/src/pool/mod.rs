@@ -23,7 +23,7 @@ pub use status::{Condition, Load, Status};
 use crate::affinity::Bound;
 use crate::ejection;
 use crate::failure::Failure;
-use crate::health::Thresholds;
+use crate::health::{Health, Thresholds};
 use crate::least_response_time::CHOICES;
 use crate::response_time::{Baseline, median};
 use crate::slow_start::SlowStart;
@@ -220,6 +220,13 @@ impl<K: Clone + Ord> Pool<K> {
             state.serving = Some(now);
         }
         changed
+    }
+
+    /// Nobody checks any more: what checks have said so far counts no more.
+    pub fn forget_checks(&mut self) {
+        for state in &mut self.endpoints {
+            state.health = Health::default();
+        }
     }
 
     /// Gives the request's place back.

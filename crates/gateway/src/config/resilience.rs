@@ -21,3 +21,18 @@ pub struct ShadowConfig {
     /// Of all requests, in percent.
     pub percent: u32,
 }
+
+/// How endpoints are asked whether they are well.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct HealthConfig {
+    /// What is asked for, by GET; a status from 200 to 399 is well.
+    pub path: String,
+    /// From one check to the next.
+    pub interval: Duration,
+    /// For a connection and the head of the answer.
+    pub timeout: Duration,
+    /// Checks in a row that must be well until one that is down gets requests again.
+    pub rise: u32,
+    /// Checks in a row that must fail until it gets none.
+    pub fall: u32,
+}

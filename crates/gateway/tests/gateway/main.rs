@@ -7,6 +7,7 @@ mod conformance;
 mod cookies;
 mod deadlines;
 mod failures;
+mod health;
 mod hedging;
 mod limits;
 mod models;

@@ -108,6 +108,9 @@ fn where_all_are_unhealthy_all_are_asked() {
     check(&mut pool, "b", true, 2);
     assert!((0..10).all(|_| pick(&mut pool, NOW, &mut rng()).1 == "b"));
     assert!(pool.endpoints(NOW).any(|status| status.key == "b" && status.weight < 0.2));
+    // Without checks both are.
+    pool.forget_checks();
+    assert_eq!(pool.load(NOW).available, 2);
 }
 
 #[test]
