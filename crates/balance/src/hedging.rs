@@ -36,9 +36,14 @@ impl Hedging {
         Self { after: settings.after, budget: Budget::new(&settings.budget) }
     }
 
-    /// A request begins. Returns after what time to ask whether to hedge it.
-    pub fn begin(&mut self, now: Duration) -> Duration {
+    /// A request begins.
+    pub fn begin(&mut self, now: Duration) {
         self.budget.deposit(now);
+    }
+
+    /// Time without a first byte after which to ask whether to hedge a request.
+    #[must_use]
+    pub fn after(&self) -> Duration {
         self.after
     }
 
@@ -60,7 +65,8 @@ mod tests {
     #[test]
     fn what_must_not_be_done_twice_or_is_gone_is_not_hedged() {
         let mut hedging = Hedging::new(&Settings::default());
-        assert_eq!(hedging.begin(Duration::ZERO), Duration::from_secs(1));
+        hedging.begin(Duration::ZERO);
+        assert_eq!(hedging.after(), Duration::from_secs(1));
         assert!(!hedging.allow(false, true, Duration::ZERO) && !hedging.allow(true, false, Duration::ZERO));
         assert!(hedging.allow(true, true, Duration::ZERO));
     }

@@ -10,14 +10,15 @@ use skyfleet_balance::retry::{self, Attempt};
 use skyfleet_balance::{Failure, NoEndpoint};
 
 use crate::affinity;
+use crate::answered::Answered;
 use crate::backend::InFlight;
 use crate::body::{Content, Progress, RequestBody, ResponseBody};
 use crate::deadline::{Deadline, in_time};
-use crate::exchange::Unanswered;
+use crate::exchange::{Unanswered, exchange};
 use crate::headers;
 use crate::hedge::Race;
 use crate::openai;
-use crate::outcome::{Outcome, ask};
+use crate::outcome::Outcome;
 use crate::proxy::{Client, refuse};
 use crate::record::Record;
 use crate::route::Route;
@@ -66,9 +67,10 @@ impl Outgoing {
             }
         }
         let upgrade = self.prepare(client, &record);
-        let deadline = Deadline::of(&record, route);
-        let hedges = route.hedges.as_deref().map(|hedges| (hedges, hedges.begin()));
-        let hedges = hedges.filter(|_| upgrade.is_none() && self.may_be_hedged());
+        let may_hedge = upgrade.is_none() && self.may_be_hedged();
+        if let Some(hedges) = &route.hedges {
+            hedges.begin();
+        }
         let (affinity, session) = match &route.config.affinity {
             None => (None, None),
             Some(affinity) => affinity::of(affinity, (&self.head, &self.content), client, worker),
@@ -83,30 +85,30 @@ impl Outgoing {
         loop {
             let mut in_flight = match backend.pick(affinity, &tried) {
                 Ok(in_flight) => in_flight,
-                Err(_) if tried.is_empty() && backend.queues() => match Box::pin(wait(backend, who, deadline)).await {
-                    Ok(in_flight) => in_flight,
-                    Err(why) => return refuse(&not_served(&why, route), record, worker),
-                },
+                Err(_) if tried.is_empty() && backend.queues() => {
+                    match Box::pin(wait(backend, who, Deadline::of(&record, route))).await {
+                        Ok(in_flight) => in_flight,
+                        Err(why) => return refuse(&not_served(&why, route), record, worker),
+                    }
+                }
                 Err(why) => return refuse(&no_endpoint(why, route), record, worker),
             };
             record.attempts += 1;
-            let outcome = if let Some((hedges, after)) = hedges {
-                let outgoing = &self;
-                let race = Race { hedges, after, outgoing, route, worker, backend, affinity, deadline };
-                let (outcome, is_hedged) = Box::pin(race.run(&mut in_flight, &mut tried)).await;
-                record.is_hedged |= is_hedged;
-                outcome
-            } else if deadline.is_none() {
+            // What only some routes ask for is apart, and large: what each request carries along stays small without it.
+            let outcome = if let Some(hedges) = route.hedges.as_deref().filter(|_| may_hedge) {
+                let race = Race { hedges, outgoing: &self, route, worker, backend, affinity };
+                Box::pin(race.run(&mut in_flight, &mut tried, &mut record)).await
+            } else if route.config.timeouts.request.is_none() {
                 self.attempt(route, worker, &in_flight).await
             } else {
-                let attempt = in_time(deadline, self.attempt(route, worker, &in_flight));
+                let attempt = in_time(Deadline::of(&record, route), self.attempt(route, worker, &in_flight));
                 Box::pin(attempt).await.unwrap_or_else(Outcome::Overdue)
             };
             record.first_byte = record.began.elapsed();
             let failure = outcome.failure(matches!(self.content, Content::Streamed(_)));
             if let Some(failure) = failure {
                 in_flight.failed(failure);
-                let is_over = deadline.is_some_and(|deadline| deadline.is_over());
+                let is_over = Deadline::of(&record, route).is_some_and(|deadline| deadline.is_over());
                 if !is_over && self.may_retry(&outcome, failure, &record, route) && backend.may_retry() {
                     tried.push(in_flight.tried);
                     continue;
@@ -167,15 +169,21 @@ impl Outgoing {
             Content::Streamed(body) => body.take().unwrap_or(RequestBody::Whole(None)),
         };
         let request = Request::from_parts(self.head.clone(), body);
-        match ask(request, &in_flight.endpoint, (route, worker), &self.progress).await {
-            Ok(answered) => Outcome::Answered(answered),
+        let (timeouts, progress) = (&route.config.timeouts, &self.progress);
+        // As `ask` does it; but each future around another one keeps the request once more, and this one is there for every request.
+        let error = match exchange(worker, &in_flight.endpoint, request, (timeouts, progress)).await {
+            Ok(exchanged) => match Answered::of(exchanged, route).await {
+                Ok(answered) => return Outcome::Answered(Box::new(answered)),
+                Err(error) => error,
+            },
             Err(Unanswered { error, unsent }) => {
                 if let (Content::Streamed(body), Some(unsent)) = (&mut self.content, unsent) {
                     *body = Some(unsent.into_body());
                 }
-                Outcome::Failed(error)
+                error
             }
-        }
+        };
+        Outcome::Failed(error)
     }
 
     /// The same request once more, of one that is here whole.

@@ -16,6 +16,7 @@ use crate::config::{Endpoint, HedgingConfig};
 use crate::counters::HedgeCounters;
 use crate::deadline::{Deadline, in_time};
 use crate::outcome::{Outcome, ask};
+use crate::record::Record;
 use crate::route::Route;
 use crate::worker::Worker;
 
@@ -34,14 +35,11 @@ struct State {
 /// A request that may be hedged.
 pub(crate) struct Race<'a> {
     pub(crate) hedges: &'a Hedges,
-    /// Time without a first byte after which it is.
-    pub(crate) after: Duration,
     pub(crate) outgoing: &'a Outgoing,
     pub(crate) route: &'a Route,
     pub(crate) worker: &'a Worker,
     pub(crate) backend: &'a Arc<Backend>,
     pub(crate) affinity: Option<u64>,
-    pub(crate) deadline: Option<Deadline>,
 }
 
 impl Hedges {
@@ -57,9 +55,14 @@ impl Hedges {
         }
     }
 
-    /// A request begins. Says after what time it may be hedged.
-    pub(crate) fn begin(&self) -> Duration {
-        self.state().hedging.begin(self.began.elapsed())
+    /// A request begins.
+    pub(crate) fn begin(&self) {
+        self.state().hedging.begin(self.began.elapsed());
+    }
+
+    /// Time without a first byte after which a request may be hedged.
+    fn after(&self) -> Duration {
+        self.state().hedging.after()
     }
 
     fn allow(&self) -> bool {
@@ -78,16 +81,18 @@ impl Hedges {
 
 impl Race<'_> {
     /// Asks the endpoint of `in_flight`, and if that takes long another one. Whose outcome it is is in flight then: the other one was
-    /// given up, which closes its connection, or has failed, and is among those that were tried. Says whether there was another one.
-    pub(crate) async fn run(&self, in_flight: &mut InFlight, tried: &mut Vec<Tried>) -> (Outcome, bool) {
-        let mut first = pin!(self.ask(in_flight.endpoint.clone()));
-        if let Ok(outcome) = timeout(self.after, &mut first).await {
-            return (outcome, false);
+    /// given up, which closes its connection, or has failed, and is among those that were tried.
+    pub(crate) async fn run(&self, in_flight: &mut InFlight, tried: &mut Vec<Tried>, record: &mut Record) -> Outcome {
+        let deadline = Deadline::of(record, self.route);
+        let mut first = pin!(self.ask(in_flight.endpoint.clone(), deadline));
+        if let Ok(outcome) = timeout(self.hedges.after(), &mut first).await {
+            return outcome;
         }
-        let Some(other) = self.other(in_flight, tried) else { return (first.await, false) };
+        let Some(other) = self.other(in_flight, tried) else { return first.await };
         self.hedges.counters.sent.inc();
-        let mut second = pin!(self.ask(other.endpoint.clone()));
-        let outcome = match select(first.as_mut(), second.as_mut()).await {
+        record.is_hedged = true;
+        let mut second = pin!(self.ask(other.endpoint.clone(), deadline));
+        match select(first.as_mut(), second.as_mut()).await {
             Either::Left((outcome, _)) if outcome.is_final() => outcome,
             Either::Left((outcome, _)) => {
                 note(&outcome, in_flight, tried);
@@ -106,13 +111,12 @@ impl Race<'_> {
                 drop(other);
                 first.await
             }
-        };
-        (outcome, true)
+        }
     }
 
-    async fn ask(&self, endpoint: Arc<Endpoint>) -> Outcome {
+    async fn ask(&self, endpoint: Arc<Endpoint>, deadline: Option<Deadline>) -> Outcome {
         let asked = ask(self.outgoing.copy(), &endpoint, (self.route, self.worker), self.outgoing.progress());
-        match in_time(self.deadline, asked).await {
+        match in_time(deadline, asked).await {
             Ok(Ok(answered)) => Outcome::Answered(answered),
             Ok(Err(unanswered)) => Outcome::Failed(unanswered.error),
             Err(overdue) => Outcome::Overdue(overdue),
