@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use http::header::{
-    CONNECTION, COOKIE, FORWARDED, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, COOKIE, EXPECT, FORWARDED, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING,
+    UPGRADE,
 };
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
@@ -102,6 +103,8 @@ pub(crate) fn forward(
     headers.insert(X_FORWARDED_HOST, host.clone());
     // It says the same, and would say something else.
     headers.remove(FORWARDED);
+    // The gateway itself asks for the body, as soon as somebody takes it.
+    headers.remove(EXPECT);
     if headers.get(HOST) != Some(host) {
         headers.insert(HOST, host.clone());
     }
