@@ -24,12 +24,17 @@ pub(crate) enum BodyError {
     #[error("nothing came for {0:?}")]
     Idle(Duration),
     /// More came than may.
-    #[error("it has more than {0} bytes")]
-    TooLarge(u64),
+    #[error(transparent)]
+    TooLarge(#[from] TooLarge),
     /// All in all it took too long.
     #[error(transparent)]
     Overdue(#[from] Overdue),
 }
+
+/// A body has more bytes than its route takes.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the body of the request has more than the {0} bytes that its route takes")]
+pub(crate) struct TooLarge(pub(crate) u64);
 
 /// What a client sends.
 #[derive(Debug)]
@@ -73,12 +78,6 @@ pub(crate) struct Streamed {
 /// How many pieces of a body were sent by now.
 pub(crate) type Progress = Arc<AtomicU64>;
 
-impl RequestBody {
-    pub(crate) fn streamed(body: Incoming, limit: Duration, most: u64, progress: Progress) -> Self {
-        Self::Streamed(Box::new(Streamed { body, idle: Idle::new(limit), limit, left: most, most, progress }))
-    }
-}
-
 impl Body for RequestBody {
     type Data = Bytes;
     type Error = BodyError;
@@ -86,7 +85,7 @@ impl Body for RequestBody {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut *self {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Streamed(streamed) => streamed.poll(cx),
+            Self::Streamed(streamed) => Pin::new(&mut **streamed).poll_frame(cx),
         }
     }
 
@@ -106,16 +105,29 @@ impl Body for RequestBody {
 }
 
 impl Streamed {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    /// At most so many bytes, and nothing longer than `limit` between two pieces.
+    pub(crate) fn new(body: Incoming, limit: Duration, most: u64, progress: Progress) -> Self {
+        Self { body, idle: Idle::new(limit), limit, left: most, most, progress }
+    }
+}
+
+impl Body for Streamed {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let frame = match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Ready(frame) => frame,
-            Poll::Pending => return self.idle.poll_waited(cx).map(|()| Some(Err(BodyError::Idle(self.limit)))),
+            Poll::Pending => {
+                std::task::ready!(self.idle.poll_waited(cx));
+                return Poll::Ready(Some(Err(BodyError::Idle(self.limit))));
+            }
         };
         self.idle.came();
         let Some(frame) = frame.transpose()? else { return Poll::Ready(None) };
         let size = frame.data_ref().map_or(0, |data| data.len() as u64);
         let Some(left) = self.left.checked_sub(size) else {
-            return Poll::Ready(Some(Err(BodyError::TooLarge(self.most))));
+            return Poll::Ready(Some(Err(TooLarge(self.most).into())));
         };
         self.left = left;
         self.progress.fetch_add(1, Ordering::Relaxed);

@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use skyfleet_balance::Failure;
 use tokio::time::sleep;
 
-use crate::body::{Progress, RequestBody};
+use crate::body::{BodyError, Progress, RequestBody, TooLarge};
 use crate::config::{Endpoint, Timeouts};
 use crate::connections::{Connection, NotConnected, connect};
 use crate::worker::Worker;
@@ -27,6 +27,9 @@ pub(crate) enum ExchangeError {
     /// What the client sends is late, too much, or breaks off.
     #[error("{0}")]
     Request(String),
+    /// What the client sends turned out to be more than it may.
+    #[error(transparent)]
+    TooLarge(TooLarge),
     #[error("no answer after {0:?}")]
     TimedOut(Duration),
 }
@@ -36,7 +39,7 @@ impl ExchangeError {
         match self {
             Self::NotConnected(_) => Failure::Connect,
             Self::Closed | Self::Broken(_) => Failure::Reset,
-            Self::Request(_) => Failure::Cancelled,
+            Self::Request(_) | Self::TooLarge(_) => Failure::Cancelled,
             Self::TimedOut(_) => Failure::Timeout,
         }
     }
@@ -109,7 +112,11 @@ async fn send(
 
 fn of(error: hyper::Error) -> ExchangeError {
     if error.is_user() {
-        let why = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+        let source = std::error::Error::source(&error);
+        if let Some(BodyError::TooLarge(most)) = source.and_then(|source| source.downcast_ref()) {
+            return ExchangeError::TooLarge(*most);
+        }
+        let why = source.map_or_else(|| error.to_string(), ToString::to_string);
         return ExchangeError::Request(format!("the body of the request did not come: {why}"));
     }
     ExchangeError::Broken(error)

@@ -2,16 +2,17 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body as _;
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use serde::Serialize;
 
 use crate::attempts::Outgoing;
-use crate::body::{Content, Progress, RequestBody, ResponseBody};
+use crate::body::{BodyError, Content, Progress, RequestBody, ResponseBody, Streamed, TooLarge};
 use crate::deadline::{Deadline, in_time};
 use crate::gateway::Gateway;
 use crate::headers;
@@ -20,7 +21,7 @@ use crate::record::Record;
 use crate::refusal::{Refusal, json};
 use crate::route::Route;
 use crate::table::Table;
-use crate::unanswered::overdue;
+use crate::unanswered::{overdue, too_large};
 use crate::worker::Worker;
 
 /// Where models are listed, in OpenAI's API.
@@ -91,10 +92,16 @@ async fn route(gateway: &Gateway, request: Request<Incoming>, record: &mut Recor
     {
         return own_list(&head.method, &models).map(Routed::Own);
     }
+    let progress = Progress::default();
     let looks_at_model = table.find(&name, path).next().is_some_and(super::table::Models::looks_at_models);
     let (body, model) = if looks_at_model && body.size_hint().exact() != Some(0) {
-        let most = table.find(&name, path).filter_map(|models| models.largest(|route| route.config.request_bytes));
-        let body = Box::pin(whole(body, most.max().unwrap_or_default())).await?;
+        // Whose request it is is known with the model.
+        let largest = |of: fn(&Route) -> u64| {
+            table.find(&name, path).filter_map(|models| models.largest(of)).max().unwrap_or_default()
+        };
+        let most = largest(|route| route.config.request_bytes);
+        let idle = largest(|route| u64::try_from(route.config.timeouts.idle.as_millis()).unwrap_or(u64::MAX));
+        let body = Box::pin(whole(Streamed::new(body, Duration::from_millis(idle), most, progress.clone()))).await?;
         let model = openai::asked(&body).model;
         (Body::Whole(body), model)
     } else {
@@ -104,21 +111,20 @@ async fn route(gateway: &Gateway, request: Request<Incoming>, record: &mut Recor
     record.model.clone_from(&model);
     let Some(route) = found else { return Err(no_route(looks_at_model, model.as_deref(), &name, path)) };
     let is_named = model.is_some_and(|model| route.config.matching.models.contains(&model));
-    let progress = Progress::default();
     let body = match body {
         Body::Whole(bytes) => Content::Whole(Some(bytes)),
         Body::Streamed(body) if body.is_end_stream() => Content::Whole(None),
         Body::Streamed(body) => {
             let most = route.config.request_bytes;
             if body.size_hint().lower() > most {
-                return Err(too_large(most));
+                return Err(too_large(TooLarge(most)));
             }
+            let body = Streamed::new(body, route.config.timeouts.idle, most, progress.clone());
             if route.keeps_bodies() {
-                let read = Box::pin(in_time(Deadline::of(record, &route), whole(body, most))).await;
+                let read = Box::pin(in_time(Deadline::of(record, &route), whole(body))).await;
                 Content::Whole(Some(read.map_err(|why| overdue(why, &route))??))
             } else {
-                let idle = route.config.timeouts.idle;
-                Content::Streamed(Some(RequestBody::streamed(body, idle, most, progress.clone())))
+                Content::Streamed(Some(RequestBody::Streamed(Box::new(body))))
             }
         }
     };
@@ -130,21 +136,16 @@ enum Body {
     Streamed(Incoming),
 }
 
-async fn whole(body: Incoming, most: u64) -> Result<Bytes, Refusal> {
-    let limit = usize::try_from(most).unwrap_or(usize::MAX);
-    match Limited::new(body, limit).collect().await {
+/// Reads all of a body, as much as it may have, and as long as it does not stand still.
+async fn whole(body: Streamed) -> Result<Bytes, Refusal> {
+    match body.collect().await {
         Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(too_large(most)),
+        Err(BodyError::TooLarge(why)) => Err(too_large(why)),
         Err(error) => {
             let message = format!("the body of the request could not be read: {error}");
             Err(Refusal::new(StatusCode::BAD_REQUEST, "incomplete_request", message))
         }
     }
-}
-
-fn too_large(most: u64) -> Refusal {
-    let message = format!("the body of the request has more than the {most} bytes that its route takes");
-    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message)
 }
 
 fn no_route(looks_at_model: bool, model: Option<&str>, host: &str, path: &str) -> Refusal {

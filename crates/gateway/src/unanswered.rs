@@ -4,6 +4,7 @@ use http::StatusCode;
 use skyfleet_balance::NoEndpoint;
 
 use crate::backend::InFlight;
+use crate::body::TooLarge;
 use crate::deadline::Overdue;
 use crate::exchange::ExchangeError;
 use crate::limits::Reached;
@@ -39,6 +40,10 @@ pub(crate) fn overdue(why: Overdue, route: &Route) -> Refusal {
     Refusal::new(StatusCode::GATEWAY_TIMEOUT, "request_timed_out", message)
 }
 
+pub(crate) fn too_large(why: TooLarge) -> Refusal {
+    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", why.to_string())
+}
+
 pub(crate) fn limited(reached: &Reached, route: &Route) -> Refusal {
     let whose = if reached.is_of_client { "this client" } else { "all clients together" };
     let message = format!("the ModelRoute {}, for {whose}: {}", route.config.name, reached.limited);
@@ -56,6 +61,7 @@ pub(crate) fn no_answer(error: &ExchangeError, in_flight: &InFlight, attempts: u
             Refusal::new(StatusCode::GATEWAY_TIMEOUT, "replica_timed_out", format!("{at}: {error}{times}"))
         }
         ExchangeError::Request(_) => Refusal::new(StatusCode::BAD_REQUEST, "incomplete_request", error.to_string()),
+        ExchangeError::TooLarge(why) => too_large(*why),
         _ => Refusal::new(StatusCode::BAD_GATEWAY, "replica_failed", format!("{at}: {error}{times}")),
     }
 }

@@ -1,9 +1,11 @@
 //! Bodies and headers: what arrives is what was sent.
 
-use skyfleet_gateway::config::RouteConfig;
+use std::time::Duration;
+
+use skyfleet_gateway::config::{RouteConfig, Timeouts};
 
 use crate::replica::{Replica, Reply, ok};
-use crate::running::{Running, everything};
+use crate::running::{Running, everything, of_models};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn chunks_and_trailers_go_both_ways() {
@@ -34,9 +36,37 @@ async fn a_large_body_goes_on_as_it_comes_and_too_large_a_one_does_not() {
     for _ in 0..20 {
         client.send(chunk.as_bytes()).await;
     }
-    assert_eq!(client.answer(false).await.status, 400);
+    let answer = client.answer(false).await;
+    assert!(answer.status == 413 && answer.body.contains("request_too_large"), "{answer:?}");
     running.until_idle().await;
     assert_eq!(replica.count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_stands_still_is_given_up() {
+    let replica = Replica::named("x").await;
+    let timeouts = Timeouts { idle: Duration::from_millis(200), ..Timeouts::default() };
+    for route in [everything(vec![replica.endpoint()]), of_models(&["m"], vec![replica.endpoint()])] {
+        let running = Running::of(vec![RouteConfig { timeouts, ..route }]).await;
+        let mut client = running.client().await;
+        client.send(b"POST /v1/x HTTP/1.1\r\nhost: h\r\ncontent-length: 20\r\n\r\n{").await;
+        let answer = client.answer(false).await;
+        assert!(answer.status == 400 && answer.body.contains("nothing came for 200ms"), "{answer:?}");
+        running.until_idle().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_client_expects_is_between_it_and_the_gateway() {
+    let replica = Replica::named("x").await;
+    let running = Running::with(vec![replica.endpoint()]).await;
+    let mut client = running.client().await;
+    client.send(b"POST / HTTP/1.1\r\nhost: h\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n").await;
+    assert!(client.head().await.starts_with("HTTP/1.1 100 "));
+    client.send(b"abc").await;
+    assert_eq!(client.answer(false).await.status, 200);
+    let received = &replica.received()[0];
+    assert_eq!((received.header("expect"), &*received.body), (None, &b"abc"[..]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
