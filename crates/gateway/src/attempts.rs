@@ -5,7 +5,6 @@ use std::sync::Arc;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderValue, Request, Response, Uri, Version, request};
 use hyper::upgrade::OnUpgrade;
-use skyfleet_balance::affinity::hash;
 use skyfleet_balance::retry::{self, Attempt};
 use skyfleet_balance::{Failure, NoEndpoint};
 
@@ -13,7 +12,8 @@ use crate::affinity;
 use crate::answered::Answered;
 use crate::backend::InFlight;
 use crate::body::{Content, Progress, RequestBody, ResponseBody};
-use crate::deadline::{Deadline, in_time};
+use crate::charging;
+use crate::deadline::{Deadline, in_time, late};
 use crate::exchange::{Unanswered, exchange};
 use crate::headers;
 use crate::hedge::Race;
@@ -57,14 +57,13 @@ impl Outgoing {
         let Some((backend, settings)) = route.backend() else {
             return refuse(&no_endpoint(NoEndpoint::Empty, route), record, worker);
         };
-        let who = self.client(route, client);
-        if let Some(limiter) = &route.limiter {
-            let (prompt, answer) = self.expected_tokens(route);
-            record.prompt_tokens = prompt;
-            match limiter.reserve(who, prompt.saturating_add(answer)) {
-                Ok(charge) => record.charge = Some(charge),
-                Err(reached) => return refuse(&limited(&reached, route), record, worker),
-            }
+        // Its body has taken all of its time: that is no endpoint's fault.
+        if let Some(why) = late(&record, route) {
+            return refuse(&overdue(why, route), record, worker);
+        }
+        let who = charging::who(route, &self.head.headers, client);
+        if let Err(reached) = charging::reserve(route, who, &self.content, &mut record) {
+            return refuse(&limited(&reached, route), record, worker);
         }
         let upgrade = self.prepare(client, &record);
         let may_hedge = upgrade.is_none() && self.may_be_hedged();
@@ -108,8 +107,8 @@ impl Outgoing {
             let failure = outcome.failure(matches!(self.content, Content::Streamed(_)));
             if let Some(failure) = failure {
                 in_flight.failed(failure);
-                let is_over = Deadline::of(&record, route).is_some_and(|deadline| deadline.is_over());
-                if !is_over && self.may_retry(&outcome, failure, &record, route) && backend.may_retry() {
+                let has_time = late(&record, route).is_none();
+                if has_time && self.may_retry(&outcome, failure, &record, route) && backend.may_retry() {
                     tried.push(in_flight.tried);
                     continue;
                 }
@@ -210,22 +209,6 @@ impl Outgoing {
 
     fn may_be_done_twice(&self) -> bool {
         self.is_inference || self.head.method.is_idempotent()
-    }
-
-    /// Who asks, as far as limits and queues tell clients apart.
-    fn client(&self, route: &Route, client: Client) -> u64 {
-        let header = route.config.limits.client_header.as_ref();
-        match header.and_then(|name| self.head.headers.get(name)) {
-            Some(value) => hash(value.as_bytes()),
-            None => hash(client.address.ip().to_string().as_bytes()),
-        }
-    }
-
-    fn expected_tokens(&self, route: &Route) -> (u64, u64) {
-        match &self.content {
-            Content::Whole(Some(body)) if route.config.limits.counts_tokens() => openai::expected_tokens(body),
-            Content::Whole(_) | Content::Streamed(_) => (0, 0),
-        }
     }
 
     fn may_retry(&self, outcome: &Outcome, failure: Failure, record: &Record, route: &Route) -> bool {

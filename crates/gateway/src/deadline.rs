@@ -29,13 +29,15 @@ impl Deadline {
         Some(Self { at: Instant::from_std(record.began) + limit, limit })
     }
 
-    pub(crate) fn is_over(&self) -> bool {
-        self.at <= Instant::now()
-    }
-
     pub(crate) fn alarm(&self) -> Alarm {
         Alarm { sleep: Box::pin(sleep_until(self.at)), limit: self.limit }
     }
+}
+
+/// Whether a request has taken as long as it may by now.
+pub(crate) fn late(record: &Record, route: &Route) -> Option<Overdue> {
+    let Deadline { at, limit } = Deadline::of(record, route)?;
+    (at <= Instant::now()).then_some(Overdue(limit))
 }
 
 /// Waits for something, but not beyond the deadline.

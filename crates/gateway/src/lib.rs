@@ -14,6 +14,7 @@ mod areas;
 mod attempts;
 mod backend;
 mod body;
+mod charging;
 pub mod config;
 mod connections;
 mod cookie;

@@ -7,7 +7,7 @@ use skyfleet_gateway::config::{Ejection, QueueConfig, RouteConfig, Timeouts};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::replica::{Replica, Reply};
-use crate::running::{Running, everything};
+use crate::running::{Running, everything, of_models};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: h\r\n\r\n";
 const EVENT: &[u8] =
@@ -56,6 +56,20 @@ async fn a_client_that_sends_too_slowly_is_nobody_elses_fault() {
     assert!(answer.status == 504 && answer.body.contains("request_timed_out"), "{answer:?}");
     running.until_idle().await;
     assert_eq!(conditions(&running), ["Serving", "Serving"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_sent_all_of_it_too_late_is_not_passed_on() {
+    let replica = Replica::named("x").await;
+    let timeouts = Timeouts { request: Some(Duration::from_millis(100)), ..Timeouts::default() };
+    let running = Running::of(vec![RouteConfig { timeouts, ..of_models(&["m"], vec![replica.endpoint()]) }]).await;
+    let mut client = running.client().await;
+    client.send(b"POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 14\r\n\r\n{\"model\":").await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    client.send(b" \"m\"}").await;
+    let answer = client.answer(false).await;
+    assert!(answer.status == 504 && answer.body.contains("request_timed_out"), "{answer:?}");
+    assert_eq!(replica.count(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
