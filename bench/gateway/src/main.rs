@@ -109,7 +109,7 @@ fn serve((listen, log, workers): (SocketAddr, PathBuf, usize), upstreams: &[u16]
     let file = std::fs::File::create(&log).map_err(|error| format!("cannot write {}: {error}", log.display()))?;
     let log: Sink = Arc::new(Mutex::new(file));
     let (head, drain) = (Duration::from_secs(30), Duration::from_secs(5));
-    let serving = Serving { listen, workers, log: Some(log), head, drain };
+    let serving = Serving { listen, workers, log: Some(log), tls: None, head, drain };
     skyfleet_gateway::serve(&gateway, &serving, &CancellationToken::new())
         .map_err(|error| format!("cannot serve {listen}: {error}"))
 }

@@ -13,6 +13,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::counters::Counters;
 use crate::status::RouteStatus;
+use crate::tls::TlsMetrics;
 use crate::usage::Tokens;
 
 /// How a request went that an endpoint answered: by its status, or that the client did not stay, or that the answer broke off.
@@ -74,6 +75,7 @@ pub(crate) struct Metrics {
     in_flight: Family<OfCluster, Gauge>,
     endpoints: Family<OfCondition, Gauge>,
     pub(crate) counters: Counters,
+    pub(crate) tls: TlsMetrics,
     /// One reading after the other: the gauges are set anew for each.
     reading: Arc<Mutex<()>>,
 }
@@ -122,8 +124,11 @@ impl Default for Metrics {
         let endpoints = Family::<OfCondition, Gauge>::default();
         registry.register("endpoints", "Endpoints, by their condition", endpoints.clone());
         let counters = Counters::register(&mut registry);
+        let tls = TlsMetrics::default();
+        tls.register(&mut registry);
+        let (registry, reading) = (Arc::new(registry), Arc::default());
         Self {
-            registry: Arc::new(registry),
+            registry,
             requests,
             retries,
             first_bytes,
@@ -133,7 +138,8 @@ impl Default for Metrics {
             in_flight,
             endpoints,
             counters,
-            reading: Arc::default(),
+            tls,
+            reading,
         }
     }
 }

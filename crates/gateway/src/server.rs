@@ -1,37 +1,24 @@
 //! Accepts connections, each worker for itself, and ends them in peace.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use http::header::CONNECTION;
-use http::{HeaderValue, Request, Version};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::{Instant, interval, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access_log::{self, AccessLog, Sink};
+use crate::connection::{self, Serves};
 use crate::gateway::Gateway;
-use crate::proxy::{Client, answer};
+use crate::tls::Acceptor;
 use crate::worker::Worker;
 
 /// Connections that the kernel holds until they are accepted.
 const BACKLOG: u32 = 4096;
-/// A longer head is refused.
-const MOST_HEADER_BYTES: usize = 64 * 1024;
-/// Streams at once over one connection of HTTP/2.
-const MOST_STREAMS: u32 = 256;
-/// How long a connection that a client keeps stays open once the gateway is to stop.
-const KEPT_OPEN: Duration = Duration::from_secs(5);
 /// Until it is tried again to accept, where no file descriptor is left.
 const NO_DESCRIPTOR: Duration = Duration::from_millis(50);
 
@@ -44,7 +31,9 @@ pub struct Serving {
     pub workers: usize,
     /// Where the access log goes.
     pub log: Option<Sink>,
-    /// How long a client may take for the head of a request.
+    /// How TLS is spoken to clients; in clear text if not given.
+    pub tls: Option<Arc<Acceptor>>,
+    /// How long a client may take for the head of a request, and before that for the TLS handshake.
     pub head: Duration,
     /// How long requests under way may take once it is to stop.
     pub drain: Duration,
@@ -101,12 +90,13 @@ async fn work(
     let listener = TcpListener::from_std(listener)?;
     let (connections, ended) = (TaskTracker::new(), CancellationToken::new());
     let mut tick = interval(access_log::EVERY);
-    let take = |(stream, address): (TcpStream, SocketAddr)| {
-        let (shared, stop, ended, head) =
-            ((gateway.clone(), worker.clone()), stop.clone(), ended.clone(), serving.head);
+    let (head, tls) = (serving.head, serving.tls.clone());
+    let serves = Serves { gateway, worker: worker.clone(), head, stop: stop.clone(), tls };
+    let take = |accepted: (TcpStream, SocketAddr)| {
+        let (serves, ended) = (serves.clone(), ended.clone());
         connections.spawn(async move {
             tokio::select! {
-                () = connection((stream, address), shared, head, stop) => {}
+                () = connection::serve(accepted, serves) => {}
                 () = ended.cancelled() => {}
             }
         });
@@ -150,51 +140,4 @@ async fn work(
 fn is_of_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
-}
-
-async fn connection(
-    (stream, address): (TcpStream, SocketAddr),
-    (gateway, worker): (Arc<Gateway>, Arc<Worker>),
-    head: Duration,
-    stop: CancellationToken,
-) {
-    if let Err(error) = stream.set_nodelay(true) {
-        return tracing::debug!(%error, %address, "a connection has gone");
-    }
-    let client = Client { address, scheme: "http" };
-    let is_multiplexed = Arc::new(AtomicBool::new(false));
-    let multiplexed = is_multiplexed.clone();
-    let service = service_fn(move |request: Request<Incoming>| {
-        let (gateway, worker) = (gateway.clone(), worker.clone());
-        let is_http2 = request.version() == Version::HTTP_2;
-        multiplexed.store(is_http2, Ordering::Relaxed);
-        async move {
-            let mut response = answer(&gateway, &worker, client, request).await;
-            if worker.is_stopping.load(Ordering::Relaxed) && !is_http2 {
-                response.headers_mut().entry(CONNECTION).or_insert(HeaderValue::from_static("close"));
-            }
-            Ok::<_, Infallible>(response)
-        }
-    });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(head).max_buf_size(MOST_HEADER_BYTES);
-    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(MOST_STREAMS);
-    let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
-    let stopped = async {
-        stop.cancelled().await;
-        // Who keeps a connection may send a request over it in this moment: it is answered, and asked to close.
-        if !is_multiplexed.load(Ordering::Relaxed) {
-            sleep(KEPT_OPEN).await;
-        }
-    };
-    let served = tokio::select! {
-        served = connection.as_mut() => served,
-        () = stopped => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = served {
-        tracing::debug!(error = %error, %address, "a connection broke");
-    }
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod bodies;
+mod certificates;
 mod client;
 mod conformance;
 mod cookies;
@@ -17,3 +18,4 @@ mod restarts;
 mod running;
 mod shadow;
 mod streams;
+mod tls;

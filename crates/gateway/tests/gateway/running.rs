@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use skyfleet_gateway::config::{Algorithm, BackendConfig, Config, EndpointConfig, Matching, RouteConfig};
+use skyfleet_gateway::tls::{Acceptor, ServerTls};
 use skyfleet_gateway::{Gateway, Serving, Sink, serve};
 use tokio_util::sync::CancellationToken;
 
@@ -31,14 +32,32 @@ impl Running {
         running
     }
 
+    /// Over TLS, with what takes connections.
+    pub async fn secured(routes: Vec<RouteConfig>, tls: &ServerTls, head: Duration) -> (Self, Arc<Acceptor>) {
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let gateway = Arc::new(Gateway::default());
+        let acceptor = Arc::new(Acceptor::new(&gateway, tls).unwrap());
+        let running = Self::start(gateway, address, routes, (head, Some(acceptor.clone())));
+        running.answers().await;
+        (running, acceptor)
+    }
+
     /// Another one may serve the same address.
     pub fn at(address: SocketAddr, routes: Vec<RouteConfig>, head: Duration) -> Self {
-        let gateway = Arc::new(Gateway::default());
+        Self::start(Arc::new(Gateway::default()), address, routes, (head, None))
+    }
+
+    fn start(
+        gateway: Arc<Gateway>,
+        address: SocketAddr,
+        routes: Vec<RouteConfig>,
+        (head, tls): (Duration, Option<Arc<Acceptor>>),
+    ) -> Self {
         assert_eq!(gateway.configure(Config { routes }), []);
         let (stop, log) = (CancellationToken::new(), Arc::<Mutex<Vec<u8>>>::default());
         let sink: Sink = log.clone();
         let drain = Duration::from_secs(20);
-        let serving = Serving { listen: address, workers: 2, log: Some(sink), head, drain };
+        let serving = Serving { listen: address, workers: 2, log: Some(sink), tls, head, drain };
         let (serves, stops) = (gateway.clone(), stop.clone());
         let thread = std::thread::spawn(move || serve(&serves, &serving, &stops));
         Self { gateway, address, stop, thread: Some(thread), log }
