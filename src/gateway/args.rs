@@ -48,7 +48,24 @@ pub(crate) struct GatewayArgs {
     /// Seconds that requests under way may take after that.
     #[arg(long, env = "SKYFLEET_GATEWAY_DRAIN", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) drain: u64,
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
     /// Form of the log. Its detail is set by RUST_LOG.
     #[arg(long, env = "SKYFLEET_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub(crate) log_format: LogFormat,
+}
+
+/// How TLS is spoken to clients.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct TlsArgs {
+    /// Certificate that clients are shown, with those between it and an authority: PEM, read again when it changes. Clients speak in
+    /// clear text if not given.
+    #[arg(long, env = "SKYFLEET_GATEWAY_TLS_CERTIFICATE", value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_certificate: Option<PathBuf>,
+    /// The private key of that certificate: PEM, read again when it changes.
+    #[arg(long, env = "SKYFLEET_GATEWAY_TLS_KEY", value_name = "FILE", requires = "tls_certificate")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Serve only clients with a certificate that one of these authorities has signed: PEM, read again when it changes.
+    #[arg(long, env = "SKYFLEET_GATEWAY_TLS_CLIENT_CA", value_name = "FILE", requires = "tls_certificate")]
+    pub(crate) tls_client_ca: Option<PathBuf>,
 }

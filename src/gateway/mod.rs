@@ -8,6 +8,7 @@ mod own_cluster;
 mod pods;
 pub(crate) mod report;
 mod routes;
+mod tls;
 mod watch;
 
 pub(crate) use args::GatewayArgs;
@@ -45,6 +46,8 @@ pub(crate) enum GatewayError {
     AccessLog(PathBuf, std::io::Error),
     #[error("cannot use {0} for the cluster that the gateway runs in: {1}")]
     OwnCluster(PathBuf, String),
+    #[error("cannot speak TLS: {0}")]
+    Tls(#[from] tls::FilesError),
     #[error("cannot listen for signals: {0}")]
     Signals(std::io::Error),
     #[error("cannot tell the hub of requests: {0}")]
@@ -58,6 +61,13 @@ pub(crate) enum GatewayError {
 pub(crate) async fn route(args: GatewayArgs) -> Result<(), GatewayError> {
     let log = args.access_log.as_deref().map(access_log).transpose()?;
     let gateway = Arc::new(Gateway::default());
+    let (tls, _files_followed) = match tls::Files::of(args.tls) {
+        Some(files) => {
+            let (acceptor, follows) = tls::acceptor(&gateway, files).await?;
+            (Some(acceptor), Some(AbortOnDropHandle::new(tokio::spawn(follows))))
+        }
+        None => (None, None),
+    };
     let (stopping, stop) = (CancellationToken::new(), CancellationToken::new());
     let (told, config) = channel::channel(None);
     let at = |address| move |error| GatewayError::Listen(address, error);
@@ -88,7 +98,7 @@ pub(crate) async fn route(args: GatewayArgs) -> Result<(), GatewayError> {
     });
     let workers = args.workers.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
     let drain = Duration::from_secs(args.drain);
-    let serving = Serving { listen: args.listen, workers, log, head: HEAD_TIMEOUT, drain };
+    let serving = Serving { listen: args.listen, workers, log, tls, head: HEAD_TIMEOUT, drain };
     tracing::info!(address = %args.listen, workers, "serving");
     let served = tokio::task::spawn_blocking(move || serve(&gateway, &serving, &stop)).await;
     let served = served.unwrap_or_else(|panic| Err(std::io::Error::other(panic)));

@@ -29,7 +29,7 @@ pub(crate) fn of(
         AffinityBy::ClientAddress => Some(hash(client.address.ip().to_string().as_bytes())),
         AffinityBy::PromptPrefix(bytes) => match content {
             Content::Whole(Some(body)) => openai::prompt(body).and_then(|prompt| prefix_key(prompt, *bytes, 1)),
-            Content::Whole(None) | Content::Streamed(_) => None,
+            Content::Whole(None) | Content::Streamed(_) | Content::Kept(_) => None,
         },
     };
     (key, None)

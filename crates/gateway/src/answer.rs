@@ -14,6 +14,7 @@ use crate::backend::InFlight;
 use crate::body::BodyError;
 use crate::connections::Connection;
 use crate::deadline::{Alarm, Deadline};
+use crate::grpc;
 use crate::idle::Idle;
 use crate::record::Record;
 use crate::usage::Meter;
@@ -73,6 +74,13 @@ impl Answer {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
                 std::task::ready!(self.idle.poll_waited(cx));
+                // As long as the client still sends, an answer may stand still.
+                if let Some(Connection::Http2(lease)) = &mut self.connection
+                    && lease.has_moved()
+                {
+                    self.idle.came();
+                    std::task::ready!(self.idle.poll_waited(cx));
+                }
                 return Poll::Ready(Some(Err(self.failed(Failure::Timeout, BodyError::Idle(self.limit)))));
             }
         };
@@ -84,6 +92,10 @@ impl Answer {
                     if let Some(meter) = &mut self.meter {
                         meter.take(data);
                     }
+                }
+                if let Some(failure) = frame.trailers_ref().and_then(grpc::failure).filter(|failure| failure.is_fault())
+                {
+                    self.in_flight.failed(failure);
                 }
                 if self.body.is_end_stream() {
                     self.ended();

@@ -18,6 +18,7 @@ use crate::body::ResponseBody;
 use crate::connections::Connection;
 use crate::deadline::Deadline;
 use crate::exchange::ExchangeError;
+use crate::grpc;
 use crate::headers;
 use crate::openai;
 use crate::proxy::refuse;
@@ -59,6 +60,7 @@ impl Answered {
     pub(crate) fn failure(&self) -> Option<Failure> {
         match self.response.status() {
             _ if self.is_error => Some(Failure::ServerError),
+            StatusCode::OK if self.is_http2() => grpc::failure(self.response.headers()),
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Some(Failure::Overloaded),
             // It does what it was made for.
             StatusCode::NOT_IMPLEMENTED => Some(Failure::ClientError),
@@ -72,12 +74,17 @@ impl Answered {
     pub(crate) fn is_of_another_one(&self) -> bool {
         use StatusCode as Is;
         self.is_error
+            || self.is_http2() && grpc::is_unavailable(self.response.headers())
             || matches!(self.response.status(), Is::BAD_GATEWAY | Is::SERVICE_UNAVAILABLE | Is::GATEWAY_TIMEOUT)
     }
 
     /// What is left of it, for who passes nothing on.
     pub(crate) fn into_parts(self) -> (Response<Incoming>, Connection) {
         (self.response, self.connection)
+    }
+
+    fn is_http2(&self) -> bool {
+        matches!(self.connection, Connection::Http2(_))
     }
 
     /// Begins to pass it on.

@@ -104,7 +104,7 @@ impl Outgoing {
                 Box::pin(attempt).await.unwrap_or_else(Outcome::Overdue)
             };
             record.first_byte = record.began.elapsed();
-            let failure = outcome.failure(matches!(self.content, Content::Streamed(_)));
+            let failure = outcome.failure(self.content.is_coming());
             if let Some(failure) = failure {
                 in_flight.failed(failure);
                 let has_time = late(&record, route).is_none();
@@ -166,11 +166,13 @@ impl Outgoing {
         let body = match &mut self.content {
             Content::Whole(body) => RequestBody::Whole(body.clone()),
             Content::Streamed(body) => body.take().unwrap_or(RequestBody::Whole(None)),
+            Content::Kept(replay) => replay.reader().map_or(RequestBody::Whole(None), RequestBody::Kept),
         };
+        let upstream = route.upstream();
         let request = Request::from_parts(self.head.clone(), body);
         let (timeouts, progress) = (&route.config.timeouts, &self.progress);
         // As `ask` does it; but each future around another one keeps the request once more, and this one is there for every request.
-        let error = match exchange(worker, &in_flight.endpoint, request, (timeouts, progress)).await {
+        let error = match exchange(worker, &in_flight.endpoint, request, (timeouts, progress), upstream).await {
             Ok(exchanged) => match Answered::of(exchanged, route).await {
                 Ok(answered) => return Outcome::Answered(Box::new(answered)),
                 Err(error) => error,
@@ -189,7 +191,7 @@ impl Outgoing {
     pub(crate) fn copy(&self) -> Request<RequestBody> {
         let body = match &self.content {
             Content::Whole(body) => body.clone(),
-            Content::Streamed(_) => None,
+            Content::Streamed(_) | Content::Kept(_) => None,
         };
         Request::from_parts(self.head.clone(), RequestBody::Whole(body))
     }
@@ -222,7 +224,11 @@ impl Outgoing {
         let attempt = Attempt {
             failure,
             is_idempotent: self.may_be_done_twice(),
-            is_kept: matches!(self.content, Content::Whole(_) | Content::Streamed(Some(_))),
+            is_kept: match &self.content {
+                Content::Whole(_) => true,
+                Content::Streamed(body) => body.is_some(),
+                Content::Kept(replay) => replay.is_whole(),
+            },
             is_answered: false,
             left,
         };

@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use crate::answer::Answer;
 use crate::deadline::Overdue;
 use crate::idle::Idle;
+use crate::replay::{self, Reader, Replay};
 
 /// Why a body ended before its end.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +30,9 @@ pub(crate) enum BodyError {
     /// All in all it took too long.
     #[error(transparent)]
     Overdue(#[from] Overdue),
+    /// Another attempt goes on with it.
+    #[error("it is sent to another replica")]
+    Superseded,
 }
 
 /// A body has more bytes than its route takes.
@@ -43,6 +47,8 @@ pub(crate) enum RequestBody {
     Whole(Option<Bytes>),
     /// It comes from the client.
     Streamed(Box<Streamed>),
+    /// The same, and what came is kept.
+    Kept(Reader),
 }
 
 /// What a client sends as the body.
@@ -51,6 +57,8 @@ pub(crate) enum Content {
     Whole(Option<Bytes>),
     /// It comes from the client; `None` once a part of it was sent.
     Streamed(Option<RequestBody>),
+    /// It comes from the client, and what came is kept for a while.
+    Kept(Replay),
 }
 
 impl Content {
@@ -58,8 +66,13 @@ impl Content {
     pub(crate) fn bytes(&self) -> usize {
         match self {
             Self::Whole(body) => body.as_ref().map_or(0, Bytes::len),
-            Self::Streamed(_) => 0,
+            Self::Streamed(_) | Self::Kept(_) => 0,
         }
+    }
+
+    /// Whether the client may still be sending it.
+    pub(crate) fn is_coming(&self) -> bool {
+        !matches!(self, Self::Whole(_))
     }
 }
 
@@ -67,7 +80,8 @@ impl Content {
 #[derive(Debug)]
 pub(crate) struct Streamed {
     body: Incoming,
-    idle: Idle,
+    /// Without, it may stand still as long as the answer does not.
+    idle: Option<Idle>,
     limit: Duration,
     /// Bytes that may still come, and that may come at all.
     left: u64,
@@ -78,6 +92,33 @@ pub(crate) struct Streamed {
 /// How many pieces of a body were sent by now.
 pub(crate) type Progress = Arc<AtomicU64>;
 
+impl RequestBody {
+    /// What it is made of, if all of that can be sent once more.
+    pub(crate) fn again(&self) -> Option<Again> {
+        match self {
+            Self::Whole(bytes) => Some(Again::Whole(bytes.clone())),
+            Self::Streamed(_) => None,
+            Self::Kept(reader) => Some(Again::Kept(reader.again())),
+        }
+    }
+}
+
+/// A body that can be sent once more.
+pub(crate) enum Again {
+    Whole(Option<Bytes>),
+    Kept(replay::Again),
+}
+
+impl Again {
+    /// `None` if not all of it is here any more.
+    pub(crate) fn body(self) -> Option<RequestBody> {
+        match self {
+            Self::Whole(bytes) => Some(RequestBody::Whole(bytes)),
+            Self::Kept(again) => again.reader().map(RequestBody::Kept),
+        }
+    }
+}
+
 impl Body for RequestBody {
     type Data = Bytes;
     type Error = BodyError;
@@ -86,6 +127,7 @@ impl Body for RequestBody {
         match &mut *self {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Streamed(streamed) => Pin::new(&mut **streamed).poll_frame(cx),
+            Self::Kept(reader) => reader.poll(cx),
         }
     }
 
@@ -93,6 +135,8 @@ impl Body for RequestBody {
         match self {
             Self::Whole(bytes) => bytes.is_none(),
             Self::Streamed(streamed) => streamed.body.is_end_stream(),
+            // It is known to have something, and when it has ended it says so.
+            Self::Kept(_) => false,
         }
     }
 
@@ -100,6 +144,7 @@ impl Body for RequestBody {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             Self::Streamed(streamed) => streamed.body.size_hint(),
+            Self::Kept(reader) => reader.size_hint(),
         }
     }
 }
@@ -107,7 +152,12 @@ impl Body for RequestBody {
 impl Streamed {
     /// At most so many bytes, and nothing longer than `limit` between two pieces.
     pub(crate) fn new(body: Incoming, limit: Duration, most: u64, progress: Progress) -> Self {
-        Self { body, idle: Idle::new(limit), limit, left: most, most, progress }
+        Self { body, idle: Some(Idle::new(limit)), limit, left: most, most, progress }
+    }
+
+    /// One that may stand still for any time.
+    pub(crate) fn patient(body: Incoming, most: u64, progress: Progress) -> Self {
+        Self { body, idle: None, limit: Duration::ZERO, left: most, most, progress }
     }
 }
 
@@ -119,11 +169,14 @@ impl Body for Streamed {
         let frame = match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
-                std::task::ready!(self.idle.poll_waited(cx));
+                let Some(idle) = &mut self.idle else { return Poll::Pending };
+                std::task::ready!(idle.poll_waited(cx));
                 return Poll::Ready(Some(Err(BodyError::Idle(self.limit))));
             }
         };
-        self.idle.came();
+        if let Some(idle) = &mut self.idle {
+            idle.came();
+        }
         let Some(frame) = frame.transpose()? else { return Poll::Ready(None) };
         let size = frame.data_ref().map_or(0, |data| data.len() as u64);
         let Some(left) = self.left.checked_sub(size) else {

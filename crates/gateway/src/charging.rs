@@ -24,7 +24,7 @@ pub(crate) fn reserve(route: &Route, who: u64, content: &Content, record: &mut R
     let Some(limiter) = &route.limiter else { return Ok(()) };
     let (prompt, answer) = match content {
         Content::Whole(Some(body)) if route.config.limits.counts_tokens() => openai::expected_tokens(body),
-        Content::Whole(_) | Content::Streamed(_) => (0, 0),
+        Content::Whole(_) | Content::Streamed(_) | Content::Kept(_) => (0, 0),
     };
     record.prompt_tokens = prompt;
     record.charge = Some(limiter.reserve(who, prompt.saturating_add(answer))?);

@@ -1,10 +1,12 @@
 //! What a gateway is to do: plain data, from whatever says it.
 
 mod resilience;
+mod upstream;
 
 use std::time::Duration;
 
 pub use resilience::{HealthConfig, HedgingConfig, ShadowConfig};
+pub use upstream::{ClientCertificate, Protocol, TlsSettings, UpstreamTls};
 
 /// All routes, the oldest first: of two that take the same requests, the first one has them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,6 +52,10 @@ pub struct RouteConfig {
     pub limits: RateLimits,
     /// The most bytes of a request's body.
     pub request_bytes: u64,
+    /// What is spoken to endpoints.
+    pub protocol: Protocol,
+    /// TLS towards endpoints; in clear text if not given.
+    pub tls: Option<UpstreamTls>,
 }
 
 /// Which requests a route takes. What is empty takes all.

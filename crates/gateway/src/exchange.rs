@@ -6,12 +6,16 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
 use skyfleet_balance::Failure;
 use tokio::time::sleep;
 
 use crate::body::{BodyError, Progress, RequestBody, TooLarge};
-use crate::config::{Endpoint, Timeouts};
+use crate::causes::WithCauses;
+use crate::config::{Endpoint, Protocol, Timeouts};
 use crate::connections::{Connection, NotConnected, connect};
+use crate::http2;
+use crate::upstream::Upstream;
 use crate::worker::Worker;
 
 /// Why there is no answer.
@@ -22,8 +26,11 @@ pub(crate) enum ExchangeError {
     /// The endpoint closed a connection that was kept, which is no fault of it.
     #[error("the connection was closed before the answer")]
     Closed,
-    #[error("the connection broke before the answer: {0}")]
+    #[error("the connection broke before the answer: {}", WithCauses(.0))]
     Broken(hyper::Error),
+    /// The endpoint says so, as when it closes a connection of HTTP/2 after some time: no fault of it.
+    #[error("it did not look at the request, and is closing the connection")]
+    NotProcessed,
     /// What the client sends is late, too much, or breaks off.
     #[error("{0}")]
     Request(String),
@@ -38,6 +45,7 @@ impl ExchangeError {
     pub(crate) fn failure(&self) -> Failure {
         match self {
             Self::NotConnected(_) => Failure::Connect,
+            Self::NotProcessed => Failure::Overloaded,
             Self::Closed | Self::Broken(_) => Failure::Reset,
             Self::Request(_) | Self::TooLarge(_) => Failure::Cancelled,
             Self::TimedOut(_) => Failure::Timeout,
@@ -60,20 +68,26 @@ pub(crate) async fn exchange(
     endpoint: &Arc<Endpoint>,
     mut request: Request<RequestBody>,
     (timeouts, progress): (&Timeouts, &Progress),
+    upstream: Option<&Upstream>,
 ) -> Result<(Response<Incoming>, Connection), Unanswered> {
+    if let Some(upstream) = upstream.filter(|upstream| upstream.protocol == Protocol::Http2) {
+        let connections = &worker.connections.multiplexed;
+        return Box::pin(http2::exchange(connections, endpoint, request, (timeouts, progress), upstream)).await;
+    }
     loop {
-        let kept = worker.connections.take(endpoint);
+        let kept = worker.connections.take(endpoint, upstream);
         let is_kept = kept.is_some();
         let mut connection = match kept {
             Some(connection) => connection,
             // Seldom needed, and large: what each request carries along stays small without it.
-            None => match Box::pin(connect(endpoint, timeouts.connect, &worker.relays)).await {
+            None => match Box::pin(connect(endpoint, upstream, (timeouts.connect, &worker.relays))).await {
                 Ok(connection) => connection,
                 Err(error) => return Err(Unanswered { error: error.into(), unsent: Some(Box::new(request)) }),
             },
         };
-        match send(&mut connection, request, (timeouts.first_byte, progress)).await {
-            Ok(response) => return Ok((response, connection)),
+        let sending = connection.try_send_request(request);
+        match answered(sending, (timeouts.first_byte, progress)).await {
+            Ok(response) => return Ok((response, Connection::Http1(connection, upstream.map(|upstream| upstream.id)))),
             Err(Unanswered { unsent: Some(unsent), .. }) if is_kept => request = *unsent,
             Err(Unanswered { error: ExchangeError::Broken(error), unsent })
                 if is_kept && error.is_incomplete_message() =>
@@ -85,12 +99,12 @@ pub(crate) async fn exchange(
     }
 }
 
-async fn send(
-    connection: &mut Connection,
-    request: Request<RequestBody>,
+/// Waits for the head of an answer.
+pub(crate) async fn answered(
+    sending: impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>>,
     (limit, progress): (Duration, &Progress),
 ) -> Result<Response<Incoming>, Unanswered> {
-    let mut answer = std::pin::pin!(connection.try_send_request(request));
+    let mut answer = std::pin::pin!(sending);
     let mut sent = progress.load(Ordering::Relaxed);
     loop {
         tokio::select! {
@@ -119,5 +133,5 @@ fn of(error: hyper::Error) -> ExchangeError {
         let why = source.map_or_else(|| error.to_string(), ToString::to_string);
         return ExchangeError::Request(format!("the body of the request did not come: {why}"));
     }
-    ExchangeError::Broken(error)
+    http2::of(error)
 }

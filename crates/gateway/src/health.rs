@@ -8,17 +8,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{HOST, USER_AGENT};
-use http::{Request, StatusCode};
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::backend::Backend;
 use crate::body::RequestBody;
-use crate::config::{Endpoint, HealthConfig};
+use crate::config::{Endpoint, HealthConfig, Protocol};
 use crate::connections::{NotConnected, connect};
 use crate::counters::{Counters, OfChecks};
 use crate::relay::Relays;
+use crate::upstream::Upstream;
+use crate::{grpc_health, http2};
 
 /// Checks at the same time.
 const AT_ONCE: usize = 256;
@@ -32,24 +35,30 @@ pub(crate) struct Target {
     pub(crate) backend: Arc<Backend>,
     pub(crate) endpoint: Endpoint,
     pub(crate) check: HealthConfig,
+    /// What is spoken to it, where that is not HTTP/1.1 in clear text.
+    pub(crate) upstream: Option<Arc<Upstream>>,
 }
 
 /// Who is asked, and how. The backend is known by its address, which nobody else has as long as the task holds it.
-type Key = (usize, Endpoint, HealthConfig);
+type Key = (usize, Endpoint, HealthConfig, Option<u64>);
 
 /// Why an endpoint is not well.
 #[derive(Debug, thiserror::Error)]
-enum Unwell {
+pub(crate) enum Unwell {
     #[error(transparent)]
     NotConnected(#[from] NotConnected),
     #[error("the connection broke: {0}")]
     Broken(#[from] hyper::Error),
     #[error("it answers with status {0}")]
     Status(StatusCode),
+    #[error("it answers {0:?} to the call of grpc.health.v1")]
+    NotServing(String),
     #[error("no answer after {0:?}")]
     TimedOut(Duration),
     #[error("{0:?} cannot be asked for ({1}): change healthCheck.path")]
     Path(String, http::Error),
+    #[error("its address is none: {0}")]
+    Address(http::Error),
 }
 
 /// The checks under way. All of them end when this is dropped.
@@ -69,7 +78,8 @@ impl Checks {
     pub(crate) fn follow(&mut self, targets: Vec<Target>) {
         let mut before = std::mem::take(&mut self.tasks);
         for target in targets {
-            let key = (Arc::as_ptr(&target.backend).addr(), target.endpoint.clone(), target.check.clone());
+            let spoken = target.upstream.as_ref().map(|upstream| upstream.id);
+            let key = (Arc::as_ptr(&target.backend).addr(), target.endpoint.clone(), target.check.clone(), spoken);
             let known = before.remove(&key);
             let task = known.unwrap_or_else(|| {
                 let shared = (self.room.clone(), self.counters.clone(), self.relays.clone());
@@ -98,7 +108,7 @@ impl Target {
 /// Checks one endpoint, for ever.
 async fn check(target: Target, (room, counters, relays): (Arc<Semaphore>, Counters, Relays)) {
     let counters = counters.of_checks(&target.labels());
-    let Target { route, backend, endpoint, check } = target;
+    let Target { route, backend, endpoint, check, upstream } = target;
     let (endpoint, interval) = (Arc::new(endpoint), check.interval);
     // Anywhere within the first interval, so that not all are asked at once.
     let mut next = Instant::now() + interval.mul_f64(fastrand::f64());
@@ -107,7 +117,7 @@ async fn check(target: Target, (room, counters, relays): (Arc<Semaphore>, Counte
         // It is never closed.
         let permit = room.acquire().await;
         next = Instant::now() + interval.mul_f64(1.0 + JITTER * (2.0 * fastrand::f64() - 1.0));
-        let answer = ask(&endpoint, &check, &relays).await;
+        let answer = ask(&endpoint, &check, upstream.as_deref(), &relays).await;
         drop(permit);
         counters.count(answer.is_ok());
         let has_changed = backend.checked(&endpoint, answer.is_ok());
@@ -123,17 +133,51 @@ async fn check(target: Target, (room, counters, relays): (Arc<Semaphore>, Counte
     }
 }
 
-async fn ask(endpoint: &Endpoint, check: &HealthConfig, relays: &Relays) -> Result<(), Unwell> {
-    let bracketed = if endpoint.host.contains(':') { format!("[{}]", endpoint.host) } else { endpoint.host.clone() };
-    let request = Request::get(&check.path)
-        .header(HOST, format!("{bracketed}:{}", endpoint.port))
-        .header(USER_AGENT, "skyfleet-gateway")
-        .body(RequestBody::Whole(None))
-        .map_err(|error| Unwell::Path(check.path.clone(), error))?;
-    let answered = async {
-        let mut connection = connect(endpoint, check.timeout, relays).await?;
-        Ok::<_, Unwell>(connection.send_request(request).await?.status())
+async fn ask(
+    endpoint: &Endpoint,
+    check: &HealthConfig,
+    upstream: Option<&Upstream>,
+    relays: &Relays,
+) -> Result<(), Unwell> {
+    let request = match &check.path {
+        Some(path) => of_path(endpoint, path)?,
+        None => grpc_health::check(endpoint)?,
     };
-    let status = timeout(check.timeout, answered).await.map_err(|_| Unwell::TimedOut(check.timeout))??;
-    if status.is_success() || status.is_redirection() { Ok(()) } else { Err(Unwell::Status(status)) }
+    let answered = async {
+        let response = send(endpoint, request, upstream, (check.timeout, relays)).await?;
+        match check.path {
+            Some(_) if response.status().is_success() || response.status().is_redirection() => Ok(()),
+            Some(_) => Err(Unwell::Status(response.status())),
+            None => grpc_health::is_serving(response).await,
+        }
+    };
+    timeout(check.timeout, answered).await.map_err(|_| Unwell::TimedOut(check.timeout))?
+}
+
+fn of_path(endpoint: &Endpoint, path: &str) -> Result<Request<RequestBody>, Unwell> {
+    let request = Request::get(path).header(HOST, authority(endpoint)).header(USER_AGENT, "skyfleet-gateway");
+    request.body(RequestBody::Whole(None)).map_err(|error| Unwell::Path(path.to_owned(), error))
+}
+
+/// As a Host header has it.
+pub(crate) fn authority(Endpoint { host, port, .. }: &Endpoint) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+/// Over a connection of its own, which ends with the answer.
+async fn send(
+    endpoint: &Endpoint,
+    request: Request<RequestBody>,
+    upstream: Option<&Upstream>,
+    connecting: (Duration, &Relays),
+) -> Result<Response<Incoming>, Unwell> {
+    match upstream.filter(|upstream| upstream.protocol == Protocol::Http2) {
+        None => Ok(connect(endpoint, upstream, connecting).await?.send_request(request).await?),
+        Some(Upstream { tls, .. }) => {
+            let (mut sender, connection) = http2::connect(endpoint, tls.as_ref()).await?;
+            // It ends once the answer has.
+            tokio::spawn(connection);
+            Ok(sender.send_request(http2::with_target(request, tls.is_some()).map_err(Unwell::Address)?).await?)
+        }
+    }
 }

@@ -50,7 +50,7 @@ pub(crate) async fn ask(
     (route, worker): (&Route, &Worker),
     progress: &Progress,
 ) -> Result<Box<Answered>, Unanswered> {
-    let exchanged = exchange(worker, endpoint, request, (&route.config.timeouts, progress)).await?;
+    let exchanged = exchange(worker, endpoint, request, (&route.config.timeouts, progress), route.upstream()).await?;
     let answered = Answered::of(exchanged, route).await;
     answered.map(Box::new).map_err(|error| Unanswered { error, unsent: None })
 }

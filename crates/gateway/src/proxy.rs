@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -13,12 +13,15 @@ use serde::Serialize;
 
 use crate::attempts::Outgoing;
 use crate::body::{BodyError, Content, Progress, RequestBody, ResponseBody, Streamed, TooLarge};
+use crate::config::Protocol;
 use crate::deadline::{Deadline, in_time};
 use crate::gateway::Gateway;
+use crate::grpc;
 use crate::headers;
 use crate::openai;
 use crate::record::Record;
 use crate::refusal::{Refusal, json};
+use crate::replay::Replay;
 use crate::route::Route;
 use crate::table::Table;
 use crate::unanswered::{overdue, too_large};
@@ -45,6 +48,7 @@ pub(crate) async fn answer(
     let trace = worker.trace(headers::trace(request.headers()));
     let named = (request.method().clone(), request.uri().clone());
     let mut record = Record::new(client.address, named, trace);
+    record.is_grpc = request.version() == Version::HTTP_2 && grpc::is_call(request.headers());
     match route(gateway, request, &mut record).await {
         Ok(Routed::Own(response)) => {
             record.has_ended = true;
@@ -53,6 +57,9 @@ pub(crate) async fn answer(
         }
         Ok(Routed::To(route, outgoing)) => {
             record.route = Some(route.clone());
+            if let Err(why) = &route.upstream {
+                return refuse(&not_secured(why, &route), record, worker);
+            }
             Box::pin(outgoing.send(&route, worker, client, record)).await
         }
         Err(refusal) => refuse(&refusal, record, worker),
@@ -65,7 +72,13 @@ pub(crate) fn refuse(refusal: &Refusal, mut record: Record, worker: &Worker) -> 
     record.error = Some(format!("{}: {}", refusal.code, refusal.message));
     record.refused = Some(refusal.code);
     record.end(worker, None);
-    refusal.response()
+    if record.is_grpc { refusal.grpc_response() } else { refusal.response() }
+}
+
+fn not_secured(why: &str, route: &Route) -> Refusal {
+    let message =
+        format!("the ModelRoute {} asks for TLS with its replicas, which cannot be had: {why}", route.config.name);
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "tls_not_ready", message)
 }
 
 enum Routed {
@@ -119,11 +132,15 @@ async fn route(gateway: &Gateway, request: Request<Incoming>, record: &mut Recor
             if body.size_hint().lower() > most {
                 return Err(too_large(TooLarge(most)));
             }
-            let body = Streamed::new(body, route.config.timeouts.idle, most, progress.clone());
+            let idle = route.config.timeouts.idle;
             if route.keeps_bodies() {
+                let body = Streamed::new(body, idle, most, progress.clone());
                 let read = Box::pin(in_time(Deadline::of(record, &route), whole(body))).await;
                 Content::Whole(Some(read.map_err(|why| overdue(why, &route))??))
+            } else if route.config.protocol == Protocol::Http2 {
+                Content::Kept(Replay::new(Streamed::patient(body, most, progress.clone())))
             } else {
+                let body = Streamed::new(body, idle, most, progress.clone());
                 Content::Streamed(Some(RequestBody::Streamed(Box::new(body))))
             }
         }

@@ -41,6 +41,8 @@ pub(crate) struct Record {
     /// What its prompt is likely to have.
     pub(crate) prompt_tokens: u64,
     pub(crate) tokens: Option<Tokens>,
+    /// A call of gRPC, which is refused as one.
+    pub(crate) is_grpc: bool,
 }
 
 impl Record {
@@ -66,6 +68,7 @@ impl Record {
             charge: None,
             prompt_tokens: 0,
             tokens: None,
+            is_grpc: false,
         }
     }
 

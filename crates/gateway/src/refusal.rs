@@ -6,6 +6,7 @@ use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
 use crate::body::ResponseBody;
+use crate::grpc;
 
 /// Why a request gets no answer of an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +47,15 @@ impl Refusal {
         if self.status == StatusCode::METHOD_NOT_ALLOWED {
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         }
+        response
+    }
+}
+
+impl Refusal {
+    /// For clients of gRPC, which look at no status of HTTP.
+    pub(crate) fn grpc_response(&self) -> Response<ResponseBody> {
+        let mut response = Response::new(ResponseBody::Own(None));
+        *response.headers_mut() = grpc::refusal(self.status, &self.message, self.retry_after);
         response
     }
 }

@@ -12,6 +12,7 @@ use crate::limits::Limiter;
 use crate::metrics::Metrics;
 use crate::shadow::Shadow;
 use crate::status::RouteStatus;
+use crate::upstream::{Spoken, Upstream, spoken};
 
 pub(crate) struct Route {
     pub(crate) config: RouteConfig,
@@ -22,6 +23,8 @@ pub(crate) struct Route {
     pub(crate) hedges: Option<Arc<Hedges>>,
     /// Who is sent copies, where that is asked for.
     pub(crate) shadow: Option<Shadow>,
+    /// What is spoken to endpoints.
+    pub(crate) upstream: Spoken,
     /// Whose turn it is, of the backends.
     turns: Mutex<Vec<i64>>,
 }
@@ -58,7 +61,13 @@ impl Route {
             let known = before.and_then(|before| before.shadow.as_ref());
             Shadow::new(&config, shadow, known, metrics)
         });
-        Self { config, backends, limiter, hedges, shadow, turns }
+        let upstream = spoken(&config, before.map(|before| (&before.config, &before.upstream)));
+        Self { config, backends, limiter, hedges, shadow, upstream, turns }
+    }
+
+    /// What is spoken to endpoints, where that is not HTTP/1.1 in clear text.
+    pub(crate) fn upstream(&self) -> Option<&Upstream> {
+        self.upstream.as_ref().ok().and_then(Option::as_deref)
     }
 
     /// The names of backends that another state of the route does not have.
@@ -71,7 +80,8 @@ impl Route {
 
     /// The endpoints that are asked whether they are well.
     pub(crate) fn checked(&self) -> Vec<Target> {
-        let Some(check) = &self.config.health else { return Vec::new() };
+        // Where it must not be spoken to endpoints, they cannot be asked either.
+        let (Some(check), Ok(upstream)) = (&self.config.health, &self.upstream) else { return Vec::new() };
         let shadow =
             self.shadow.iter().zip(&self.config.shadow).map(|(shadow, config)| (&shadow.backend, &config.backend));
         let backends = self.backends.iter().zip(&self.config.backends).chain(shadow);
@@ -81,6 +91,7 @@ impl Route {
                 backend: backend.clone(),
                 endpoint: endpoint.clone(),
                 check: check.clone(),
+                upstream: upstream.clone(),
             })
         });
         targets.collect()

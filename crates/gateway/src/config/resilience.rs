@@ -25,8 +25,8 @@ pub struct ShadowConfig {
 /// How endpoints are asked whether they are well.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HealthConfig {
-    /// What is asked for, by GET; a status from 200 to 399 is well.
-    pub path: String,
+    /// What is asked for, by GET; a status from 200 to 399 is well. If not given, the method `Check` of `grpc.health.v1` is called.
+    pub path: Option<String>,
     /// From one check to the next.
     pub interval: Duration,
     /// For a connection and the head of the answer.

@@ -1,6 +1,7 @@
 //! TLS: towards clients ([`Acceptor`]), and towards endpoints (`Connector`). One stack, one provider of cryptography.
 
 mod acceptor;
+mod connector;
 mod error;
 mod metrics;
 mod pem;
@@ -13,6 +14,7 @@ pub use acceptor::{Acceptor, ServerTls};
 pub use error::TlsError;
 pub use pem::PrivatePem;
 
+pub(crate) use connector::{Connector, NotSecured};
 pub(crate) use metrics::TlsMetrics;
 
 /// HTTP/2 and HTTP/1.1, as TLS names them (ALPN).
