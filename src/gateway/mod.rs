@@ -8,6 +8,7 @@ mod own_cluster;
 mod pods;
 pub(crate) mod report;
 mod routes;
+mod secrets;
 mod tls;
 mod watch;
 
@@ -16,6 +17,7 @@ pub(crate) use args::GatewayArgs;
 pub(crate) use fleet::Clusters;
 pub(crate) use fleet::{Fleet, Replicas, is_inside};
 pub(crate) use routes::{Taken, is_served, taken};
+pub(crate) use secrets::wanted as wanted_secrets;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -61,7 +63,7 @@ pub(crate) enum GatewayError {
 pub(crate) async fn route(args: GatewayArgs) -> Result<(), GatewayError> {
     let log = args.access_log.as_deref().map(access_log).transpose()?;
     let gateway = Arc::new(Gateway::default());
-    let (tls, _files_followed) = match tls::Files::of(args.tls) {
+    let (tls, _files_followed) = match tls::Files::of(&args.tls) {
         Some(files) => {
             let (acceptor, follows) = tls::acceptor(&gateway, files).await?;
             (Some(acceptor), Some(AbortOnDropHandle::new(tokio::spawn(follows))))

@@ -9,7 +9,8 @@ use skyfleet_api::model_route::{self, Driver, LocalityPolicy};
 use skyfleet_api::{ModelDeployment, ModelRoute, UnsupportedFields as _};
 use skyfleet_gateway::config::{
     Affinity, AffinityBy, Algorithm, BackendConfig, Config, Ejection, EndpointConfig, HealthConfig, HedgingConfig,
-    Locality, Matching, QueueConfig, RateLimits, Rates, Retries, RouteConfig, ShadowConfig, Timeouts,
+    Locality, Matching, Protocol, QueueConfig, RateLimits, Rates, Retries, RouteConfig, ShadowConfig, Timeouts,
+    UpstreamTls,
 };
 use skyfleet_gateway::table::Table;
 
@@ -70,7 +71,7 @@ pub(crate) fn is_served(route: &ModelRoute) -> bool {
     is_wanted && spec.drivers.contains(&Driver::Gateway) && spec.unsupported_fields().is_empty()
 }
 
-fn name(route: &ModelRoute) -> String {
+pub(super) fn name(route: &ModelRoute) -> String {
     format!("{}/{}", route.namespace().unwrap_or_default(), route.name_any())
 }
 
@@ -126,7 +127,7 @@ fn route_config(route: &ModelRoute, models: &Models<'_>, fleet: Fleet<'_>) -> Ro
             base: Duration::from_secs(unsigned(spec.outlier_ejection.base_ejection_seconds).into()),
             most_percent: unsigned(spec.outlier_ejection.max_percent),
         },
-        health: spec.health_check.as_ref().map(health),
+        health: spec.health_check.as_ref().map(|check| health(check, spec.protocol)),
         slow_start: Duration::from_secs(unsigned(spec.slow_start_seconds).into()),
         queue: spec.limits.queue.as_ref().map(|queue| QueueConfig {
             most: unsigned(queue.max_requests),
@@ -135,6 +136,12 @@ fn route_config(route: &ModelRoute, models: &Models<'_>, fleet: Fleet<'_>) -> Ro
         limits: rate_limits(&spec.limits),
         most_in_flight: spec.limits.max_in_flight_per_replica.map(unsigned),
         request_bytes: quantity::whole(&spec.limits.request_bytes.0).unwrap_or(REQUEST_BYTES),
+        protocol: match spec.protocol {
+            model_route::Protocol::Http => Protocol::Http1,
+            model_route::Protocol::Grpc => Protocol::Http2,
+        },
+        // Whoever reads Secrets fills it in, and until then nothing goes in clear text.
+        tls: spec.tls.as_ref().map(|_| UpstreamTls::NotReady("its Secrets were not read yet".to_owned())),
     }
 }
 
@@ -169,11 +176,11 @@ fn affinity(affinity: &model_route::Affinity) -> Option<Affinity> {
     Some(Affinity { by, bound_percent: unsigned(affinity.bound_percent) })
 }
 
-/// Of HTTP: `unsupported_fields` refuses checks of gRPC.
-fn health(check: &model_route::HealthCheck) -> HealthConfig {
+/// Without a path, servers of gRPC are asked as those are.
+fn health(check: &model_route::HealthCheck, protocol: model_route::Protocol) -> HealthConfig {
     let seconds = |seconds| Duration::from_secs(unsigned(seconds).into());
     HealthConfig {
-        path: check.path.clone().unwrap_or_else(|| HEALTH.to_owned()),
+        path: check.path.clone().or_else(|| (protocol == model_route::Protocol::Http).then(|| HEALTH.to_owned())),
         interval: seconds(check.interval_seconds),
         timeout: seconds(check.timeout_seconds),
         rise: unsigned(check.healthy_threshold),
@@ -222,7 +229,7 @@ mod tests {
 
     use super::super::fleet::{Clusters, Fleet};
     use super::super::pods::Pods;
-    use super::{Taken, taken};
+    use super::{Protocol, Taken, UpstreamTls, taken};
 
     fn route(name: &str, created: &str, spec: &Value) -> ModelRoute {
         let mut all = json!({"models": [name], "backends": [{"modelDeploymentRef": {"name": "llama"}, "weight": 3}]});
@@ -414,13 +421,25 @@ mod tests {
         let shadow = all.shadow.expect("a shadow");
         assert_eq!((shadow.percent, shadow.backend.model.as_deref()), (5, Some("trial")));
         assert_eq!(shadow.backend.endpoints, all.backends[0].endpoints);
-        let path = "/health".to_owned();
+        let path = Some("/health".to_owned());
         let health = HealthConfig { path, interval: seconds(7), timeout: seconds(2), rise: 2, fall: 3 };
         assert_eq!(all.health, Some(health));
         let own = of(&json!({"healthCheck": {"path": "/readyz"}, "affinity": {"cookie": {"name": "c"}}}));
-        assert_eq!(own.health.expect("checks").path, "/readyz");
+        assert_eq!(own.health.expect("checks").path.as_deref(), Some("/readyz"));
         let by = AffinityBy::Cookie { name: "c".to_owned(), ttl: None };
         assert_eq!(own.affinity.expect("affinity").by, by);
+    }
+
+    #[test]
+    fn what_is_spoken_to_replicas_is_never_less_than_asked_for() {
+        let spoken = |spec: &Value| config([&route("a", OLD, spec)], []).routes.remove(0);
+        let plain = spoken(&json!({}));
+        assert_eq!((plain.protocol, plain.tls), (Protocol::Http1, None));
+        let both = spoken(&json!({"protocol": "GRPC", "tls": {}}));
+        assert_eq!(both.protocol, Protocol::Http2);
+        let checked = spoken(&json!({"protocol": "GRPC", "healthCheck": {}}));
+        assert_eq!(checked.health.expect("checks").path, None, "as servers of gRPC are asked");
+        assert!(matches!(both.tls, Some(UpstreamTls::NotReady(_))));
     }
 
     #[test]

@@ -32,10 +32,9 @@ pub(crate) enum FilesError {
 
 impl Files {
     /// `None` where clients are to speak in clear text.
-    pub(super) fn of(args: TlsArgs) -> Option<Self> {
-        let TlsArgs { tls_certificate, tls_key, tls_client_ca } = args;
-        let (certificate, key) = tls_certificate.zip(tls_key)?;
-        Some(Self { certificate, key, client_ca: tls_client_ca })
+    pub(super) fn of(args: &TlsArgs) -> Option<Self> {
+        let (certificate, key) = args.tls_certificate.clone().zip(args.tls_key.clone())?;
+        Some(Self { certificate, key, client_ca: args.tls_client_ca.clone() })
     }
 
     /// What they have now.

@@ -20,12 +20,13 @@ use skyfleet_api::{Cluster, ModelDeployment, ModelRoute, labels};
 use skyfleet_gateway::Gateway;
 use skyfleet_gateway::config::Config;
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{interval, sleep};
 
 use super::api_server::Known;
 use super::fleet::{Clusters, Fleet};
 use super::pods::Pods;
 use super::routes::config;
+use super::secrets::{self, Secrets};
 use crate::watching;
 
 /// What changes together comes within this.
@@ -58,14 +59,18 @@ struct Stores {
 /// Has the gateway go by what the hub says, as long as it is polled. While the hub cannot be reached, it goes by what that said last.
 pub(super) async fn follow(watched: Watched, gateway: Arc<Gateway>, told: watch::Sender<Option<Arc<Config>>>) {
     let own = watched.own.clone();
+    let mut secrets = Secrets::new(watched.hub.clone());
+    let mut read_again = interval(secrets::EVERY);
     let (stores, mut events) = stores(&watched);
     let (mut filled, mut with_pods) = (pin!(stores.filled()), stores.with_pods());
     let (mut is_filled, mut are_pods_known) = (false, false);
     loop {
+        let mut is_time = false;
         tokio::select! {
             event = events.next() => if event.is_none() { return },
             () = &mut filled, if !is_filled => is_filled = true,
             () = &mut with_pods, if !are_pods_known => are_pods_known = true,
+            _ = read_again.tick(), if secrets.are_named() => is_time = true,
         }
         // Until all is known, what is missing may only not have come yet.
         if !is_filled {
@@ -74,7 +79,10 @@ pub(super) async fn follow(watched: Watched, gateway: Arc<Gateway>, told: watch:
         let together = sleep(TOGETHER);
         tokio::pin!(together);
         while let Either::Left(_) = futures::future::select(events.next(), &mut together).await {}
-        let now = stores.config(own.as_deref(), are_pods_known);
+        let routes = decoded(&stores.routes);
+        secrets.read(&routes, is_time).await;
+        let mut now = stores.config(&routes, own.as_deref(), are_pods_known);
+        secrets.fill(&routes, &mut now);
         if told.borrow().as_deref() == Some(&now) {
             continue;
         }
@@ -124,13 +132,13 @@ impl Stores {
         }
     }
 
-    fn config(&self, own: Option<&str>, are_pods_known: bool) -> Config {
+    fn config(&self, routes: &[ModelRoute], own: Option<&str>, are_pods_known: bool) -> Config {
         let pods = self.slices.as_ref().filter(|_| are_pods_known).map(|slices| Pods::new(&decoded(slices)));
         let clusters: Clusters =
             decoded(&self.clusters).into_iter().map(|cluster| (cluster.name_any(), cluster)).collect();
         let relayed = self.relayed.borrow().clone();
         let fleet = Fleet::from_within(own, &clusters, pods.as_ref()).through_api_servers(&relayed);
-        config(&decoded(&self.routes), &decoded(&self.models), fleet)
+        config(routes, &decoded(&self.models), fleet)
     }
 }
 

@@ -184,13 +184,23 @@ pub(crate) async fn connect(
     while connection.current_max_send_streams() == UNKNOWN {
         tokio::select! {
             ended = &mut connection => {
-                let why = ended.err().map(|error| WithCauses(&error).to_string());
-                return Err(NotConnected::NoHttp2(why.unwrap_or_else(|| "it closed the connection".to_owned())));
+                return Err(NotConnected::NoHttp2(why_closed(ended.err().as_ref(), tls)));
             }
             () = sleep(LOOK_AGAIN) => {}
         }
     }
     Ok((sender, connection))
+}
+
+fn why_closed(error: Option<&hyper::Error>, tls: Option<&Connector>) -> String {
+    let why = error.map_or_else(|| "it closed the connection".to_owned(), |error| WithCauses(error).to_string());
+    match tls {
+        // In TLS 1.3 that is told after the handshake, and often lost with the connection.
+        Some(tls) if !tls.shows_certificate => {
+            format!("{why}. If it asks for a certificate: see spec.tls.clientCertificateSecretRef of the ModelRoute")
+        }
+        _ => why,
+    }
 }
 
 fn boxed(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Box<dyn Io> {

@@ -244,6 +244,8 @@ fn gateways_are_there_only_when_asked_for_and_read_only_what_they_go_by() {
     let flags = by_default.iter().find(|object| object["kind"] == "Deployment").unwrap().to_string();
     assert!(!flags.contains("--cluster") && !flags.contains("--access-log"));
 
+    let secrets = |object: &&Value| object.to_string().contains("secrets");
+    assert!(!by_default.iter().any(|object| secrets(&object)) && !flags.contains("--tls") && !flags.contains("volume"));
     let in_member = gateway(&json!({ "replicas": 0, "gateway": {
         "enabled": true, "cluster": "aws-1", "hubKubeconfigSecretRef": { "name": "hub" }, "apiServersSecretName": "others",
     } }));
@@ -264,6 +266,35 @@ fn gateways_are_there_only_when_asked_for_and_read_only_what_they_go_by() {
     let service = &of_kind(&objects, "Service")[0]["spec"];
     assert_eq!(service["selector"]["app.kubernetes.io/component"], "gateway");
     assert_eq!(service["ports"], json!([{ "name": "http", "port": 80, "targetPort": "http" }]));
+}
+
+#[test]
+fn gateways_speak_tls_and_read_secrets_only_where_they_are_told_to() {
+    let objects = render(
+        OPERATOR,
+        &json!({ "gateway": {
+            "enabled": true,
+            "tls": { "secretName": "front", "clientCertificates": true },
+            "upstreamTls": { "enabled": true, "namespaces": ["team-a"] },
+        } }),
+    );
+    let gateway = |kind: &str| -> Vec<&Value> {
+        let named = |object: &&Value| object["metadata"]["name"] == "fleet-skyfleet-gateway" && object["kind"] == kind;
+        objects.iter().filter(named).collect()
+    };
+    let pod = &gateway("Deployment")[0]["spec"]["template"]["spec"];
+    let flags = pod["containers"][0]["args"].to_string();
+    for (flag, file) in [("certificate", "tls.crt"), ("key", "tls.key"), ("client-ca", "ca.crt")] {
+        assert!(flags.contains(&format!("--tls-{flag}=/etc/skyfleet/tls/{file}")), "{flags}");
+    }
+    assert_eq!(pod["containers"][0]["volumeMounts"][0]["mountPath"], "/etc/skyfleet/tls");
+    assert_eq!(pod["volumes"], json!([{ "name": "tls", "secret": { "secretName": "front" } }]));
+    let role = gateway("Role")[0];
+    assert_eq!(role["metadata"]["namespace"], "team-a");
+    assert_eq!(role["rules"], json!([{ "apiGroups": [""], "resources": ["secrets"], "verbs": ["get"] }]));
+    let subject = &gateway("RoleBinding")[0]["subjects"][0];
+    assert_eq!((&subject["kind"], &subject["name"]), (&json!("ServiceAccount"), &json!("fleet-skyfleet-gateway")));
+    assert!(!gateway("ClusterRole")[0].to_string().contains("secrets"));
 }
 
 #[test]
@@ -300,6 +331,14 @@ fn bad_values_are_refused_with_their_place() {
         (json!({ "rbac": { "secretNamespaces": ["Team_A"] } }), "at '/rbac/secretNamespaces/0': 'Team_A' does not"),
         (json!({ "resources": { "limits": { "memory": "much" } } }), "at '/resources/limits/memory'"),
         (json!({ "gateway": { "service": { "type": "None" } } }), "at '/gateway/service/type': value must be one of"),
+        (
+            json!({ "gateway": { "enabled": true, "tls": { "clientCertificates": true } } }),
+            "gateway.tls.clientCertificates needs gateway.tls.secretName",
+        ),
+        (
+            json!({ "gateway": { "enabled": true, "upstreamTls": { "enabled": true } } }),
+            "gateway.upstreamTls.enabled needs gateway.upstreamTls.namespaces",
+        ),
         (json!({ "gateway": { "drainSeconds": 0 } }), "at '/gateway/drainSeconds': minimum: got 0, want 1"),
         (json!({ "gateway": { "resources": { "limits": { "cpu": "x" } } } }), "at '/gateway/resources/limits/cpu'"),
         (json!({ "podLabels": { "a": 1 } }), "at '/podLabels/a': got number, want string"),

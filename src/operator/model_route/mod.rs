@@ -10,6 +10,7 @@ mod validate;
 pub(super) use dereference::backend_names;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::Stream;
 use kube::api::{Api, PartialObjectMeta};
@@ -26,6 +27,9 @@ use super::error::ReconcileError;
 use super::report::write_status;
 use crate::gateway::Fleet;
 use replicas::Replicas;
+
+/// When it is looked again whether the Secrets are there that a route names.
+const SECRETS_AGAIN: Duration = Duration::from_mins(1);
 
 /// All ModelRoutes.
 pub(super) type Routes = Store<DeserializeGuard<ModelRoute>>;
@@ -85,7 +89,8 @@ pub(super) async fn reconcile(
     let status = status::status(&route, replicas, told.as_ref(), &findings, jiff::Timestamp::now());
     let api = Api::namespaced(context.hub.clone(), &namespace);
     write_status(&context, &api, &*route, status).await?;
-    Ok(Action::await_change())
+    // Secrets are not watched for routes.
+    Ok(if route.spec.tls.is_some() { Action::requeue(SECRETS_AGAIN) } else { Action::await_change() })
 }
 
 #[cfg(test)]

@@ -115,7 +115,7 @@ mod tests {
         let clusters = clusters();
         let total = |spec: &Value| Replicas::count(&route(spec), &models, Fleet::from_outside(&clusters)).total;
         assert_eq!(total(&json!({})), Count { endpoints: 2, ready: 2 });
-        for spec in [json!({"suspend": true}), json!({"tls": {}})] {
+        for spec in [json!({"suspend": true}), json!({"drivers": ["NGINX"]})] {
             assert_eq!(total(&spec), Count { endpoints: 2, ready: 0 });
         }
     }

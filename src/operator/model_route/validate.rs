@@ -4,9 +4,9 @@ use skyfleet_api::conditions::{ConditionType, Finding, Reason};
 use skyfleet_api::model_deployment::PlacementStatus;
 use skyfleet_api::{ModelRoute, UnsupportedFields};
 
-use super::dereference::{Found, Models, model_names};
+use super::dereference::{Found, Models, Secrets, model_names};
 use super::replicas::{Replicas, placements};
-use crate::gateway::{Taken, is_inside, taken};
+use crate::gateway::{Taken, is_inside, taken, wanted_secrets};
 use crate::operator::report::unsupported;
 
 /// What is to be said of a route, the first that needs a person before what passes by itself.
@@ -21,6 +21,9 @@ pub(super) fn validate(route: &ModelRoute, found: &Found, replicas: &Replicas) -
     }
     if let Some(message) = missing(route, &found.models) {
         return Finding::stalled(Reason::ReferenceNotFound, message);
+    }
+    if let Some((reason, message)) = secrets_missing(route, &found.secrets) {
+        return Finding::stalled(reason, message);
     }
     let others = found.others.iter().filter_map(|other| other.0.as_ref().ok());
     if let Some(message) = conflict(&taken(route, others.chain([route]))) {
@@ -44,6 +47,21 @@ fn missing(route: &ModelRoute, models: &Models) -> Option<String> {
     Some(format!(
         "there is no ModelDeployment {name:?} in this namespace{copies}: make it, or take it out of the route"
     ))
+}
+
+/// What TLS with replicas lacks, as far as it may be seen.
+fn secrets_missing(route: &ModelRoute, secrets: &Secrets) -> Option<(Reason, String)> {
+    route.spec.tls.iter().flat_map(wanted_secrets).find_map(|(name, key)| match secrets.get(name)? {
+        None => {
+            let message = format!("there is no Secret {name:?} in this namespace, which spec.tls names: requests are refused until it is there");
+            Some((Reason::ReferenceNotFound, message))
+        }
+        Some(keys) if !keys.contains(key) => {
+            let message = format!("the Secret {name:?}, which spec.tls names, has no key {key}: requests are refused until it has");
+            Some((Reason::InvalidCredentials, message))
+        }
+        Some(_) => None,
+    })
 }
 
 fn conflict(taken: &[Taken]) -> Option<String> {
@@ -102,7 +120,7 @@ mod tests {
         let route = route(spec);
         let replicas = Replicas::count(&route, &models, Fleet::from_outside(&clusters()));
         let others = others.iter().cloned().map(|other| Arc::new(DeserializeGuard(Ok(other)))).collect();
-        validate(&route, &Found { models, others }, &replicas)
+        validate(&route, &Found { models, others, secrets: Secrets::new() }, &replicas)
     }
 
     fn answering() -> Models {
@@ -117,7 +135,7 @@ mod tests {
         let copies = "\"trial\" in this namespace, which is to get copies";
         for (spec, reason, said, stalled) in [
             (json!({"shadow": shadow}), Reason::ReferenceNotFound, copies, true),
-            (json!({"tls": {}, "suspend": true}), Reason::UnsupportedField, "spec.tls", true),
+            (json!({"drivers": ["NGINX"], "suspend": true}), Reason::UnsupportedField, "spec.drivers", true),
             (json!({"suspend": true}), Reason::Suspended, "spec.suspend", false),
             (json!({"backends": both}), Reason::ReferenceNotFound, "no ModelDeployment \"gone\"", true),
             (json!({}), Reason::AsSpecified, "", false),
@@ -126,6 +144,30 @@ mod tests {
             assert_eq!(findings[0].reason, reason, "{spec}");
             assert!(findings[0].message.contains(said), "{}", findings[0].message);
             assert_eq!(findings.iter().any(|finding| finding.kind == ConditionType::Stalled), stalled, "{spec}");
+        }
+    }
+
+    #[test]
+    fn secrets_that_tls_lacks_are_told() {
+        let spec = json!({"tls": {"caSecretRef": {"name": "ca"}, "clientCertificateSecretRef": {"name": "own"}}});
+        let keys = |keys: &[&str]| Some(keys.iter().map(|key| (*key).to_owned()).collect());
+        let ca = || ("ca", keys(&["ca.crt"]));
+        for (secrets, reason, said) in [
+            (vec![], Reason::AsSpecified, ""),
+            (vec![("ca", None)], Reason::ReferenceNotFound, "no Secret \"ca\""),
+            (
+                vec![ca(), ("own", keys(&["tls.crt"]))],
+                Reason::InvalidCredentials,
+                "\"own\", which spec.tls names, has no key tls.key",
+            ),
+            (vec![ca(), ("own", keys(&["tls.crt", "tls.key"]))], Reason::AsSpecified, ""),
+        ] {
+            let (route, models) = (route(&spec), answering());
+            let replicas = Replicas::count(&route, &models, Fleet::from_outside(&clusters()));
+            let secrets = secrets.into_iter().map(|(name, keys)| (name.to_owned(), keys)).collect();
+            let findings = validate(&route, &Found { models, others: Vec::new(), secrets }, &replicas);
+            assert_eq!(findings[0].reason, reason);
+            assert!(findings[0].message.contains(said), "{}", findings[0].message);
         }
     }
 

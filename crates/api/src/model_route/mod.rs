@@ -160,15 +160,8 @@ pub enum Driver {
 
 impl UnsupportedFields for ModelRouteSpec {
     fn unsupported_fields(&self) -> Vec<String> {
-        // They are asked by grpc.health.v1, over HTTP/2.
-        let by_grpc = self.health_check.is_some() && self.protocol == Protocol::Grpc;
-        let checks = [
-            (by_grpc, "spec.healthCheck"),
-            (self.protocol != Protocol::Http, "spec.protocol"),
-            (self.tls.is_some(), "spec.tls"),
-            (self.drivers.iter().any(|driver| *driver != Driver::Gateway), "spec.drivers"),
-        ];
-        checks.into_iter().filter(|(set, _)| *set).map(|(_, path)| path.to_owned()).collect()
+        let others = self.drivers.iter().any(|driver| *driver != Driver::Gateway);
+        others.then(|| "spec.drivers".to_owned()).into_iter().collect()
     }
 }
 
@@ -185,18 +178,17 @@ mod tests {
 
     #[test]
     fn each_field_that_is_not_acted_on_is_told() {
-        for (field, value, unsupported) in [
-            ("protocol", json!("GRPC"), "spec.protocol"),
-            ("tls", json!({}), "spec.tls"),
-            ("drivers", json!(["NGINX"]), "spec.drivers"),
-            ("drivers", json!(["Gateway", "HAProxy"]), "spec.drivers"),
-        ] {
+        for (field, value, unsupported) in
+            [("drivers", json!(["NGINX"]), "spec.drivers"), ("drivers", json!(["Gateway", "HAProxy"]), "spec.drivers")]
+        {
             assert_eq!(route(field, &value).unsupported_fields(), [unsupported]);
         }
         for (field, value) in [
             ("suspend", json!(true)),
             ("healthCheck", json!({})),
             ("protocol", json!("HTTP")),
+            ("protocol", json!("GRPC")),
+            ("tls", json!({ "caSecretRef": { "name": "ca" } })),
             ("locality", json!({ "residency": { "regions": ["eu"] } })),
             ("timeouts", json!({ "requestSeconds": 900 })),
             ("shadow", json!({ "modelDeploymentRef": { "name": "next" }, "percent": 5 })),

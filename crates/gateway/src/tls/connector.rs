@@ -21,6 +21,8 @@ pub(crate) struct Connector {
     config: Arc<ClientConfig>,
     protocol: Protocol,
     server_name: Option<ServerName<'static>>,
+    /// A certificate of the gateway's own.
+    pub(crate) shows_certificate: bool,
 }
 
 /// Why TLS is not spoken with an endpoint.
@@ -67,7 +69,8 @@ impl Connector {
             let why = format!("{name:?} is no name of a host");
             ServerName::try_from(name).map_err(|_| TlsError::Unusable { what: "spec.tls.serverName", why })
         });
-        Ok(Self { config: Arc::new(config), protocol, server_name: name.transpose()? })
+        let shows_certificate = settings.client.is_some();
+        Ok(Self { config: Arc::new(config), protocol, server_name: name.transpose()?, shows_certificate })
     }
 
     /// Shakes hands with an endpoint at this host.
@@ -88,7 +91,8 @@ fn not_secured(error: std::io::Error, name: String) -> NotSecured {
     use CertificateError as Is;
     match error.get_ref().and_then(|error| error.downcast_ref()) {
         Some(rustls::Error::InvalidCertificate(why)) => match why {
-            Is::UnknownIssuer => NotSecured::UnknownIssuer,
+            // One that was made anew under its old name signs otherwise.
+            Is::UnknownIssuer | Is::BadSignature => NotSecured::UnknownIssuer,
             Is::NotValidForName | Is::NotValidForNameContext { .. } => NotSecured::OtherName(name),
             Is::Expired | Is::ExpiredContext { .. } | Is::NotValidYet | Is::NotValidYetContext { .. } => {
                 NotSecured::Expired

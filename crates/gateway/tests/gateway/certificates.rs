@@ -37,6 +37,10 @@ impl Authority {
         self.0.pem()
     }
 
+    pub fn certificate(&self) -> CertificateDer<'static> {
+        CertificateDer::from_pem_slice(self.pem().as_bytes()).unwrap()
+    }
+
     pub fn issue(&self, name: &str) -> Issued {
         self.issue_until(name, (2100, 1, 1))
     }
@@ -52,7 +56,7 @@ impl Authority {
     /// How a client speaks TLS that trusts this authority alone.
     pub fn client(&self, own: Option<&Issued>, protocol: &[u8]) -> TlsConnector {
         let mut trusted = RootCertStore::empty();
-        trusted.add(CertificateDer::from_pem_slice(self.pem().as_bytes()).unwrap()).unwrap();
+        trusted.add(self.certificate()).unwrap();
         let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
         let builder = builder.with_safe_default_protocol_versions().unwrap().with_root_certificates(trusted);
         let mut config = match own {

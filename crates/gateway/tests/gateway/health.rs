@@ -16,7 +16,8 @@ const LONG: Duration = Duration::from_secs(20);
 
 fn checked(timeout: Duration, endpoints: Vec<EndpointConfig>) -> RouteConfig {
     let path = "/health?deep=1".to_owned();
-    let health = Some(HealthConfig { path, interval: Duration::from_millis(10), timeout, rise: 2, fall: 3 });
+    let health =
+        Some(HealthConfig { path: Some(path), interval: Duration::from_millis(10), timeout, rise: 2, fall: 3 });
     RouteConfig { health, ..everything(endpoints) }
 }
 
