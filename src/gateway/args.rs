@@ -60,12 +60,42 @@ pub(crate) struct GatewayArgs {
 pub(crate) struct TlsArgs {
     /// Certificate that clients are shown, with those between it and an authority: PEM, read again when it changes. Clients speak in
     /// clear text if not given.
-    #[arg(long, env = "SKYFLEET_GATEWAY_TLS_CERTIFICATE", value_name = "FILE", requires = "tls_key")]
-    pub(crate) tls_certificate: Option<PathBuf>,
+    #[arg(long = "tls-certificate", env = "SKYFLEET_GATEWAY_TLS_CERTIFICATE", value_name = "FILE", requires = "key")]
+    pub(crate) certificate: Option<PathBuf>,
     /// The private key of that certificate: PEM, read again when it changes.
-    #[arg(long, env = "SKYFLEET_GATEWAY_TLS_KEY", value_name = "FILE", requires = "tls_certificate")]
-    pub(crate) tls_key: Option<PathBuf>,
+    #[arg(long = "tls-key", env = "SKYFLEET_GATEWAY_TLS_KEY", value_name = "FILE", requires = "certificate")]
+    pub(crate) key: Option<PathBuf>,
     /// Serve only clients with a certificate that one of these authorities has signed: PEM, read again when it changes.
-    #[arg(long, env = "SKYFLEET_GATEWAY_TLS_CLIENT_CA", value_name = "FILE", requires = "tls_certificate")]
-    pub(crate) tls_client_ca: Option<PathBuf>,
+    #[arg(
+        long = "tls-client-ca",
+        env = "SKYFLEET_GATEWAY_TLS_CLIENT_CA",
+        value_name = "FILE",
+        requires = "certificate"
+    )]
+    pub(crate) client_ca: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args as _, Command};
+
+    use super::GatewayArgs;
+
+    #[test]
+    fn certificate_and_key_come_together() {
+        let refusal = |flags: &[&str]| {
+            let command = GatewayArgs::augment_args(Command::new("gateway"));
+            command.try_get_matches_from([&["gateway"], flags].concat()).err().map(|error| error.to_string())
+        };
+        assert_eq!(refusal(&[]), None);
+        assert_eq!(refusal(&["--tls-certificate", "a", "--tls-key", "b", "--tls-client-ca", "c"]), None);
+        for (flags, missing) in [
+            (["--tls-certificate", "a"], "--tls-key <FILE>"),
+            (["--tls-key", "a"], "--tls-certificate <FILE>"),
+            (["--tls-client-ca", "a"], "--tls-certificate <FILE>"),
+        ] {
+            let said = refusal(&flags).expect("half of it is refused");
+            assert!(said.contains("required arguments were not provided") && said.contains(missing), "{said}");
+        }
+    }
 }

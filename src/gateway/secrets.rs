@@ -184,8 +184,8 @@ mod tests {
         ("ml".to_owned(), secret.to_owned())
     }
 
-    fn with(keys: &[&str]) -> Read {
-        Ok(Some(keys.iter().map(|key| ((*key).to_owned(), key.as_bytes().to_vec())).collect()))
+    fn with(keys: &[&str]) -> BTreeMap<String, Vec<u8>> {
+        keys.iter().map(|key| ((*key).to_owned(), key.as_bytes().to_vec())).collect()
     }
 
     #[test]
@@ -207,10 +207,10 @@ mod tests {
         for (secret, read, expected) in [
             ("ca", Err("no way".to_owned()), "the Secret ml/ca: no way"),
             ("ca", Ok(None), "the Secret ml/ca is not there"),
-            ("ca", with(&["tls.crt"]), "the Secret ml/ca has no key ca.crt"),
-            ("ca", with(&["ca.crt"]), "the Secret ml/own was not read yet"),
-            ("own", with(&["tls.crt"]), "the Secret ml/own has no key tls.key"),
-            ("own", with(&["tls.crt", "tls.key"]), "TlsSettings"),
+            ("ca", Ok(Some(with(&["tls.crt"]))), "the Secret ml/ca has no key ca.crt"),
+            ("ca", Ok(Some(with(&["ca.crt"]))), "the Secret ml/own was not read yet"),
+            ("own", Ok(Some(with(&["tls.crt"]))), "the Secret ml/own has no key tls.key"),
+            ("own", Ok(Some(with(&["tls.crt", "tls.key"]))), "TlsSettings"),
             // What is known stays while it cannot be read, and goes with the Secret.
             ("own", Err("no way".to_owned()), "TlsSettings"),
             ("own", Ok(None), "the Secret ml/own is not there"),
@@ -218,7 +218,7 @@ mod tests {
             take(&mut known, name(secret), read);
             assert!(said(&known).starts_with(expected), "{} is not {expected}", said(&known));
         }
-        take(&mut known, name("own"), with(&["tls.crt", "tls.key"]));
+        take(&mut known, name("own"), Ok(Some(with(&["tls.crt", "tls.key"]))));
         let settings = settings("ml", tls, &known).expect("all is there");
         assert_eq!((settings.authorities, settings.server_name), (Some(b"ca.crt".to_vec()), Some("h".to_owned())));
         assert!(!format!("{:?}", settings.client).contains("116, 108, 115, 46, 107"), "the key is not shown");

@@ -33,8 +33,8 @@ pub(crate) enum FilesError {
 impl Files {
     /// `None` where clients are to speak in clear text.
     pub(super) fn of(args: &TlsArgs) -> Option<Self> {
-        let (certificate, key) = args.tls_certificate.clone().zip(args.tls_key.clone())?;
-        Some(Self { certificate, key, client_ca: args.tls_client_ca.clone() })
+        let (certificate, key) = args.certificate.clone().zip(args.key.clone())?;
+        Some(Self { certificate, key, client_ca: args.client_ca.clone() })
     }
 
     /// What they have now.
@@ -90,13 +90,22 @@ enum Looked {
     Unreadable(String),
 }
 
+impl Looked {
+    async fn at(files: &Files) -> Self {
+        files.read().await.map_or_else(|error| Self::Unreadable(error.to_string()), Self::Read)
+    }
+}
+
 async fn look(acceptor: &Acceptor, files: &Files, last: Looked) -> Looked {
-    let now = match files.read().await {
-        Ok(tls) => Looked::Read(tls),
-        Err(error) => Looked::Unreadable(error.to_string()),
-    };
+    let now = Looked::at(files).await;
+    if now == last {
+        return last;
+    }
+    // One file may be of before and another one of after an exchange: then it is looked again the next time.
+    if Looked::at(files).await != now {
+        return last;
+    }
     match &now {
-        now if *now == last => {}
         Looked::Read(tls) => match acceptor.replace(tls) {
             Ok(()) => tracing::info!(certificate = %files.certificate.display(), "clients are shown a new certificate"),
             Err(error) => {
