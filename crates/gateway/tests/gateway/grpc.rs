@@ -1,97 +1,20 @@
-//! gRPC end to end: HTTP/2 to replicas, streams both ways, and failures as gRPC tells them.
+//! gRPC end to end: HTTP/2 to replicas, and streams both ways.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use hyper::client::conn::http2::SendRequest;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use skyfleet_gateway::config::{Config, Ejection, EndpointConfig, Protocol, RateLimits, Rates, RouteConfig, Timeouts};
-use tokio::net::TcpStream;
+use skyfleet_gateway::config::{RouteConfig, Timeouts};
 use tokio::sync::{Barrier, Notify};
 use tokio::time::timeout;
 
-use crate::replica::{Replica, at};
-use crate::running::{Running, everything, of_models};
-use crate::service::{Body, Handler, Service, Settings, empty, fed, handler, text};
-
-const INFER: &str = "/inference.GRPCInferenceService/ModelInfer";
-const LONG: Duration = Duration::from_secs(30);
-
-async fn client(running: &Running) -> SendRequest<Body> {
-    let stream = TcpStream::connect(running.address).await.unwrap();
-    stream.set_nodelay(true).unwrap();
-    let (sender, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
-    tokio::spawn(connection);
-    sender
-}
-
-fn call(body: Body) -> Request<Body> {
-    Request::post(format!("http://models.example.com{INFER}"))
-        .header("content-type", "application/grpc")
-        .header("te", "trailers")
-        .header("grpc-timeout", "30S")
-        .body(body)
-        .unwrap()
-}
-
-/// A message as gRPC frames it.
-fn message(text: &str) -> Bytes {
-    let length = u32::try_from(text.len()).unwrap().to_be_bytes();
-    [&[0], &length[..], text.as_bytes()].concat().into()
-}
-
-fn trailers(status: &str) -> Frame<Bytes> {
-    let mut trailers = HeaderMap::new();
-    trailers.insert("grpc-status", status.parse().unwrap());
-    Frame::trailers(trailers)
-}
-
-/// What a call ended with: the answer's data, and the status from its trailers or its headers.
-async fn ended(answer: Response<Incoming>) -> (Bytes, String, String) {
-    let (head, body) = answer.into_parts();
-    assert_eq!(head.status, 200);
-    let all = timeout(LONG, body.collect()).await.expect("it ends").unwrap();
-    let trailers = all.trailers().cloned().unwrap_or(head.headers);
-    let value = |name: &str| trailers.get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
-    (all.to_bytes(), value("grpc-status"), value("grpc-message"))
-}
-
-async fn answered(client: &mut SendRequest<Body>, request: Request<Body>) -> Response<Incoming> {
-    timeout(LONG, client.send_request(request)).await.expect("an answer").unwrap()
-}
-
-fn good(data: Bytes) -> Response<Body> {
-    let (feed, body) = fed();
-    feed.send(Frame::data(data)).unwrap();
-    feed.send(trailers("0")).unwrap();
-    Response::builder().header("content-type", "application/grpc").body(body).unwrap()
-}
-
-/// An answer that is nothing but its failure.
-fn failed(status: &str) -> Response<Body> {
-    let head = Response::builder().header("content-type", "application/grpc").header("grpc-status", status);
-    head.body(empty()).unwrap()
-}
-
-fn echo() -> Handler {
-    handler(|_, request| async { good(request.into_body().collect().await.unwrap().to_bytes()) })
-}
-
-fn http2() -> Settings {
-    Settings { is_http2: true, ..Settings::default() }
-}
-
-fn route(endpoints: Vec<EndpointConfig>) -> RouteConfig {
-    RouteConfig { protocol: Protocol::Http2, ..everything(endpoints) }
-}
+use crate::calls::{INFER, LONG, answered, call, client, echo, ended, good, http2, message, route, trailers};
+use crate::running::Running;
+use crate::service::{Handler, Service, Settings, fed, handler, text};
 
 /// Answers once as many calls are there.
 fn together(calls: usize) -> Handler {
@@ -184,141 +107,6 @@ async fn no_call_fails_while_replicas_end_their_connections() {
     });
     timeout(LONG, futures::future::join_all(calls)).await.expect("they end");
     assert!(service.connections() > 5, "{}", service.connections());
-}
-
-/// By h2 itself, which lets a server refuse a stream.
-async fn refuses_first() -> (u16, Arc<AtomicUsize>) {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let refused = Arc::new(AtomicUsize::new(0));
-    let count = refused.clone();
-    tokio::spawn(async move {
-        let mut open = tokio::task::JoinSet::new();
-        while let Ok((stream, _)) = listener.accept().await {
-            let is_first = count.load(Ordering::SeqCst) == 0;
-            let count = count.clone();
-            open.spawn(async move {
-                let mut connection = h2::server::handshake(stream).await.unwrap();
-                while let Some(Ok((_, mut respond))) = connection.accept().await {
-                    if is_first {
-                        count.fetch_add(1, Ordering::SeqCst);
-                        respond.send_reset(h2::Reason::REFUSED_STREAM);
-                    } else {
-                        let head = Response::builder().header("grpc-status", "0").body(()).unwrap();
-                        respond.send_response(head, true).unwrap();
-                    }
-                }
-            });
-        }
-    });
-    (port, refused)
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_a_replica_has_not_looked_at_is_sent_once_more() {
-    let (port, refused) = refuses_first().await;
-    let running = Running::of(vec![route(vec![at(port)])]).await;
-    let mut client = client(&running).await;
-    let (feed, body) = fed();
-    feed.send(Frame::data(message("x"))).unwrap();
-    assert_eq!(ended(answered(&mut client, call(body)).await).await.1, "0", "although nobody knows where it ends");
-    drop(feed);
-    assert_eq!(refused.load(Ordering::SeqCst), 1);
-    let line = &running.log(1).await[0];
-    assert_eq!(line["attempts"], 1, "it is no fault of the replica: {line}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn one_that_is_unavailable_is_passed_over_and_the_call_sent_again() {
-    let asked = Arc::new(AtomicUsize::new(0));
-    let count = asked.clone();
-    let bad = handler(move |_, mut request: Request<Incoming>| {
-        count.fetch_add(1, Ordering::SeqCst);
-        async move {
-            // A part of it is gone when it says so.
-            let _first = request.body_mut().frame().await;
-            failed("14")
-        }
-    });
-    let (bad, good) = (Service::start(http2(), bad).await, Service::start(http2(), echo()).await);
-    let running = Running::of(vec![route(vec![bad.endpoint(), good.endpoint()])]).await;
-    let mut client = client(&running).await;
-    for number in 0..6 {
-        let (feed, body) = fed();
-        feed.send(Frame::data(message("first"))).unwrap();
-        if number % 2 == 0 {
-            drop(feed);
-        } else {
-            // What comes later comes after what was sent before.
-            tokio::spawn(async move {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                feed.send(Frame::data(message("second"))).unwrap();
-            });
-        }
-        let (data, status, said) = ended(answered(&mut client, call(body)).await).await;
-        assert_eq!(status, "0", "{said}");
-        let second = if number % 2 == 0 { Bytes::new() } else { message("second") };
-        assert_eq!(data, [message("first"), second].concat());
-    }
-    assert_eq!(asked.load(Ordering::SeqCst), 3);
-    running.until_idle().await;
-    // Where nobody else is, it is told as the replica has told it.
-    running.gateway.configure(Config { routes: vec![route(vec![bad.endpoint()])] });
-    assert_eq!(ended(answered(&mut client, call(text(message("x")))).await).await.1, "14");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn one_whose_calls_fail_is_left_out() {
-    let bad = handler(|_, _| async {
-        let (feed, body) = fed();
-        feed.send(Frame::data(message("begun"))).unwrap();
-        feed.send(trailers("13")).unwrap();
-        Response::new(body)
-    });
-    let (bad, good) = (Service::start(http2(), bad).await, Service::start(http2(), echo()).await);
-    let ejection = Ejection { consecutive_errors: 3, base: Duration::from_mins(10), most_percent: 50 };
-    let running = Running::of(vec![RouteConfig { ejection, ..route(vec![bad.endpoint(), good.endpoint()]) }]).await;
-    let mut client = client(&running).await;
-    let mut statuses = HashMap::<String, u32>::new();
-    for _ in 0..20 {
-        let (_, status, _) = ended(answered(&mut client, call(text(message("x")))).await).await;
-        *statuses.entry(status).or_default() += 1;
-    }
-    assert_eq!(statuses, HashMap::from([("13".to_owned(), 3), ("0".to_owned(), 17)]));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_the_gateway_refuses_is_refused_as_grpc_has_it() {
-    let silent = Service::start(http2(), handler(|_, _| std::future::pending::<Response<Body>>())).await;
-    let (http1, replica) = (Replica::named("x").await, Service::start(http2(), echo()).await);
-    let once = Rates { requests_per_minute: Some(1), ..Rates::default() };
-    let limits = RateLimits { total: Some(once), ..RateLimits::default() };
-    let timeouts = Timeouts { first_byte: Duration::from_millis(200), ..Timeouts::default() };
-    let running = Running::of(vec![everything(vec![])]).await;
-    let mut client = client(&running).await;
-    for (routes, calls, status, said) in [
-        (vec![], 1, "12", "no ModelRoute takes host"),
-        (vec![of_models(&["m"], vec![])], 1, "3", "must be JSON"),
-        (vec![route(vec![])], 1, "14", "no replica is ready"),
-        (vec![RouteConfig { timeouts, ..route(vec![silent.endpoint()]) }], 1, "4", "no answer after"),
-        (vec![RouteConfig { limits, ..route(vec![replica.endpoint()]) }], 2, "8", "all clients together"),
-        (vec![route(vec![http1.endpoint()])], 1, "14", "it does not speak HTTP/2"),
-    ] {
-        running.gateway.configure(Config { routes });
-        let mut last = (Bytes::new(), String::new(), String::new());
-        for _ in 0..calls {
-            let answer = answered(&mut client, call(text(message("x")))).await;
-            assert_eq!(answer.headers()["content-type"], "application/grpc");
-            last = ended(answer).await;
-        }
-        assert!(last.1 == status && last.2.contains(said), "{last:?} is not {status} {said}");
-        assert!(last.0.is_empty());
-    }
-    // Others get what they understand.
-    let plain = Request::get("http://h/").body(empty()).unwrap();
-    assert_eq!(answered(&mut client, plain).await.status(), 502);
-    let calls = http1.received().iter().filter(|received| received.head.contains(INFER)).count();
-    assert_eq!(calls, 0, "nothing but the beginning of HTTP/2 is sent to who does not speak it");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod bodies;
+mod calls;
 mod certificates;
 mod client;
 mod conformance;
@@ -9,6 +10,7 @@ mod cookies;
 mod deadlines;
 mod failures;
 mod grpc;
+mod grpc_failures;
 mod health;
 mod hedging;
 mod limits;
