@@ -194,3 +194,33 @@ async fn a_silent_side_is_not_cut_off_while_the_other_one_sends() {
     let (data, status, _) = ended(answer).await;
     assert_eq!((data.len(), &*status), (30 * message("down").len(), "0"));
 }
+
+/// All of them may share a connection to the replica.
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_stand_still_keep_no_other_one_waiting() {
+    let large = message(&"x".repeat(1 << 20));
+    let service = Service::start(
+        http2(),
+        handler(move |_, request: Request<Incoming>| {
+            let large = large.clone();
+            async move {
+                let asked = request.into_body().collect().await.unwrap().to_bytes();
+                good(if asked == message("large") { large } else { asked })
+            }
+        }),
+    )
+    .await;
+    let running = Running::of(vec![route(vec![service.endpoint()])]).await;
+    let mut still = client(&running).await;
+    let mut unread = Vec::new();
+    for _ in 0..40 {
+        unread.push(answered(&mut still, call(text(message("large")))).await);
+    }
+    // One of them at least is with the same worker.
+    for _ in 0..6 {
+        let mut other = client(&running).await;
+        assert_eq!(ended(answered(&mut other, call(text(message("x")))).await).await.0, message("x"));
+    }
+    assert!(service.connections() <= 2, "each worker has one: {}", service.connections());
+    assert!(running.in_flight() > 20, "most have not ended: {}", running.in_flight());
+}
