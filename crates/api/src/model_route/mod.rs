@@ -201,8 +201,6 @@ mod tests {
         ] {
             assert_eq!(route(field, &value).unsupported_fields(), Vec::<String>::new(), "{field}");
         }
-        let checked = ModelRouteSpec { protocol: Protocol::Grpc, ..route("healthCheck", &json!({})) };
-        assert!(checked.unsupported_fields().contains(&"spec.healthCheck".to_owned()));
     }
 
     #[test]
