@@ -1,4 +1,5 @@
-//! A stand-in for the hub's API server that is watched: it lists ModelRoutes and ModelDeployments, and says when they have changed.
+//! A stand-in for the hub's API server that is watched: it has ModelRoutes and ModelDeployments, says when they have changed, and has
+//! nothing else.
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
@@ -52,16 +53,13 @@ impl WatchedHub {
 }
 
 async fn answer(State(mut watched): State<watch::Receiver<Objects>>, uri: Uri) -> Response {
-    let place = match uri.path() {
-        "/apis/skyfleet.dev/v1alpha1/modelroutes" => 0,
-        "/apis/skyfleet.dev/v1alpha1/modeldeployments" => 1,
-        _ => return StatusCode::NOT_FOUND.into_response(),
+    let Some((api, plural)) = uri.path().trim_start_matches("/apis/").rsplit_once('/') else {
+        return StatusCode::NOT_FOUND.into_response();
     };
+    let place = ["modelroutes", "modeldeployments"].iter().position(|known| plural == *known);
     if !uri.query().unwrap_or_default().contains("watch=") {
-        let items = watched.borrow_and_update()[place].clone();
-        let (api_version, kind) = ("skyfleet.dev/v1alpha1", ["ModelRouteList", "ModelDeploymentList"][place]);
-        let list =
-            json!({"apiVersion": api_version, "kind": kind, "metadata": {"resourceVersion": "1"}, "items": items});
+        let items = place.map(|place| watched.borrow_and_update()[place].clone()).unwrap_or_default();
+        let list = json!({"apiVersion": api, "kind": "List", "metadata": {"resourceVersion": "1"}, "items": items});
         return axum::Json(list).into_response();
     }
     // What changes is never told by itself: the watch is too old then, and all is listed anew.
