@@ -1,11 +1,11 @@
 //! What HTTP allows, and what those send who mean no good: each with its outcome.
 
-use std::net::TcpListener;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use crate::client::Client;
+use crate::port;
 use crate::replica::{Replica, Reply, ok};
 use crate::running::{Running, everything};
 
@@ -138,7 +138,7 @@ async fn who_closes_its_side_has_gone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_sends_slowly_is_given_up_and_keeps_nobody_waiting() {
     let replica = Replica::named("x").await;
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = port::reserve();
     let running = Running::at(address, vec![everything(vec![replica.endpoint()])], Duration::from_millis(300));
     running.answers().await;
     let mut slow = Vec::new();

@@ -6,14 +6,11 @@ use std::time::Duration;
 use skyfleet_gateway::config::{Config, Ejection, Locality, Retries, RouteConfig, Timeouts};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::port;
 use crate::replica::{Replica, Reply, at, ok, with_status};
 use crate::running::{Running, everything, of_models};
 
 const CHAT: &str = r#"{"model": "m", "messages": []}"#;
-
-async fn closed_port() -> u16 {
-    tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_has_its_turn() {
@@ -32,7 +29,7 @@ async fn each_has_its_turn() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_cannot_be_reached_is_passed_over_whatever_is_asked() {
     let there = Replica::named("there").await;
-    let running = Running::with(vec![at(closed_port().await), there.endpoint()]).await;
+    let running = Running::with(vec![at(port::reserve().port()), there.endpoint()]).await;
     for _ in 0..4 {
         assert_eq!(running.get("/").await, (200, "there".to_owned()));
         assert_eq!(running.post("/", "x").await.0, 200, "nothing of it was sent to the other one");
@@ -213,7 +210,7 @@ async fn local_replicas_come_first_until_they_are_loaded_or_fail() {
     }
     assert_eq!(running.get("/").await.1, "far", "half of what it takes is in flight");
     drop(clients);
-    running.gateway.configure(Config { routes: vec![route(at(closed_port().await))] });
+    running.gateway.configure(Config { routes: vec![route(at(port::reserve().port()))] });
     assert_eq!(running.get("/").await.1, "far");
 }
 

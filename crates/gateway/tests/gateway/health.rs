@@ -4,12 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use skyfleet_gateway::config::{Config, EndpointConfig, HealthConfig, RouteConfig, ShadowConfig};
+use bytes::Bytes;
+use skyfleet_gateway::config::{Config, EndpointConfig, HealthConfig, Protocol, RouteConfig, ShadowConfig};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use crate::calls::{failed, good};
+use crate::port;
 use crate::replica::{Replica, Reply, at, ok, with_status};
 use crate::running::{Running, backend, everything};
+use crate::service::{Service, Settings, handler};
 
 /// Longer than any answer takes here.
 const LONG: Duration = Duration::from_secs(20);
@@ -94,13 +98,44 @@ async fn no_connection_and_no_answer_in_time_are_not_well_either() {
         if received.head.starts_with("GET /health") { Reply::Silent(oneshot::channel().0) } else { ok("hanging") }
     };
     let hanging = Replica::start(hanging).await;
-    let nobody = at(tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port());
+    let nobody = at(port::reserve().port());
     let route = checked(Duration::from_millis(50), vec![hanging.endpoint(), nobody.clone()]);
     let (running, _stop) = checking(route).await;
     until(&running, &hanging.endpoint(), "Down").await;
     until(&running, &nobody, "Down").await;
     // That all checks are wrong is likelier than that all replicas are.
     assert_eq!(running.get("/").await, (200, "hanging".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_of_grpc_are_asked_by_the_call_that_is_for_it() {
+    let (well, asked) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(false)));
+    let (is_well, was_asked) = (well.clone(), asked.clone());
+    let answer = handler(move |_, request| {
+        let is_check = request.method() == "POST" && request.uri().path() == "/grpc.health.v1.Health/Check";
+        was_asked.fetch_or(is_check, Ordering::SeqCst);
+        let status = 2 - u8::from(is_well.load(Ordering::SeqCst));
+        async move { if is_check { good(Bytes::from(vec![0, 0, 0, 0, 2, 8, status])) } else { failed("12") } }
+    });
+    let http2 = Settings { is_http2: true, ..Settings::default() };
+    let replica = Service::start(http2.clone(), answer).await;
+    // One that does not know the call is not well, and neither is one that speaks another protocol.
+    let other = Service::start(http2, handler(|_, _| async { failed("12") })).await;
+    let http1 = Replica::named("http1").await;
+    let all = vec![replica.endpoint(), other.endpoint(), http1.endpoint()];
+    let mut route = RouteConfig { protocol: Protocol::Http2, ..checked(LONG, all) };
+    route.health.as_mut().unwrap().path = None;
+    let (running, _stop) = checking(route).await;
+    until(&running, &other.endpoint(), "Down").await;
+    until(&running, &http1.endpoint(), "Down").await;
+    while !asked.load(Ordering::SeqCst) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    until(&running, &replica.endpoint(), "Serving").await;
+    well.store(false, Ordering::SeqCst);
+    until(&running, &replica.endpoint(), "Down").await;
+    well.store(true, Ordering::SeqCst);
+    until(&running, &replica.endpoint(), "Serving").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,6 +15,7 @@ mod health;
 mod hedging;
 mod limits;
 mod models;
+mod port;
 mod relays;
 mod replica;
 mod restarts;

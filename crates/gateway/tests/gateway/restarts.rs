@@ -1,11 +1,11 @@
 //! A gateway takes over from another one, and no request fails.
 
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::client::Client;
+use crate::port;
 use crate::replica::{Replica, Reply, at};
 use crate::running::{Running, everything};
 use tokio::sync::mpsc;
@@ -16,7 +16,7 @@ const LONG: Duration = Duration::from_secs(30);
 async fn no_request_fails_while_one_gateway_takes_over_from_another() {
     let replica = Replica::named("x").await;
     let port = replica.port;
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = port::reserve();
     let start = move || Running::at(address, vec![everything(vec![at(port)])], LONG);
     let mut running = start();
     running.answers().await;

@@ -1,6 +1,6 @@
 //! A gateway that runs in this process.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use skyfleet_gateway::{Gateway, Serving, Sink, serve};
 use tokio_util::sync::CancellationToken;
 
 use crate::client::Client;
+use crate::port;
 
 pub struct Running {
     pub gateway: Arc<Gateway>,
@@ -26,7 +27,7 @@ impl Running {
     }
 
     pub async fn of(routes: Vec<RouteConfig>) -> Self {
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let address = port::reserve();
         let running = Self::at(address, routes, Duration::from_secs(30));
         running.answers().await;
         running
@@ -34,7 +35,7 @@ impl Running {
 
     /// Over TLS, with what takes connections.
     pub async fn secured(routes: Vec<RouteConfig>, tls: &ServerTls, head: Duration) -> (Self, Arc<Acceptor>) {
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let address = port::reserve();
         let gateway = Arc::new(Gateway::default());
         let acceptor = Arc::new(Acceptor::new(&gateway, tls).unwrap());
         let running = Self::start(gateway, address, routes, (head, Some(acceptor.clone())));
