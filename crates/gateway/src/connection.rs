@@ -19,6 +19,8 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::gateway::Gateway;
+use crate::liveness;
+use crate::preface::{Spoken, spoken};
 use crate::proxy::{Client, answer};
 use crate::tls::{Acceptor, H2, HTTP_1_1};
 use crate::worker::Worker;
@@ -51,14 +53,33 @@ pub(crate) struct Serves {
 
 /// Serves one connection until it ends.
 pub(crate) async fn serve((stream, address): (TcpStream, SocketAddr), serves: Serves) {
-    if let Err(error) = stream.set_nodelay(true) {
+    if let Err(error) = stream.set_nodelay(true).and_then(|()| liveness::watch_client(&stream)) {
         return tracing::debug!(%error, %address, "a connection has gone");
     }
     match serves.tls.clone() {
-        None => over(TokioIo::new(stream), builder(serves.head), Client { address, scheme: "http" }, serves).await,
+        None => {
+            let builder = builder(serves.head);
+            let spoken = tokio::select! {
+                spoken = spoken(&stream, serves.head) => spoken,
+                () = until_closed(&serves.stop) => return,
+            };
+            let builder = match spoken {
+                Ok(Some(Spoken::Http1)) => builder.http1_only(),
+                Ok(Some(Spoken::Http2)) => builder.http2_only(),
+                Ok(None) => return,
+                Err(error) => return tracing::debug!(%error, %address, "a connection has gone"),
+            };
+            over(TokioIo::new(stream), builder, Client { address, scheme: "http" }, serves).await;
+        }
         // What each connection in clear text carries along stays small without it.
         Some(acceptor) => Box::pin(secured((stream, address), &acceptor, serves)).await,
     }
+}
+
+/// Who keeps a connection may send a request over it in the moment in which the gateway is to stop: it is answered, and asked to close.
+async fn until_closed(stop: &CancellationToken) {
+    stop.cancelled().await;
+    sleep(KEPT_OPEN).await;
 }
 
 async fn secured((stream, address): (TcpStream, SocketAddr), acceptor: &Acceptor, serves: Serves) {
@@ -104,9 +125,9 @@ where
     let mut connection = pin!(builder.serve_connection_with_upgrades(stream, service));
     let stopped = async {
         stop.cancelled().await;
-        // Who keeps a connection may send a request over it in this moment: it is answered, and asked to close.
+        // HTTP/2 has a word of its own for it.
         if !is_multiplexed.load(Ordering::Relaxed) {
-            sleep(KEPT_OPEN).await;
+            until_closed(&stop).await;
         }
     };
     let served = tokio::select! {

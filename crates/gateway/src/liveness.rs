@@ -11,6 +11,9 @@ use tokio::net::TcpStream;
 const QUIET: Duration = Duration::from_secs(10);
 /// Between two such questions.
 const AGAIN: Duration = Duration::from_secs(5);
+/// The same for clients, of whom there are more, and who may be on the move.
+const CLIENT_QUIET: Duration = Duration::from_mins(1);
+const CLIENT_AGAIN: Duration = Duration::from_secs(15);
 /// A connection ends as broken after so long without any sign of the other side. What gRPC waits for by default.
 const GONE: Duration = Duration::from_secs(20);
 
@@ -23,6 +26,12 @@ pub(crate) fn watch(stream: &TcpStream) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(GONE))?;
     Ok(())
+}
+
+/// Has the connection of a client that is gone without a word end as well. One that only takes nothing may read slowly.
+pub(crate) fn watch_client(stream: &TcpStream) -> io::Result<()> {
+    let keepalive = TcpKeepalive::new().with_time(CLIENT_QUIET).with_interval(CLIENT_AGAIN).with_retries(4);
+    SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }
 
 #[cfg(test)]

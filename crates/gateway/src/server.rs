@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::access_log::{self, AccessLog, Sink};
 use crate::connection::{self, Serves};
 use crate::gateway::Gateway;
+use crate::handover;
 use crate::tls::Acceptor;
 use crate::worker::Worker;
 
@@ -120,11 +121,16 @@ async fn work(
         }
     }
     worker.is_stopping.store(true, Ordering::Relaxed);
-    // What the kernel has accepted already would be reset.
-    let listener = listener.into_std()?;
-    while let Ok((stream, address)) = listener.accept() {
-        stream.set_nonblocking(true)?;
-        take((TcpStream::from_std(stream)?, address));
+    if let Err(error) = handover::take_no_more(&listener) {
+        tracing::debug!(%error, "connections may be reset that begin in this moment");
+    }
+    let handshakes = Instant::now() + handover::HANDSHAKES;
+    while let Ok(accepted) = timeout_at(handshakes, listener.accept()).await {
+        match accepted {
+            Ok(accepted) => take(accepted),
+            Err(error) if is_of_connection(&error) => {}
+            Err(_) => sleep(NO_DESCRIPTOR).await,
+        }
     }
     drop(listener);
     connections.close();

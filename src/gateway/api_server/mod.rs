@@ -8,6 +8,7 @@ pub(super) use kubeconfigs::{Known, follow};
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::{AUTHORIZATION, HOST};
 use http::{HeaderMap, Request, Response, StatusCode};
@@ -15,6 +16,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use kube::Config;
 use kube::client::ConfigExt as _;
@@ -28,6 +30,14 @@ use answers::Answer;
 
 /// Bytes on their way between the gateway and what speaks to the API server.
 const BUFFER: usize = 64 * 1024;
+
+/// For a connection of TCP to stand.
+const CONNECT: Duration = Duration::from_secs(5);
+/// With nothing coming for so long it is asked whether the other side is there, and so long from one such question to the next.
+const QUIET: Duration = Duration::from_secs(10);
+const AGAIN: Duration = Duration::from_secs(5);
+/// What was sent and is not confirmed by then never will be.
+const GONE: Duration = Duration::from_secs(20);
 
 type Sender = BoxCloneSyncService<Request<Incoming>, Response<Incoming>, BoxError>;
 
@@ -43,7 +53,8 @@ impl ApiServer {
     /// # Errors
     /// Its certificates or credentials are none.
     pub(super) fn new(cluster: &str, config: &Config) -> Result<Self, kube::Error> {
-        let client = Client::builder(TokioExecutor::new()).build(config.rustls_https_connector()?);
+        let connector = config.rustls_https_connector_with_connector(connector())?;
+        let client = Client::builder(TokioExecutor::new()).build(connector);
         let sender = ServiceBuilder::new()
             .layer(config.base_uri_layer())
             .option_layer(config.auth_layer()?)
@@ -51,6 +62,20 @@ impl ApiServer {
             .service(client);
         Ok(Self { cluster: cluster.into(), sender: BoxCloneSyncService::new(sender) })
     }
+}
+
+/// Connections that notice within 20 s that the API server's machine is gone, as those to replicas do.
+fn connector() -> HttpConnector {
+    let mut connector = HttpConnector::new();
+    connector.enforce_http(false);
+    connector.set_nodelay(true);
+    connector.set_connect_timeout(Some(CONNECT));
+    connector.set_keepalive(Some(QUIET));
+    connector.set_keepalive_interval(Some(AGAIN));
+    connector.set_keepalive_retries(Some(2));
+    #[cfg(target_os = "linux")]
+    connector.set_tcp_user_timeout(Some(GONE));
+    connector
 }
 
 impl Relay for ApiServer {

@@ -142,10 +142,12 @@ async fn who_sends_slowly_is_given_up_and_keeps_nobody_waiting() {
     let running = Running::at(address, vec![everything(vec![replica.endpoint()])], Duration::from_millis(300));
     running.answers().await;
     let mut slow = Vec::new();
-    for _ in 0..200 {
-        let mut client = Client::connect(address).await;
-        client.send(b"GET / HTTP/1.1\r\nhost: ").await;
-        slow.push(client);
+    for beginning in ["GET / HTTP/1.1\r\nhost: ", "", "G", "P", "PRI * HTTP/2.0\r\n"] {
+        for _ in 0..50 {
+            let mut client = Client::connect(address).await;
+            client.send(beginning.as_bytes()).await;
+            slow.push(client);
+        }
     }
     assert_eq!(running.get("/").await.0, 200);
     for mut client in slow {
