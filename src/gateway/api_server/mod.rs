@@ -10,7 +10,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{AUTHORIZATION, HOST};
+use http::header::{AUTHORIZATION, CONNECTION, HOST, UPGRADE};
 use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -110,10 +110,11 @@ async fn forward(
     }
 }
 
-/// What an API server would take for its own is not the client's to say: who asks, and as whom.
+/// What an API server would take for its own is not the client's to say: who asks, and as whom. Nor does it change the protocol.
 fn strip(headers: &mut HeaderMap) {
-    headers.remove(AUTHORIZATION);
-    headers.remove(HOST);
+    for name in [AUTHORIZATION, HOST, CONNECTION, UPGRADE] {
+        headers.remove(name);
+    }
     let is_identity = |name: &str| name.starts_with("impersonate-") || name.starts_with("x-remote-");
     let identities: Vec<_> = headers.keys().filter(|name| is_identity(name.as_str())).cloned().collect();
     for name in identities {

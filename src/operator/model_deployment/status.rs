@@ -184,17 +184,28 @@ fn observed(
         replicas: counts.and_then(|counts| counts.replicas).unwrap_or(0),
         ready,
         shortfall: shortfall(placement.shortfall.as_ref(), ready, in_force, false, now),
-        endpoint: endpoint(model, &spec, outcome, in_force > 0),
+        endpoint: endpoint((model, &placement.cluster), &spec, outcome, in_force > 0),
         model_digest: digest,
         why,
         ..placement
     })
 }
 
-/// Where the Service is reached, as far as its type allows; `None` while the cloud has not given it an address.
+/// What stands for the Cluster's name in `spec.service.externalAddress`.
+const OWN_NAME: &str = "$(CLUSTER)";
+
+/// Where the Service is reached, as the spec says or as far as its type allows; `None` while the cloud has not given it an address.
 /// `spec` is that of the cluster's own revision.
-fn endpoint(model: &ModelDeployment, spec: &ModelDeploymentSpec, outcome: &Outcome, wanted: bool) -> Option<String> {
+fn endpoint(
+    (model, cluster): (&ModelDeployment, &str),
+    spec: &ModelDeploymentSpec,
+    outcome: &Outcome,
+    wanted: bool,
+) -> Option<String> {
     let service = outcome.service.as_ref();
+    if let Some(address) = &spec.service.external_address {
+        return service.map(|_| address.replace(OWN_NAME, cluster));
+    }
     match spec.service.type_ {
         // Known before the Service is there: to wait for it would be one more write of the status.
         ServiceType::ClusterIP => {

@@ -149,7 +149,7 @@ fn a_cluster_that_has_left_the_fleet_leaves_the_status_too() {
 #[test]
 fn an_endpoint_is_known_before_its_service_and_then_is_that_of_the_service() {
     let model = model(&json!([]));
-    let of = |outcome: &Outcome, wanted| endpoint(&model, &model.spec, outcome, wanted);
+    let of = |outcome: &Outcome, wanted| endpoint((&model, "a"), &model.spec, outcome, wanted);
     assert_eq!(of(&Outcome::default(), true).as_deref(), Some("m.default.svc:80"));
     assert_eq!(of(&Outcome::default(), false), None);
     let refused = Outcome { error: Some("foreign".to_owned()), ..Outcome::default() };
@@ -157,4 +157,9 @@ fn an_endpoint_is_known_before_its_service_and_then_is_that_of_the_service() {
     let older = serde_json::from_value(json!({"metadata": {"name": "m"}, "spec": {"ports": [{"port": 81}]}}));
     let outcome = Outcome { service: Some(older.expect("a Service")), ..Outcome::default() };
     assert_eq!(of(&outcome, true).as_deref(), Some("m.default.svc:81"), "its cluster is at an older revision");
+    let mut spec = model.spec.clone();
+    spec.service.external_address = Some("$(CLUSTER).models.example.com:443".to_owned());
+    let of = |outcome: &Outcome| endpoint((&model, "aws-1"), &spec, outcome, true);
+    assert_eq!(of(&outcome).as_deref(), Some("aws-1.models.example.com:443"), "somebody leads from there to it");
+    assert_eq!(of(&Outcome::default()), None, "and not before it is there");
 }

@@ -157,6 +157,14 @@ pub struct ServiceSpec {
     /// Annotations for the cloud's load balancer.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
+    /// Where gateways outside of the cluster reach it, instead of the Service's own address: `host:port` of an Ingress or whatever else leads to
+    /// it, made by others. `$(CLUSTER)` stands for the Cluster's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = Rule::new(
+        r"self.replace('$(CLUSTER)', 'c').matches(r'^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*:[1-9][0-9]{0,4}$')")
+        .message("must be host:port, such as $(CLUSTER).models.example.com:443"))]
+    pub external_address: Option<String>,
 }
 
 /// How far a Service is reached.
