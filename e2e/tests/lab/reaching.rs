@@ -14,12 +14,12 @@ use kube::Client;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use skyfleet_e2e::{Cluster, ClusterSpec, artifacts};
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::sleep;
 
 use crate::custom_resources::install_definitions;
 use crate::gateway_process::Gateway;
-use crate::hub::Hub;
+use crate::hub::{Hub, condition};
 use crate::operator_process::OperatorProcess;
 use crate::support::{eventually, lab, post};
 
@@ -56,6 +56,7 @@ async fn pods_are_reached_directly_and_closed_clusters_through_their_api_servers
     assert_endpoints(&gateway, own).await;
     assert_both_stream(&gateway).await;
     assert_a_pod_may_go(&gateway, own).await;
+    assert_a_rollout_fails_nothing(&hub, &gateway).await;
     assert_the_other_may_refuse(&gateway, other).await;
     assert_residency_is_obeyed(&hub, &gateway).await;
 
@@ -185,8 +186,7 @@ async fn assert_both_stream(gateway: &Gateway) {
 
 /// Clients see nothing of a pod that goes, and one that comes gets its share.
 async fn assert_a_pod_may_go(gateway: &Gateway, own: &Cluster) {
-    let stop = Arc::new(AtomicBool::new(false));
-    let clients: Vec<_> = (0..4).map(|_| tokio::spawn(ask_until(stop.clone(), gateway.address.clone()))).collect();
+    let load = Load::start(gateway);
     let before = endpoints(gateway).await.unwrap();
     let (_, gone) = before.iter().find(|(cluster, _)| cluster == OWN).unwrap();
     let pods = Api::<Pod>::default_namespaced(own.client().await.unwrap());
@@ -198,12 +198,51 @@ async fn assert_a_pod_may_go(gateway: &Gateway, own: &Cluster) {
     .await;
     assert_endpoints(gateway, own).await;
     sleep(Duration::from_secs(2)).await;
-    stop.store(true, Ordering::Relaxed);
-    let mut answered = 0;
-    for client in clients {
-        answered += client.await.unwrap();
+    println!("{} streams and none failed while a pod of the own cluster went and another came", load.end().await);
+}
+
+/// All pods are replaced, in both clusters, and clients see nothing of it.
+async fn assert_a_rollout_fails_nothing(hub: &Hub, gateway: &Gateway) {
+    let load = Load::start(gateway);
+    let before = endpoints(gateway).await.unwrap();
+    let patch = Patch::Merge(json!({"spec": {"runtime": {"args": ["--between", "90"]}}}));
+    let changed = hub.api("ModelDeployment").patch(MODEL, &PatchParams::default(), &patch).await.unwrap();
+    eventually("the new revision everywhere", || async {
+        let status = hub.status("ModelDeployment", MODEL).await;
+        let is_ready = condition(&status, "Ready")["status"] == "True";
+        let now = endpoints(gateway).await?;
+        let own = |(cluster, _): &&(String, String)| cluster == OWN;
+        let is_new = now.len() == before.len() && now.intersection(&before).filter(own).count() == 0;
+        let is_seen = status["observedGeneration"].as_i64() == changed.metadata.generation;
+        if is_ready && is_seen && is_new { Ok(()) } else { Err(format!("{now:?} {status}")) }
+    })
+    .await;
+    sleep(Duration::from_secs(2)).await;
+    println!("{} streams and none failed while all pods of both clusters were replaced", load.end().await);
+}
+
+/// Clients that ask all the time.
+struct Load {
+    stop: Arc<AtomicBool>,
+    clients: Vec<JoinHandle<usize>>,
+}
+
+impl Load {
+    fn start(gateway: &Gateway) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let clients = (0..4).map(|_| tokio::spawn(ask_until(stop.clone(), gateway.address.clone()))).collect();
+        Self { stop, clients }
     }
-    println!("{answered} streams and none failed while a pod of the own cluster went and another came");
+
+    /// How many were answered; none may have failed.
+    async fn end(self) -> usize {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut answered = 0;
+        for client in self.clients {
+            answered += client.await.unwrap();
+        }
+        answered
+    }
 }
 
 async fn ask_until(stop: Arc<AtomicBool>, address: String) -> usize {

@@ -12,6 +12,10 @@ use serde_json::json;
 /// What an API server says itself is shorter.
 const LONGEST_STATUS: u64 = 16 * 1024;
 
+/// What an API server says of a Service that it cannot speak to, and what is in it if not even a connection was made.
+const BROKE: &str = "error trying to reach service";
+const DIALLING: &str = ": dial ";
+
 pub(super) type Answer = Either<Incoming, Full<Bytes>>;
 
 /// A `Status` of the API `v1`.
@@ -48,10 +52,22 @@ fn may_be_its_own(response: &Response<Incoming>) -> bool {
     is_error && is_short && kind.starts_with(b"application/json")
 }
 
-/// 503 means that the replica was not asked, and that another one may be.
+/// 503 tells the gateway that the replica was not asked, and that another one may be.
 fn refused(cluster: &str, status: StatusCode, message: &str) -> Response<Answer> {
     tracing::warn!(cluster, %status, message, "the API server does not pass requests on");
-    refusal(StatusCode::SERVICE_UNAVAILABLE, &format!("the API server of {cluster} does not pass it on: {message}"))
+    let status = if was_asked(status, message) { StatusCode::BAD_GATEWAY } else { StatusCode::SERVICE_UNAVAILABLE };
+    refusal(status, &format!("the API server of {cluster} does not pass it on: {message}"))
+}
+
+/// Whether the replica may have had the request. An API server says 503 of a connection that could not be made, and of one that broke
+/// after the request was sent, with the words of its own library.
+fn was_asked(status: StatusCode, message: &str) -> bool {
+    use StatusCode as Is;
+    match status {
+        Is::UNAUTHORIZED | Is::FORBIDDEN | Is::NOT_FOUND | Is::TOO_MANY_REQUESTS => false,
+        Is::SERVICE_UNAVAILABLE => message.contains(BROKE) && !message.contains(DIALLING),
+        _ => true,
+    }
 }
 
 /// The API server cannot be reached, or the way there broke.
@@ -70,4 +86,25 @@ pub(super) fn refusal(status: StatusCode, message: &str) -> Response<Answer> {
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_replica_may_have_had_is_not_said_to_be_undone() {
+        for (status, message, expected) in [
+            (403, "services \"m:80\" is forbidden: User cannot get resource \"services/proxy\"", false),
+            (404, "services \"m\" not found", false),
+            (503, "no endpoints available for service \"m:80\"", false),
+            (503, "error trying to reach service: dial tcp 10.0.0.1:8080: connect: connection refused", false),
+            (503, "error trying to reach service: EOF", true),
+            (503, "error trying to reach service: read tcp 10.0.0.9:1->10.0.0.1:8080: connection reset by peer", true),
+            (500, "the server was unable to return a response in time", true),
+        ] {
+            let status = StatusCode::from_u16(status).expect("a status");
+            assert_eq!(was_asked(status, message), expected, "{message}");
+        }
+    }
 }
