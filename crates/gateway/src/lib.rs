@@ -33,7 +33,7 @@ mod hedge;
 mod http2;
 mod idle;
 mod limits;
-mod liveness;
+pub mod liveness;
 mod metrics;
 mod multiplexed;
 mod openai;

@@ -11,10 +11,10 @@ use tokio::task::spawn_blocking;
 use crate::hub::Hub;
 use crate::installed_charts::helm_on;
 use crate::operator_process::NAMESPACE;
+use crate::paced::{MODEL, spec};
 use crate::support::{eventually, kubectl, lab, post};
 
 const HUB: &str = "hub";
-const MODEL: &str = "paced";
 const GATEWAY: &str = "deployment/skyfleet-gateway";
 const IN_NAMESPACE: &str = "--namespace=skyfleet-system";
 
@@ -81,16 +81,7 @@ async fn install(cluster: &Cluster, image: &artifacts::BuiltImage) {
 }
 
 async fn serve(hub: &Hub, image: &str) {
-    let spec = json!({
-        "model": {"name": MODEL, "image": {}},
-        "runtime": {
-            "preset": "custom", "image": image, "port": 8080,
-            "probes": {"readiness": {"httpGet": {"path": "/readyz", "port": 8080}, "periodSeconds": 1}},
-            "resources": {"requests": {"cpu": "50m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}},
-        },
-        "replicas": 1,
-        "service": {"type": "ClusterIP", "port": 80},
-    });
+    let spec = spec(image, 1, "ClusterIP");
     hub.create("ModelDeployment", MODEL, spec).await;
     hub.wait("ModelDeployment", MODEL, ["Ready", "True", "AsSpecified"]).await;
     let route = json!({"models": [MODEL], "backends": [{"modelDeploymentRef": {"name": MODEL}}]});

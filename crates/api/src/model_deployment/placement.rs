@@ -290,8 +290,19 @@ impl Residency {
     /// Whether the model may be in a region of a provider.
     #[must_use]
     pub fn allows(&self, provider: Provider, region: &str) -> bool {
-        let is_provider = self.providers.is_empty() || self.providers.contains(&provider);
-        is_provider && (self.regions.is_empty() || self.regions.iter().any(|allowed| allowed == region))
+        self.allows_provider(provider) && self.allows_region(region)
+    }
+
+    /// Whether it may be with a provider, whatever the region.
+    #[must_use]
+    pub fn allows_provider(&self, provider: Provider) -> bool {
+        self.providers.is_empty() || self.providers.contains(&provider)
+    }
+
+    /// Whether it may be in a region, whoever the provider is.
+    #[must_use]
+    pub fn allows_region(&self, region: &str) -> bool {
+        self.regions.is_empty() || self.regions.iter().any(|allowed| allowed == region)
     }
 }
 

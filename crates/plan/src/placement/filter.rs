@@ -156,11 +156,10 @@ fn field(candidate: &Candidate, field: ClusterField) -> &str {
 
 fn against_residency(candidate: &Candidate, residency: &Residency) -> Option<Exclusion> {
     let against = |by: &str, found: &str| Exclusion::Residency { by: by.to_owned(), found: found.to_owned() };
-    if !residency.providers.is_empty() && !residency.providers.contains(&candidate.provider) {
+    if !residency.allows_provider(candidate.provider) {
         return Some(against("provider", candidate.provider.as_str()));
     }
-    let allowed = residency.regions.is_empty() || residency.regions.contains(&candidate.region);
-    (!allowed).then(|| against("region", &candidate.region))
+    (!residency.allows_region(&candidate.region)).then(|| against("region", &candidate.region))
 }
 
 /// Replicas that should serve and have not for too long, where the fleet has others that do: were it everywhere, the fault

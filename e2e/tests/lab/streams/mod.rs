@@ -15,6 +15,7 @@ use crate::custom_resources::install_definitions;
 use crate::gateway_process::Gateway;
 use crate::hub::Hub;
 use crate::operator_process::OperatorProcess;
+use crate::paced::{MODEL, spec};
 use crate::support::{eventually, lab};
 use load::{Load, Outcome, Seen};
 
@@ -23,7 +24,6 @@ const LOST: &str = "aws-1";
 const SLOW: &str = "gcp-1";
 /// Milliseconds to the first token there; elsewhere 50.
 const SLOW_FIRST: &str = "1500";
-const MODEL: &str = "paced";
 /// Streams after which shares are looked at.
 const ENOUGH: usize = 160;
 /// Streams that begin in a cluster before it is lost.
@@ -76,21 +76,11 @@ async fn a_lost_cluster_costs_no_request_that_had_not_started() {
 /// A replica in each member, behind NodePorts, and a route to them by Least Response Time.
 async fn serve(hub: &Hub, image: &str) {
     let node = json!({"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}});
-    let spec = json!({
-        "model": {"name": MODEL, "image": {}},
-        "runtime": {
-            "preset": "custom", "image": image, "port": 8080,
-            "args": ["--slow-node", SLOW, "--slow-first", SLOW_FIRST],
-            "probes": {"readiness": {"httpGet": {"path": "/readyz", "port": 8080}, "periodSeconds": 1}},
-            "resources": {"requests": {"cpu": "50m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}},
-            "podTemplate": {"spec": {
-                "terminationGracePeriodSeconds": 3, "containers": [{"name": "runtime", "env": [node]}],
-            }},
-        },
-        "replicas": MEMBERS.len(),
-        "placement": {"strategy": "RoundRobin"},
-        "service": {"type": "NodePort", "port": 80},
-    });
+    let mut spec = spec(image, MEMBERS.len(), "NodePort");
+    spec["runtime"]["args"] = json!(["--slow-node", SLOW, "--slow-first", SLOW_FIRST]);
+    spec["runtime"]["podTemplate"] = json!({"spec": {
+        "terminationGracePeriodSeconds": 3, "containers": [{"name": "runtime", "env": [node]}],
+    }});
     hub.create("ModelDeployment", MODEL, spec).await;
     hub.wait("ModelDeployment", MODEL, ["Ready", "True", "AsSpecified"]).await;
     let route = json!({"models": [MODEL], "backends": [{"modelDeploymentRef": {"name": MODEL}}]});
