@@ -1,0 +1,37 @@
+//! From what a load balancer has to what it is to have.
+
+use crate::{Driver, DriverError, Shown};
+
+/// What was done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reconciled {
+    /// Changes that were made.
+    pub steps: usize,
+    /// What it had before.
+    pub before: Shown,
+    /// What it has now, as it says itself.
+    pub after: Shown,
+}
+
+/// Reads what a load balancer has, makes it what it is to be, and reads it back. Nothing is written where the two are alike.
+///
+/// # Errors
+/// It cannot be read or changed, or has not become what it should be.
+pub async fn reconcile<D: Driver>(driver: &D, wanted: &D::Wanted) -> Result<Reconciled, DriverError> {
+    let actual = driver.read().await?;
+    let before = driver.shown(&actual);
+    let steps = driver.steps(&actual, wanted);
+    if steps.is_empty() {
+        return Ok(Reconciled { steps: 0, after: before.clone(), before });
+    }
+    for step in &steps {
+        tracing::debug!(server = driver.name(), ?step, "changing");
+        driver.perform(step).await?;
+    }
+    let actual = driver.read().await?;
+    let left = driver.steps(&actual, wanted);
+    if !left.is_empty() {
+        return Err(DriverError::NotTaken { server: driver.name(), left: format!("{left:?}") });
+    }
+    Ok(Reconciled { steps: steps.len(), before, after: driver.shown(&actual) })
+}
