@@ -1,2 +1,11 @@
-//! Drivers with the real load balancers, which they are read back from.
+//! Drivers with the real load balancers: what these do with requests, and what they say they have.
 #![allow(clippy::unwrap_used)]
+
+mod balancer;
+mod client;
+mod conformance;
+mod gateway;
+mod load;
+mod port;
+mod replica;
+mod routes;
