@@ -21,8 +21,8 @@ pub const FINALIZER: &str = "skyfleet.dev/cleanup";
 /// Set to `"true"` on an object that is being deleted: let it go now, without its members that cannot be reached. What is
 /// left there is removed when the member is reached again.
 pub const ABANDON_UNREACHABLE: &str = "skyfleet.dev/abandon-unreachable";
-/// On a ModelDeployment that was scaled to zero: when a request last found no replica (RFC 3339). Gateways are to set it; so may
-/// anybody who wants the model to be served again.
+/// On a ModelDeployment that was scaled to zero: when a request last found no replica (RFC 3339). The operator sets it when a gateway
+/// tells it so; anybody else may who wants the model to be served again.
 pub const REQUESTED_AT: &str = "skyfleet.dev/requested-at";
 /// Labels that a Cluster carries in placement besides its own: its provider, region and zone.
 pub const PROVIDER: &str = "skyfleet.dev/provider";

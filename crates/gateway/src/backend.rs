@@ -28,14 +28,16 @@ pub(crate) struct State {
     budget_percent: u32,
     pub(crate) waiting: Waiting,
     queues: bool,
+    /// Requests that came while there was no replica.
+    unmet: u64,
     rng: fastrand::Rng,
 }
 
 impl Backend {
     pub(crate) fn new(name: &str, rng: fastrand::Rng, metrics: BackendMetrics) -> Self {
         let retries = Budget::new(&budget::Settings { ratio: 0.0, ..budget::Settings::default() });
-        let state =
-            State { areas: Areas::new(), retries, budget_percent: 0, waiting: Waiting::new(), queues: false, rng };
+        let (areas, waiting) = (Areas::new(), Waiting::new());
+        let state = State { areas, retries, budget_percent: 0, waiting, queues: false, unmet: 0, rng };
         Self { name: name.to_owned(), metrics, began: Instant::now(), state: Mutex::new(state) }
     }
 
@@ -95,7 +97,11 @@ impl Backend {
         if tried.is_empty() && !state.waiting.is_empty() {
             return Err(NoEndpoint::Full);
         }
-        let (endpoint, tried) = state.pick(affinity, tried, now)?;
+        let picked = state.pick(affinity, tried, now);
+        if tried.is_empty() && matches!(picked, Err(NoEndpoint::Empty)) {
+            state.unmet += 1;
+        }
+        let (endpoint, tried) = picked?;
         Ok(InFlight { backend: self.clone(), endpoint, tried })
     }
 
@@ -126,7 +132,8 @@ impl Backend {
         let state = self.state();
         let now = self.began.elapsed();
         let endpoints = state.areas.endpoints(now).map(endpoint).collect();
-        BackendStatus { name: self.name.clone(), weight, waiting: state.waiting.len(), endpoints }
+        let (name, waiting, unmet) = (self.name.clone(), state.waiting.len(), state.unmet);
+        BackendStatus { name, weight, waiting, unmet, endpoints }
     }
 
     /// Takes one more attempt out of the budget, if that has one.

@@ -41,6 +41,8 @@ pub struct BackendStatus {
     pub weight: u32,
     /// Requests that wait for one of its replicas.
     pub waiting: usize,
+    /// Requests that came while it had no replica, since it is known. Of those that wait then, the first counts.
+    pub unmet: u64,
     /// Where it answers.
     pub endpoints: Vec<EndpointStatus>,
 }

@@ -1,8 +1,9 @@
 //! The gateway as the chart runs it, in pods of a cluster that is hub and member at once: requests through its Service to a pod behind
-//! a ClusterIP, which it finds by itself, also while the gateway's pods are replaced.
+//! a ClusterIP, which it finds by itself, also while the gateway's pods are replaced. There is no such pod until somebody asks.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use serde_json::json;
 use skyfleet_e2e::{Cluster, ClusterSpec, artifacts};
@@ -12,7 +13,7 @@ use crate::hub::Hub;
 use crate::installed_charts::helm_on;
 use crate::operator_process::NAMESPACE;
 use crate::paced::{MODEL, spec};
-use crate::support::{eventually, kubectl, lab, post};
+use crate::support::{eventually, get, kubectl, lab, post_within};
 
 const HUB: &str = "hub";
 const GATEWAY: &str = "deployment/skyfleet-gateway";
@@ -35,7 +36,11 @@ async fn a_service_of_gateways_leads_to_replicas_inside_the_cluster() {
     let port =
         text(cluster, &["get", "service", "skyfleet-gateway", "--output=jsonpath={.spec.ports[0].nodePort}"]).await;
     let address = format!("{}:{port}", cluster.address());
-    let answer = eventually("a stream through the gateway's Service", || ask(&address)).await;
+    eventually("the gateway's Service", || listed(&address)).await;
+    // It brings the replica, waits until that is there, and is answered.
+    let answer = ask_within(Duration::from_mins(5), &address).await.unwrap();
+    let model = hub.api("ModelDeployment").get(MODEL).await.unwrap();
+    assert!(model.metadata.annotations.unwrap_or_default().contains_key("skyfleet.dev/requested-at"));
     assert!(answer.contains("chat.completion.chunk"), "{answer}");
     let list = [
         "get",
@@ -81,11 +86,14 @@ async fn install(cluster: &Cluster, image: &artifacts::BuiltImage) {
 }
 
 async fn serve(hub: &Hub, image: &str) {
-    let spec = spec(image, 1, "ClusterIP");
+    let mut spec = spec(image, 0, "ClusterIP");
+    // It tells nothing of its load, so that the number stays once there is one.
+    spec["runtime"]["metrics"] = json!({"inFlight": "requests_in_flight"});
+    spec["autoscaling"] = json!({"minReplicas": 0, "maxReplicas": 1, "targetInFlight": 8});
     hub.create("ModelDeployment", MODEL, spec).await;
-    hub.wait("ModelDeployment", MODEL, ["Ready", "True", "AsSpecified"]).await;
-    let route = json!({"models": [MODEL], "backends": [{"modelDeploymentRef": {"name": MODEL}}]});
-    hub.create("ModelRoute", MODEL, route).await;
+    let queue = json!({"maxRequests": 8, "timeoutSeconds": 300});
+    let backends = json!([{"modelDeploymentRef": {"name": MODEL}}]);
+    hub.create("ModelRoute", MODEL, json!({"models": [MODEL], "backends": backends, "limits": {"queue": queue}})).await;
 }
 
 async fn rolled_out(cluster: &Cluster) {
@@ -97,10 +105,20 @@ async fn text(cluster: &Cluster, arguments: &[&str]) -> String {
     kubectl(&cluster.kubeconfig(), &[arguments, &[IN_NAMESPACE]].concat()).await.unwrap()
 }
 
+/// Whether the gateway knows the model.
+async fn listed(address: &str) -> Result<(), String> {
+    let answer = get(address, "/v1/models").await?;
+    if answer.contains(MODEL) { Ok(()) } else { Err(answer) }
+}
+
 /// A whole stream of three tokens.
 async fn ask(address: &str) -> Result<String, String> {
+    ask_within(Duration::from_secs(10), address).await
+}
+
+async fn ask_within(limit: Duration, address: &str) -> Result<String, String> {
     let body = json!({"model": MODEL, "stream": true, "max_tokens": 3, "messages": []}).to_string();
-    let answer = post(address, "/v1/chat/completions", &body).await?;
+    let answer = post_within(limit, address, "/v1/chat/completions", &body).await?;
     if answer.contains("data: [DONE]") { Ok(answer) } else { Err(answer) }
 }
 

@@ -54,17 +54,26 @@ pub(crate) async fn eventually<T, E: Debug, F: Future<Output = Result<T, E>>>(
 
 /// Posts JSON, over plain HTTP.
 pub(crate) async fn post(address: &str, path: &str, body: &str) -> Result<String, String> {
+    post_within(PATIENCE, address, path, body).await
+}
+
+/// The same for what may take longer.
+pub(crate) async fn post_within(limit: Duration, address: &str, path: &str, body: &str) -> Result<String, String> {
     let length = body.len();
     let head = "Host: localhost\r\nContent-Type: application/json";
-    exchange(address, &format!("POST {path} HTTP/1.0\r\n{head}\r\nContent-Length: {length}\r\n\r\n{body}")).await
+    let request = format!("POST {path} HTTP/1.0\r\n{head}\r\nContent-Length: {length}\r\n\r\n{body}");
+    exchange(limit, address, &request).await
 }
+
+/// How long anybody waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The body of a plain HTTP GET.
 pub(crate) async fn get(address: &str, path: &str) -> Result<String, String> {
-    exchange(address, &format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n")).await
+    exchange(PATIENCE, address, &format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n")).await
 }
 
-async fn exchange(address: &str, request: &str) -> Result<String, String> {
+async fn exchange(limit: Duration, address: &str, request: &str) -> Result<String, String> {
     let exchange = async {
         let mut stream = TcpStream::connect(address).await?;
         stream.write_all(request.as_bytes()).await?;
@@ -72,7 +81,7 @@ async fn exchange(address: &str, request: &str) -> Result<String, String> {
         stream.read_to_string(&mut answer).await?;
         Ok::<_, std::io::Error>(answer)
     };
-    let answer = tokio::time::timeout(Duration::from_secs(10), exchange).await.map_err(|_| "no answer".to_owned())?;
+    let answer = tokio::time::timeout(limit, exchange).await.map_err(|_| "no answer".to_owned())?;
     let answer = answer.map_err(|error| error.to_string())?;
     match answer.split_once("\r\n\r\n") {
         Some((head, body)) if head.contains(" 200 ") => Ok(body.to_owned()),

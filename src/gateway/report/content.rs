@@ -1,7 +1,7 @@
 //! What a gateway tells the hub of the requests it sends: the form in which it is written, and in which the operator reads it.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,8 @@ pub(crate) const VERSION: &str = "v1";
 
 /// Bytes of a report: a ConfigMap holds 1 MiB, and the hub keeps every version of it for minutes.
 const MOST_BYTES: usize = 256 << 10;
+/// Names of ModelDeployments that had no replica, at most: together they have a quarter of the bytes.
+const MOST_REQUESTED: usize = 512;
 /// Bytes of an entry beside its names, at most.
 const ENTRY_BYTES: usize = 100;
 
@@ -51,6 +53,9 @@ pub(crate) struct Content {
     /// What it tells of: ModelDeployments that this gateway has had requests for.
     #[serde(default)]
     pub(crate) models: Models,
+    /// ModelDeployments that had requests lately, and no replica for them.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) requested: BTreeSet<String>,
     /// How many figures are left out, because there are more than a ConfigMap should hold.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) left_out: usize,
@@ -62,16 +67,17 @@ fn is_zero(count: &usize) -> bool {
 }
 
 impl Content {
-    /// A report of these figures, or of the busiest of them if they are too many.
-    pub(super) fn new(at: Timestamp, models: Models) -> Self {
+    /// A report of these figures, or of the busiest of them if they are too many, and of what was requested in vain.
+    pub(super) fn new(at: Timestamp, models: Models, requested: impl IntoIterator<Item = String>) -> Self {
+        let requested = requested.into_iter().take(MOST_REQUESTED).collect();
         let bytes = |model: &str, cluster: &str| model.len() + cluster.len() + ENTRY_BYTES;
         let all = || models.iter().flat_map(|(model, of)| of.iter().map(move |(cluster, one)| (model, cluster, one)));
         if all().map(|(model, cluster, _)| bytes(model, cluster)).sum::<usize>() <= MOST_BYTES {
-            return Self { at, models, left_out: 0 };
+            return Self { at, models, requested, left_out: 0 };
         }
         let mut entries: Vec<_> = all().collect();
         entries.sort_by_key(|(.., figures)| Reverse(busyness(figures)));
-        let (mut used, mut content) = (0, Self { at, models: Models::new(), left_out: 0 });
+        let (mut used, mut content) = (0, Self { at, models: Models::new(), requested, left_out: 0 });
         for (model, cluster, figures) in entries {
             used += bytes(model, cluster);
             if used <= MOST_BYTES {
@@ -101,7 +107,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read_and_what_a_later_version_adds_is_passed_over() {
         let models = [("ml/m".to_owned(), [("aws-1".to_owned(), figures(1.5))].into())].into();
-        let content = Content::new(Timestamp::UNIX_EPOCH, models);
+        let content = Content::new(Timestamp::UNIX_EPOCH, models, ["ml/none".to_owned()]);
         let text = serde_json::to_string(&content).expect("JSON");
         assert_eq!(serde_json::from_str::<Content>(&text).expect("a report"), content);
         let later = r#"{"at":"2026-01-01T00:00:00Z","new":1,"models":{"a/b":{"c":{"inFlight":2,"new":[]}}}}"#;
@@ -113,9 +119,10 @@ mod tests {
     fn of_too_many_the_busiest_are_told_and_it_fits() {
         let name = |number: u32| format!("{}/{number:0>63}", "n".repeat(63));
         let model = |number: u32| (name(number), [("c".repeat(63), figures(f64::from(number % 2 * number)))].into());
-        let content = Content::new(Timestamp::UNIX_EPOCH, (0..2000).map(model).collect());
+        let content = Content::new(Timestamp::UNIX_EPOCH, (0..2000).map(model).collect(), (0..2000).map(name));
         let bytes = serde_json::to_string(&content).expect("JSON").len();
-        assert!((MOST_BYTES / 2..=MOST_BYTES + 100).contains(&bytes), "{bytes}");
+        assert!((MOST_BYTES / 2..=MOST_BYTES * 5 / 4 + 100).contains(&bytes), "{bytes}");
+        assert_eq!(content.requested.len(), MOST_REQUESTED);
         assert_eq!(content.left_out + content.models.len(), 2000);
         assert!(content.models.contains_key(&name(1999)) && !content.models.contains_key(&name(1)));
         assert!(content.models.values().flat_map(BTreeMap::values).all(|figures| figures.in_flight > 1.0));

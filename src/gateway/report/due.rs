@@ -1,5 +1,6 @@
 //! Whether a report is to be written: pure.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::content::{Figures, Models};
@@ -15,6 +16,7 @@ const LEAST_MILLISECONDS: f64 = 5.0;
 /// What was written last, and how long ago.
 pub(super) struct Told<'a> {
     pub(super) models: &'a Models,
+    pub(super) requested: &'a BTreeSet<String>,
     pub(super) age: Duration,
 }
 
@@ -22,6 +24,12 @@ pub(super) struct Told<'a> {
 pub(super) fn is_due(told: Option<&Told<'_>>, now: &Models) -> bool {
     let Some(told) = told else { return true };
     is_news(told.models, now) || !now.is_empty() && told.age >= RENEWAL
+}
+
+/// Whether to write at once that these had requests and no replica: somebody waits for one.
+pub(super) fn is_urgent(told: Option<&Told<'_>>, requested: &BTreeSet<String>) -> bool {
+    let known = told.filter(|told| told.age < RENEWAL).map(|told| told.requested);
+    requested.iter().any(|model| known.is_none_or(|known| !known.contains(model)))
 }
 
 fn is_news(told: &Models, now: &Models) -> bool {
@@ -73,14 +81,16 @@ mod tests {
             (models("m", "b", 10.0, Some(100.0)), 15, true),
             (Models::new(), 15, true),
         ] {
-            let told = Told { models: &told, age: Duration::from_secs(seconds) };
+            let told = Told { models: &told, requested: &BTreeSet::new(), age: Duration::from_secs(seconds) };
             assert_eq!(is_due(Some(&told), &now), due, "{now:?} after {seconds} s");
         }
     }
 
     #[test]
     fn little_is_no_news_unless_it_begins_or_ends() {
-        let due = |told: Models, now: Models| is_due(Some(&Told { models: &told, age: Duration::ZERO }), &now);
+        let due = |told: Models, now: Models| {
+            is_due(Some(&Told { models: &told, requested: &BTreeSet::new(), age: Duration::ZERO }), &now)
+        };
         assert!(!due(models("m", "a", 0.1, Some(1.0)), models("m", "a", 0.4, Some(4.0))));
         assert!(due(models("m", "a", 0.0, None), models("m", "a", 0.1, None)));
         assert!(due(models("m", "a", 0.1, None), models("m", "a", 0.0, None)));
@@ -89,7 +99,24 @@ mod tests {
     #[test]
     fn without_anything_to_tell_only_the_first_one_is_written() {
         assert!(is_due(None, &Models::new()));
-        let told = Told { models: &Models::new(), age: Duration::from_hours(1) };
+        let told = Told { models: &Models::new(), requested: &BTreeSet::new(), age: Duration::from_hours(1) };
         assert!(!is_due(Some(&told), &Models::new()));
+    }
+
+    #[test]
+    fn what_has_no_replica_is_told_at_once_and_again_each_minute() {
+        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<BTreeSet<_>>();
+        for (told, seconds, now, is) in [
+            (&["a"][..], 1, &[][..], false),
+            (&["a"], 1, &["a"], false),
+            (&["a"], 1, &["a", "b"], true),
+            (&["a"], 60, &["a"], true),
+            (&["a"], 60, &[], false),
+        ] {
+            let requested = names(told);
+            let last = Told { models: &Models::new(), requested: &requested, age: Duration::from_secs(seconds) };
+            assert_eq!(is_urgent(Some(&last), &names(now)), is, "{now:?} {seconds} s after {told:?}");
+        }
+        assert!(is_urgent(None, &names(&["a"])) && !is_urgent(None, &BTreeSet::new()));
     }
 }

@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use due::{Told, is_due};
+use due::{Told, is_due, is_urgent};
 use sampler::Sampler;
 
 /// Between two looks at the gateway.
@@ -79,12 +79,14 @@ impl Reporter {
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while stop.run_until_cancelled(looks.tick()).await.is_some() {
             sampler.look(&gateway.status());
-            if !std::mem::take(&mut is_first) && since.elapsed() < REPORT_EVERY {
+            let is_urgent = is_urgent(self.told().as_ref(), sampler.requested());
+            if !std::mem::take(&mut is_first) && !is_urgent && since.elapsed() < REPORT_EVERY {
                 continue;
             }
-            let content = Content::new(Timestamp::now(), sampler.figures(since.elapsed()));
+            let figures = sampler.figures(since.elapsed());
+            let content = Content::new(Timestamp::now(), figures, sampler.take_requested());
             since = Instant::now();
-            if is_due(self.told().as_ref(), &content.models) {
+            if is_urgent || is_due(self.told().as_ref(), &content.models) {
                 // To its end even if it is to stop: what may have been written could not be taken back.
                 Box::pin(self.write(content)).await;
             }
@@ -94,7 +96,8 @@ impl Reporter {
 
     fn told(&self) -> Option<Told<'_>> {
         let last = self.last.as_ref()?;
-        Some(Told { models: &last.content.models, age: last.written.elapsed() })
+        let Content { models, requested, .. } = &last.content;
+        Some(Told { models, requested, age: last.written.elapsed() })
     }
 
     async fn write(&mut self, content: Content) {

@@ -1,6 +1,6 @@
 //! From looks at the gateway to figures: pure, but for the time that it is told.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use skyfleet_gateway::status::{EndpointStatus, RouteStatus};
@@ -27,6 +27,10 @@ pub(super) struct Sampler {
     counters: HashMap<EndpointKey, (u64, f64)>,
     /// ModelDeployments that were asked for anything: of others there is nothing to tell.
     asked: HashSet<String>,
+    /// Requests of a route to a backend that came while that had no replica, at the last look.
+    unmet: HashMap<(String, String), u64>,
+    /// ModelDeployments that had such since the last figures.
+    requested: BTreeSet<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -71,6 +75,31 @@ impl Sampler {
             next.is_some_and(|((of, _), _)| of == model)
         };
         self.asked.retain(is_there);
+        self.look_for_unmet(routes);
+    }
+
+    fn look_for_unmet(&mut self, routes: &[RouteStatus]) {
+        let mut unmet = HashMap::new();
+        for (route, backend) in
+            routes.iter().flat_map(|route| route.backends.iter().map(move |backend| (route, backend)))
+        {
+            let key = (route.name.clone(), backend.name.clone());
+            let before = self.unmet.get(&key).copied().filter(|before| *before <= backend.unmet).unwrap_or_default();
+            if backend.unmet > before || backend.waiting > 0 && backend.endpoints.is_empty() {
+                self.requested.insert(model(&route.name, &backend.name));
+            }
+            unmet.insert(key, backend.unmet);
+        }
+        self.unmet = unmet;
+    }
+
+    /// ModelDeployments that had requests and no replica for them since they were last taken.
+    pub(super) fn requested(&self) -> &BTreeSet<String> {
+        &self.requested
+    }
+
+    pub(super) fn take_requested(&mut self) -> BTreeSet<String> {
+        std::mem::take(&mut self.requested)
     }
 
     /// The figures of the time since the last ones.
@@ -146,6 +175,7 @@ mod tests {
                 name: backend.to_owned(),
                 weight: 1,
                 waiting: 0,
+                unmet: 0,
                 endpoints: vec![EndpointStatus {
                     cluster: cluster.to_owned(),
                     name: "service".to_owned(),
@@ -202,6 +232,23 @@ mod tests {
         assert!((anew - 0.2).abs() < 1e-9, "it came back, and counts from zero: {anew}");
         let forgotten = (0..40).map(|_| round(3, 30.0)).last().expect("a round");
         assert_eq!(forgotten, Figures::default());
+    }
+
+    #[test]
+    fn requests_without_a_replica_are_told_once_and_those_that_wait_for_one_each_time() {
+        let mut sampler = Sampler::default();
+        let mut look = |unmet, waiting, is_there: bool| {
+            let mut routes = routes(&[("ml/r", "m", "a", 0, 0, 0.0)]);
+            let backend = &mut routes[0].backends[0];
+            (backend.unmet, backend.waiting) = (unmet, waiting);
+            backend.endpoints.truncate(usize::from(is_there));
+            sampler.look(&routes);
+            sampler.take_requested().contains("ml/m")
+        };
+        let told =
+            [(0, 0, false), (2, 0, false), (2, 0, false), (2, 1, false), (2, 1, true), (1, 0, true), (1, 0, true)];
+        let told = told.map(|(unmet, waiting, is_there)| look(unmet, waiting, is_there));
+        assert_eq!(told, [false, true, false, true, false, true, false], "with 1 it counts anew");
     }
 
     #[test]

@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{GatewayReports, Look};
+use super::{GatewayReports, Look, wake};
 use crate::gateway::report::{LABEL, LABEL_VALUE};
 use crate::operator::context::Context;
 use crate::operator::model_route::{Routes, backend_names};
@@ -52,7 +52,11 @@ pub(in crate::operator) async fn follow(context: &Context, concerned: Concerned,
         tokio::select! {
             () = stop.cancelled() => return,
             event = events.next() => match event {
-                Some(event) => note(reports, event, &mut has_failed),
+                Some(event) => {
+                    note(reports, event, &mut has_failed);
+                    // Somebody waits.
+                    stop.run_until_cancelled(wake::wake(context, &concerned.routes)).await;
+                }
                 None => return,
             },
             _ = looks.tick() => {
@@ -61,6 +65,8 @@ pub(in crate::operator) async fn follow(context: &Context, concerned: Concerned,
                 context.metrics.gateways(look.gateways);
                 // Until it is to stop: nobody may take what is told then.
                 stop.run_until_cancelled(tell(context, &concerned, &look)).await;
+                // Those that could not be written before.
+                stop.run_until_cancelled(wake::wake(context, &concerned.routes)).await;
                 count += 1;
                 if count % SWEEP_EVERY == 0 {
                     Box::pin(sweep(&api, reports)).await;
@@ -113,12 +119,12 @@ fn goes_by_load(spec: &ModelDeploymentSpec) -> bool {
     matches!(spec.placement.strategy, Strategy::LeastConnection | Strategy::LeastResponseTime)
 }
 
-fn names(route: &ModelRoute, models: &BTreeSet<String>) -> bool {
+pub(super) fn names(route: &ModelRoute, models: &BTreeSet<String>) -> bool {
     let namespace = route.namespace().unwrap_or_default();
     backend_names(&route.spec).any(|name| models.contains(&format!("{namespace}/{name}")))
 }
 
-fn key<K: Resource>(object: &K) -> String {
+pub(super) fn key<K: Resource>(object: &K) -> String {
     format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any())
 }
 

@@ -6,6 +6,7 @@
 mod follow;
 mod reports;
 mod shown;
+mod wake;
 
 pub(super) use shown::{ClusterFigures, ShownModels, milliseconds_differ, requests_differ};
 
@@ -73,6 +74,11 @@ impl GatewayReports {
         }
         *sums = reports.sums(now);
         Look { is_first: !was_filled, changed: shown.settle(sums, now), gateways: reports.count(now) }
+    }
+
+    /// ModelDeployments that had requests and no replica for them, and when.
+    fn requested(&self, now: Timestamp) -> BTreeMap<String, Timestamp> {
+        self.lock().reports.requested(now)
     }
 
     fn is_filled(&self) -> bool {

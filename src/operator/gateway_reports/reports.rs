@@ -98,9 +98,10 @@ impl Reports {
         }
     }
 
-    fn believed(&self, now: Timestamp) -> impl Iterator<Item = &Content> {
+    /// And when they were heard.
+    fn believed(&self, now: Timestamp) -> impl Iterator<Item = (&Content, Timestamp)> {
         let believed = move |report: &&Report| now.duration_since(report.heard) <= BELIEVED;
-        self.known.values().filter(believed).filter_map(|report| report.content.as_ref())
+        self.known.values().filter(believed).filter_map(|report| Some((report.content.as_ref()?, report.heard)))
     }
 
     /// How many gateways are believed.
@@ -111,12 +112,24 @@ impl Reports {
     /// What they say together.
     pub(super) fn sums(&self, now: Timestamp) -> Sums {
         let mut sums = Sums::new();
-        for (model, clusters) in self.believed(now).flat_map(|content| &content.models) {
+        for (model, clusters) in self.believed(now).flat_map(|(content, _)| &content.models) {
             for (cluster, figures) in clusters.iter().filter(|(_, figures)| is_sane(figures)) {
                 sums.entry(model.clone()).or_default().entry(cluster.clone()).or_default().add(figures);
             }
         }
         sums
+    }
+
+    /// ModelDeployments that had requests and no replica for them, and when.
+    pub(super) fn requested(&self, now: Timestamp) -> BTreeMap<String, Timestamp> {
+        let mut all = BTreeMap::new();
+        for (content, heard) in self.believed(now) {
+            for model in &content.requested {
+                let at = all.entry(model.clone()).or_insert(heard);
+                *at = heard.max(*at);
+            }
+        }
+        all
     }
 
     /// The names and versions of reports whose gateways are gone.
@@ -218,6 +231,22 @@ mod tests {
         assert_eq!((in_flight(&reports, 1801), reports.dead(at(1801)).len()), (None, 1));
         reports.take(Event::Delete(told("one", 3, 5, &json!({"inFlight": 2}))), at(1900));
         assert_eq!(reports.dead(at(9999)), []);
+    }
+
+    #[test]
+    fn what_had_no_replica_was_requested_when_the_latest_gateway_said_so() {
+        let of = |name: &str, made: i64, requested: &[&str]| {
+            report(name, 1, &json!({"at": at(made).to_string(), "requested": requested}).to_string())
+        };
+        let mut reports = filled(vec![of("one", 1000, &["ml/m"]), of("two", 1030, &["ml/m", "ml/n"])], 1060);
+        let expected = |all: &[(&str, i64)]| {
+            all.iter().map(|(name, second)| ((*name).to_owned(), at(*second))).collect::<BTreeMap<_, _>>()
+        };
+        assert_eq!(reports.requested(at(1060)), expected(&[("ml/m", 1030), ("ml/n", 1030)]));
+        // Whatever its clock says.
+        reports.take(Event::Apply(of("three", 9999, &["ml/m"])), at(1070));
+        assert_eq!(reports.requested(at(1070)), expected(&[("ml/m", 1070), ("ml/n", 1030)]));
+        assert_eq!(reports.requested(at(1249)), expected(&[("ml/m", 1070)]), "silence is not believed for long");
     }
 
     #[test]

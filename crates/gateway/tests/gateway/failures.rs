@@ -175,6 +175,7 @@ async fn a_stream_goes_on_when_its_endpoint_leaves() {
     let (status, body) = running.get("/").await;
     assert!(status == 503 && body.contains("no_replica"), "{status} {body}");
     assert_eq!(running.in_flight(), 1, "it still counts");
+    assert_eq!(running.gateway.status()[0].backends[0].unmet, 1, "somebody asked for a replica");
     sender.send(b"3\r\ntwo\r\n0\r\n\r\n".to_vec()).unwrap();
     assert_eq!(client.chunk().await.unwrap(), b"two");
     assert_eq!(client.chunk().await, None);
