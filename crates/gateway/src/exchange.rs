@@ -14,6 +14,7 @@ use crate::body::{BodyError, Progress, RequestBody, TooLarge};
 use crate::causes::WithCauses;
 use crate::config::{Endpoint, Protocol, Timeouts};
 use crate::connections::{Connection, NotConnected, connect};
+use crate::headers;
 use crate::http2;
 use crate::upstream::Upstream;
 use crate::worker::Worker;
@@ -70,6 +71,7 @@ pub(crate) async fn exchange(
     (timeouts, progress): (&Timeouts, &Progress),
     upstream: Option<&Upstream>,
 ) -> Result<(Response<Incoming>, Connection), Unanswered> {
+    headers::ask_by_name(request.headers_mut(), endpoint, upstream.is_some_and(|upstream| upstream.tls.is_some()));
     if let Some(upstream) = upstream.filter(|upstream| upstream.protocol == Protocol::Http2) {
         let connections = &worker.connections.multiplexed;
         return Box::pin(http2::exchange(connections, endpoint, request, (timeouts, progress), upstream)).await;

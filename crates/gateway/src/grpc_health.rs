@@ -8,9 +8,8 @@ use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 
 use crate::body::RequestBody;
-use crate::config::Endpoint;
 use crate::grpc::GRPC_STATUS;
-use crate::health::{Unwell, authority};
+use crate::health::Unwell;
 
 const METHOD: &str = "/grpc.health.v1.Health/Check";
 /// Of the server as a whole: a message without a field, not compressed.
@@ -21,8 +20,8 @@ const SERVING: [u8; 7] = [0, 0, 0, 0, 2, 0x08, 1];
 const MOST_BYTES: usize = 1024;
 
 /// Asks for the server as a whole.
-pub(crate) fn check(endpoint: &Endpoint) -> Result<Request<RequestBody>, Unwell> {
-    let call = Request::post(METHOD).header(HOST, authority(endpoint));
+pub(crate) fn check(host: String) -> Result<Request<RequestBody>, Unwell> {
+    let call = Request::post(METHOD).header(HOST, host);
     let call = call.header(CONTENT_TYPE, "application/grpc").header(TE, "trailers");
     call.body(RequestBody::Whole(Some(Bytes::from_static(&WHOLE)))).map_err(Unwell::Address)
 }

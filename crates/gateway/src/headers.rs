@@ -9,6 +9,7 @@ use http::header::{
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
 
+use crate::config::Endpoint;
 use crate::trace::TraceContext;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -111,6 +112,23 @@ pub(crate) fn forward(
     headers.insert(TRACEPARENT, trace.header());
 }
 
+/// Asks an endpoint that is reached by a name for that name: whoever serves several there, as an Ingress does, tells by it what is asked
+/// for. One at an address, and one that something else leads to, is asked for the host that the client named.
+pub(crate) fn ask_by_name(headers: &mut HeaderMap, endpoint: &Endpoint, is_secured: bool) {
+    if endpoint.is_relayed || endpoint.host.parse::<IpAddr>().is_ok() {
+        return;
+    }
+    if let Ok(host) = HeaderValue::try_from(authority(endpoint, is_secured)) {
+        headers.insert(HOST, host);
+    }
+}
+
+/// An endpoint as a `Host` header has it: without the port that goes without saying.
+pub(crate) fn authority(Endpoint { host, port, .. }: &Endpoint, is_secured: bool) -> String {
+    let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+    if *port == if is_secured { 443 } else { 80 } { host } else { format!("{host}:{port}") }
+}
+
 /// HTTP/2 may split cookies into several headers, and HTTP/1.1 must not have them so (RFC 9113, section 8.2.3).
 fn join_cookies(headers: &mut HeaderMap) {
     let cookies: Vec<_> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
@@ -130,7 +148,8 @@ pub(crate) fn trace(headers: &HeaderMap) -> Option<&HeaderValue> {
 mod tests {
     use http::{HeaderMap, HeaderName, HeaderValue, Request};
 
-    use super::{host, host_name, join_cookies, remove_of_one_connection, upgrade};
+    use super::{ask_by_name, authority, host, host_name, join_cookies, remove_of_one_connection, upgrade};
+    use crate::config::Endpoint;
 
     fn headers(of: &[(&'static str, &'static str)]) -> HeaderMap {
         let pairs = of.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
@@ -154,6 +173,28 @@ mod tests {
         ]);
         remove_of_one_connection(&mut all);
         assert_eq!(all, headers(&[("te", "trailers"), ("host", "h"), ("x-other", "2")]));
+    }
+
+    #[test]
+    fn who_is_reached_by_a_name_is_asked_for_it() {
+        let endpoint = |host: &str, port, is_relayed| {
+            let (cluster, name, host) = ("a".to_owned(), "service".to_owned(), host.to_owned());
+            Endpoint { cluster, name, host, port, is_relayed }
+        };
+        for (host, port, is_relayed, is_secured, expected) in [
+            ("a.example.com", 8443, false, true, "a.example.com:8443"),
+            ("a.example.com", 443, false, true, "a.example.com"),
+            ("a.example.com", 443, false, false, "a.example.com:443"),
+            ("a.example.com", 80, false, false, "a.example.com"),
+            ("10.0.0.1", 80, false, false, "client.example.com"),
+            ("fd00::1", 80, false, false, "client.example.com"),
+            ("m.ml.svc", 80, true, false, "client.example.com"),
+        ] {
+            let mut all = headers(&[("host", "client.example.com")]);
+            ask_by_name(&mut all, &endpoint(host, port, is_relayed), is_secured);
+            assert_eq!(all.get("host").unwrap(), expected, "{host}:{port}");
+        }
+        assert_eq!(authority(&endpoint("fd00::1", 8080, false), false), "[fd00::1]:8080");
     }
 
     #[test]

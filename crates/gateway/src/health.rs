@@ -19,6 +19,7 @@ use crate::body::RequestBody;
 use crate::config::{Endpoint, HealthConfig, Protocol};
 use crate::connections::{NotConnected, connect};
 use crate::counters::{Counters, OfChecks};
+use crate::headers::authority;
 use crate::relay::Relays;
 use crate::upstream::Upstream;
 use crate::{grpc_health, http2};
@@ -139,9 +140,10 @@ async fn ask(
     upstream: Option<&Upstream>,
     relays: &Relays,
 ) -> Result<(), Unwell> {
+    let host = authority(endpoint, upstream.is_some_and(|upstream| upstream.tls.is_some()));
     let request = match &check.path {
-        Some(path) => of_path(endpoint, path)?,
-        None => grpc_health::check(endpoint)?,
+        Some(path) => of_path(host, path)?,
+        None => grpc_health::check(host)?,
     };
     let answered = async {
         let response = send(endpoint, request, upstream, (check.timeout, relays)).await?;
@@ -154,14 +156,9 @@ async fn ask(
     timeout(check.timeout, answered).await.map_err(|_| Unwell::TimedOut(check.timeout))?
 }
 
-fn of_path(endpoint: &Endpoint, path: &str) -> Result<Request<RequestBody>, Unwell> {
-    let request = Request::get(path).header(HOST, authority(endpoint)).header(USER_AGENT, "skyfleet-gateway");
+fn of_path(host: String, path: &str) -> Result<Request<RequestBody>, Unwell> {
+    let request = Request::get(path).header(HOST, host).header(USER_AGENT, "skyfleet-gateway");
     request.body(RequestBody::Whole(None)).map_err(|error| Unwell::Path(path.to_owned(), error))
-}
-
-/// As a Host header has it.
-pub(crate) fn authority(Endpoint { host, port, .. }: &Endpoint) -> String {
-    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 /// Over a connection of its own, which ends with the answer.

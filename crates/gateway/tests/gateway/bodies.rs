@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use skyfleet_gateway::config::{RouteConfig, Timeouts};
+use http::{Request, Response};
+use hyper::body::Incoming;
+use skyfleet_gateway::config::{Protocol, RouteConfig, Timeouts};
 
 use crate::replica::{Replica, Reply, ok};
 use crate::running::{Running, everything, of_models};
+use crate::service::{Service, Settings, handler, text};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn chunks_and_trailers_go_both_ways() {
@@ -100,4 +103,27 @@ async fn an_endpoint_learns_for_whom_it_works_and_no_secret_of_the_way() {
     let line = &running.log(1).await[0];
     assert_eq!((&line["path"], &line["trace_id"]), (&"/a%20b/../c".into(), &trace[3..35].into()));
     assert!(!line.to_string().contains("secret"));
+}
+
+/// As an Ingress and whoever else serves several names at an address needs it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_with_a_name_is_asked_for_it() {
+    let told = || {
+        handler(|_, request: Request<Incoming>| {
+            let header = |name| request.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+            let host = header("host").or_else(|| request.uri().authority().map(ToString::to_string));
+            let said = format!("{} for {}", host.unwrap(), header("x-forwarded-host").unwrap());
+            std::future::ready(Response::new(text(said)))
+        })
+    };
+    for protocol in [Protocol::Http1, Protocol::Http2] {
+        let settings = Settings { is_http2: protocol == Protocol::Http2, ..Settings::default() };
+        let service = Service::start(settings, told()).await;
+        let mut named = service.endpoint();
+        named.endpoint.host = "localhost".to_owned();
+        for (endpoint, host) in [(named, format!("localhost:{}", service.port)), (service.endpoint(), "h".to_owned())] {
+            let running = Running::of(vec![RouteConfig { protocol, ..everything(vec![endpoint]) }]).await;
+            assert_eq!(running.get("/").await, (200, format!("{host} for h")), "{protocol:?}");
+        }
+    }
 }
