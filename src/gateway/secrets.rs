@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::routes::{is_served, name};
 
 /// How often they are read again. They are not watched: that would need the right to list all Secrets.
-pub(super) const EVERY: Duration = Duration::from_mins(1);
+pub(super) const EVERY: Duration = Duration::from_secs(30);
 /// How long the hub may take for one.
 const LIMIT: Duration = Duration::from_secs(10);
 /// How many are read at once.
