@@ -1,5 +1,9 @@
 //! Streams as a model server does, in the form of OpenAI's API, at a pace that is set: what pods of the lab's test of streams run. There is
-//! no model in it; the streams, and what becomes of them between a pod and a client, are real.
+//! no model in it; the streams, and what becomes of them between a pod and a client, are real. It also takes calls of gRPC, and speaks TLS
+//! if it is given a certificate.
+
+mod calls;
+mod tls;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -19,6 +23,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+
+use tls::{Secured, TlsArguments};
 
 /// Answers with streams of tokens at a set pace
 #[derive(Clone, Parser)]
@@ -41,6 +47,8 @@ struct Arguments {
     /// The node that this runs on, given back as the header x-served-by-node
     #[arg(long, env = "NODE_NAME", default_value = "unknown")]
     node: String,
+    #[command(flatten)]
+    tls: Option<TlsArguments>,
 }
 
 /// As much of a request as makes a difference.
@@ -69,14 +77,19 @@ async fn main() -> ExitCode {
 async fn serve(arguments: Arguments) -> std::io::Result<()> {
     let mut terminated = signal(SignalKind::terminate())?;
     let listener = TcpListener::bind(arguments.listen).await?;
+    let tls = arguments.tls.clone();
     let routes = Router::new()
         .route("/readyz", get(async || "ok\n"))
         .route("/v1/chat/completions", post(completions))
+        .merge(calls::routes(Duration::from_millis(arguments.between)))
         .with_state(arguments);
     let stop = async move {
         terminated.recv().await;
     };
-    axum::serve(listener, routes).with_graceful_shutdown(stop).await
+    match tls {
+        None => axum::serve(listener, routes).with_graceful_shutdown(stop).await,
+        Some(tls) => axum::serve(Secured::new(listener, &tls)?, routes).with_graceful_shutdown(stop).await,
+    }
 }
 
 async fn completions(State(arguments): State<Arguments>, Json(asked): Json<Asked>) -> Response {
