@@ -34,7 +34,7 @@ demo-down: programs ## End the demo and leave nothing of it
 	$(AS_ROOT) $(PROGRAMS)/demo down
 
 .PHONY: test
-test: format packages lint tools test-inference-server test-workspace ## Everything: format, lints, unit tests, real clusters and stores
+test: format packages balancers lint tools test-inference-server test-workspace ## Everything: format, lints, unit tests, real clusters and stores
 	$(announce)
 
 .PHONY: format
@@ -84,9 +84,8 @@ bench-mirror: ## Measure skyfleet mirror, in turns with its peers, which it inst
 	$(CARGO_TARGET_DIR)/bench-fleet/mirror-bench $(BENCH_ARGS)
 
 .PHONY: bench-gateway
-bench-gateway: programs ## Measure the gateway, in turns with NGINX, HAProxy and Apache httpd, which it installs; BENCH_ARGS=--help tells what it takes
+bench-gateway: balancers ## Measure the gateway, in turns with NGINX, HAProxy and Apache httpd, which it installs; BENCH_ARGS=--help tells what it takes
 	$(announce)
-	$(AS_ROOT) $(PROGRAMS)/lab install --balancers $(if $(CI),--yes)
 	cargo build --package skyfleet-gateway-bench --locked --profile bench-fleet
 	$(AS_ROOT) $(CARGO_TARGET_DIR)/bench-fleet/gateway-bench $(BENCH_ARGS)
 
@@ -101,6 +100,11 @@ packages: programs ## Install the Debian packages that the lab and a browser nee
 	$(announce)
 	$(AS_ROOT) $(PROGRAMS)/lab install $(if $(CI),--yes)
 	$(AS_ROOT) $(PROGRAMS)/lab install --browsers $(if $(CI),--yes)
+
+.PHONY: balancers
+balancers: programs ## Install load balancers, which the gateway is tried and measured with, asking first
+	$(announce)
+	$(AS_ROOT) $(PROGRAMS)/lab install --balancers $(if $(CI),--yes)
 
 .PHONY: tools
 tools: programs ## Build, once a machine, what the lab runs: Kubernetes, object stores, helm, a metrics adapter, images, the model

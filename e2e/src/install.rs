@@ -113,6 +113,14 @@ pub fn install(backend: Backend, with_pods: bool, yes: bool) -> Result<(), LabEr
 /// Those of [`install`].
 pub fn install_balancers(yes: bool) -> Result<(), LabError> {
     install_missing(&missing_of(&BALANCERS), yes)?;
+    check_balancers()
+}
+
+/// Fails when one of them is missing, naming its package.
+///
+/// # Errors
+/// [`LabError::Missing`], saying how to install them.
+pub fn check_balancers() -> Result<(), LabError> {
     lacks_none(&missing_of(&BALANCERS))
 }
 

@@ -35,10 +35,24 @@ impl Gateway {
 
     /// Starts one with this kubeconfig and these arguments beside its addresses, and waits until it knows the routes.
     pub(crate) async fn start_with(hub: &Cluster, kubeconfig: &Path, arguments: &[&str]) -> Self {
-        let program = spawn_blocking(artifacts::skyfleet_program).await.unwrap().unwrap();
+        Self::run(Command::new(program().await), hub, kubeconfig, arguments).await
+    }
+
+    /// Starts one that may do everything on the hub, and finds servers by these lines of `/etc/hosts` and no others.
+    pub(crate) async fn start_with_hosts(hub: &Cluster, hosts: &str) -> Self {
+        let file = hub.folder().join("hosts");
+        std::fs::write(&file, hosts).unwrap();
+        // Nobody else sees what is mounted there.
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", r#"mount --bind "$0" /etc/hosts && exec "$@""#]);
+        command.arg(file).arg(program().await);
+        Self::run(command, hub, &hub.kubeconfig(), &[]).await
+    }
+
+    async fn run(mut command: Command, hub: &Cluster, kubeconfig: &Path, arguments: &[&str]) -> Self {
         let (address, admin) = (free_address(), free_address());
         let (access_log, log) = (hub.folder().join("access.log"), hub.folder().join("gateway.log"));
-        let child = Command::new(program)
+        let child = command
             .args(["gateway", "--listen", &address, "--admin-listen", &admin, "--stop-delay", "0", "--access-log"])
             .arg(&access_log)
             .args(arguments)
@@ -77,6 +91,10 @@ impl Gateway {
         let answered = log.iter().filter(|line| line["status"] == 200);
         answered.filter_map(|line| line["member_cluster"].as_str().map(str::to_owned)).collect()
     }
+}
+
+async fn program() -> PathBuf {
+    spawn_blocking(artifacts::skyfleet_program).await.unwrap().unwrap()
 }
 
 impl Drop for Gateway {

@@ -8,6 +8,7 @@ mod crash;
 mod credentials;
 mod custom_resources;
 mod embeddings;
+mod encrypted;
 mod fleet;
 mod gateway_in_pods;
 mod gateway_process;
