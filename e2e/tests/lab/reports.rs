@@ -1,4 +1,7 @@
-//! What a gateway tells the hub: a ModelRoute's status shows how requests go while it does, and no more once it has gone.
+//! What a gateway tells the hub: a ModelRoute's status shows how requests go while it does, and no more once it has gone; and replicas are
+//! placed by it.
+
+mod placed;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -30,7 +33,8 @@ const STILL: Duration = Duration::from_secs(10);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_routes_status_shows_how_requests_go() {
-    let lab = lab("reports", vec![ClusterSpec::control_plane("hub")]).await;
+    let clusters = std::iter::once("hub").chain(placed::MEMBERS).map(ClusterSpec::control_plane);
+    let lab = lab("reports", clusters.collect()).await;
     let hub_cluster = lab.cluster("hub").unwrap();
     install_definitions(&hub_cluster.kubeconfig()).await;
     let operator = OperatorProcess::start(hub_cluster, "one").await;
@@ -55,7 +59,7 @@ async fn a_routes_status_shows_how_requests_go() {
     let began = Instant::now();
     let mut clients = JoinSet::new();
     for _ in 0..CLIENTS {
-        clients.spawn(ask_for_ever(gateway.address.clone()));
+        clients.spawn(ask_for_ever(gateway.address.clone(), NAME));
     }
     let shown = eventually("requests in the route's status", || async {
         let cluster = cluster_of(&hub).await;
@@ -88,6 +92,7 @@ async fn a_routes_status_shows_how_requests_go() {
     .await;
 
     clients.shutdown().await;
+    placed::new_replicas_go_where_reports_say(&lab, &hub, &operator, &gateway).await;
     gateway.stop().await;
     assert_eq!(content().await, Vec::<Value>::new(), "it has taken its report back");
     eventually("a status without requests", || async {
@@ -109,20 +114,26 @@ async fn cluster_of(hub: &Hub) -> Value {
 async fn slow_replica() -> (String, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let serving = tokio::spawn(async move {
+    (address, serve(listener, [THINKING, Duration::ZERO]))
+}
+
+/// Answers every request: the head comes so long after it, and the body so long after that.
+fn serve(listener: TcpListener, [head, body]: [Duration; 2]) -> JoinHandle<()> {
+    tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             tokio::spawn(async move {
                 let mut buffer = [0; 8192];
                 while stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {
-                    sleep(THINKING).await;
-                    if stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await.is_err() {
-                        return;
+                    for (after, piece) in [(head, "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n"), (body, "{}")] {
+                        sleep(after).await;
+                        if stream.write_all(piece.as_bytes()).await.is_err() {
+                            return;
+                        }
                     }
                 }
             });
         }
-    });
-    (address, serving)
+    })
 }
 
 /// A ModelDeployment whose status says that one replica answers at this address, and a ModelRoute to it. Nothing is decided for it, since
@@ -142,8 +153,8 @@ async fn deploy(hub: &Hub, address: &str) {
     hub.wait("ModelRoute", NAME, ["Ready", "True", "AsSpecified"]).await;
 }
 
-async fn ask_for_ever(address: String) {
-    let body = json!({"model": NAME}).to_string();
+async fn ask_for_ever(address: String, model: &str) {
+    let body = json!({"model": model}).to_string();
     loop {
         if post(&address, "/v1/embeddings", &body).await.is_err() {
             sleep(Duration::from_millis(100)).await;
