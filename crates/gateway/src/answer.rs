@@ -1,7 +1,6 @@
 //! The answer of an endpoint on its way to a client. The request counts at the endpoint until its last byte was passed on.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -10,7 +9,6 @@ use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use skyfleet_balance::Failure;
 
-use crate::backend::InFlight;
 use crate::body::BodyError;
 use crate::connections::Connection;
 use crate::deadline::{Alarm, Deadline};
@@ -18,7 +16,6 @@ use crate::grpc;
 use crate::idle::Idle;
 use crate::record::Record;
 use crate::usage::Meter;
-use crate::worker::Worker;
 
 pub(crate) struct Answer {
     /// A first piece that came already.
@@ -28,10 +25,9 @@ pub(crate) struct Answer {
     limit: Duration,
     /// When it must be over, where that is limited.
     alarm: Option<Alarm>,
-    in_flight: InFlight,
     /// For the next request, once this one has ended.
     connection: Option<Connection>,
-    worker: Arc<Worker>,
+    /// The request counts at its endpoint as long as this is there.
     record: Record,
     /// Where tokens are counted.
     meter: Option<Box<Meter>>,
@@ -41,13 +37,12 @@ impl Answer {
     pub(crate) fn new(
         (first, body): (Option<Frame<Bytes>>, Incoming),
         (limit, deadline): (Duration, Option<Deadline>),
-        (in_flight, connection): (InFlight, Connection),
-        worker: Arc<Worker>,
+        connection: Connection,
         (record, meter): (Record, Option<Meter>),
     ) -> Self {
         let (idle, alarm) = (Idle::new(limit), deadline.as_ref().map(Deadline::alarm));
         let (connection, meter) = (Some(connection), meter.map(Box::new));
-        let mut answer = Self { first, body, idle, limit, alarm, in_flight, connection, worker, record, meter };
+        let mut answer = Self { first, body, idle, limit, alarm, connection, record, meter };
         if answer.is_end_stream() {
             answer.ended();
         }
@@ -95,7 +90,7 @@ impl Answer {
                 }
                 if let Some(failure) = frame.trailers_ref().and_then(grpc::failure).filter(|failure| failure.is_fault())
                 {
-                    self.in_flight.failed(failure);
+                    self.record.failed(failure);
                 }
                 if self.body.is_end_stream() {
                     self.ended();
@@ -112,13 +107,13 @@ impl Answer {
 
     fn ended(&mut self) {
         self.record.has_ended = true;
-        if let Some(connection) = self.connection.take() {
-            self.worker.connections.keep(&self.in_flight.endpoint, connection);
+        if let (Some(connection), Some(in_flight)) = (self.connection.take(), &self.record.in_flight) {
+            self.record.worker.connections.keep(&in_flight.endpoint, connection);
         }
     }
 
     fn failed(&mut self, failure: Failure, error: BodyError) -> BodyError {
-        self.in_flight.failed(failure);
+        self.record.failed(failure);
         self.broken_off(error)
     }
 
@@ -133,6 +128,5 @@ impl Answer {
 impl Drop for Answer {
     fn drop(&mut self) {
         self.record.tokens = self.meter.as_ref().and_then(|meter| meter.tokens());
-        self.record.end(&self.worker, Some(&self.in_flight));
     }
 }

@@ -1,7 +1,5 @@
 //! The beginning of an answer: what it says of the endpoint, and how it is passed on.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode, Version};
@@ -13,7 +11,6 @@ use skyfleet_balance::Failure;
 use tokio::time::timeout;
 
 use crate::answer::Answer;
-use crate::backend::InFlight;
 use crate::body::ResponseBody;
 use crate::connections::Connection;
 use crate::deadline::Deadline;
@@ -27,7 +24,6 @@ use crate::refusal::Refusal;
 use crate::route::Route;
 use crate::tunnel::tunnel;
 use crate::usage::Meter;
-use crate::worker::Worker;
 
 /// An answer of which nothing was passed on yet.
 pub(crate) struct Answered {
@@ -90,21 +86,20 @@ impl Answered {
     /// Begins to pass it on.
     pub(crate) fn pass(
         self,
-        (in_flight, upgrade): (InFlight, Option<(HeaderValue, OnUpgrade)>),
+        upgrade: Option<(HeaderValue, OnUpgrade)>,
         route: &Route,
-        worker: &Arc<Worker>,
         mut record: Record,
     ) -> Response<ResponseBody> {
         let Self { mut response, first, connection, .. } = self;
-        record.status = response.status();
+        record.status = Some(response.status());
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             let Some((protocol, client)) = upgrade else {
                 let message = "the replica changed the protocol, which nobody had asked for";
                 let refusal = Refusal::new(StatusCode::BAD_GATEWAY, "bad_answer", message);
-                return refuse(&refusal, record, worker);
+                return refuse(&refusal, record);
             };
             let endpoint = hyper::upgrade::on(&mut response);
-            tunnel((client, endpoint), in_flight, worker.clone(), record);
+            tunnel((client, endpoint), record);
             return switched(response, protocol);
         }
         let meter = record.model.is_some().then(|| meter(&response)).flatten();
@@ -114,7 +109,7 @@ impl Answered {
         // What the connection to the endpoint was like is nothing to the client.
         head.extensions.clear();
         let limits = (route.config.timeouts.idle, Deadline::of(&record, route));
-        let answer = Answer::new((first, body), limits, (in_flight, connection), worker.clone(), (record, meter));
+        let answer = Answer::new((first, body), limits, connection, (record, meter));
         Response::from_parts(head, ResponseBody::Answer(Box::new(answer)))
     }
 }

@@ -55,15 +55,16 @@ impl Outgoing {
         mut record: Record,
     ) -> Response<ResponseBody> {
         let Some((backend, settings)) = route.backend() else {
-            return refuse(&no_endpoint(NoEndpoint::Empty, route), record, worker);
+            return refuse(&no_endpoint(NoEndpoint::Empty, route), record);
         };
+        let deadline = Deadline::of(&record, route);
         // Its body has taken all of its time: that is no endpoint's fault.
-        if let Some(why) = late(&record, route) {
-            return refuse(&overdue(why, route), record, worker);
+        if let Some(why) = late(deadline) {
+            return refuse(&overdue(why, route), record);
         }
         let who = charging::who(route, &self.head.headers, client);
         if let Err(reached) = charging::reserve(route, who, &self.content, &mut record) {
-            return refuse(&limited(&reached, route), record, worker);
+            return refuse(&limited(&reached, route), record);
         }
         let upgrade = self.prepare(client, &record);
         let may_hedge = upgrade.is_none() && self.may_be_hedged();
@@ -82,34 +83,35 @@ impl Outgoing {
         }
         let mut tried = Vec::new();
         loop {
-            let mut in_flight = match backend.pick(affinity, &tried) {
+            let picked = match backend.pick(affinity, &tried) {
                 Ok(in_flight) => in_flight,
-                Err(_) if tried.is_empty() && backend.queues() => {
-                    match Box::pin(wait(backend, who, Deadline::of(&record, route))).await {
-                        Ok(in_flight) => in_flight,
-                        Err(why) => return refuse(&not_served(&why, route), record, worker),
-                    }
-                }
-                Err(why) => return refuse(&no_endpoint(why, route), record, worker),
+                Err(_) if tried.is_empty() && backend.queues() => match Box::pin(wait(backend, who, deadline)).await {
+                    Ok(in_flight) => in_flight,
+                    Err(why) => return refuse(&not_served(&why, route), record),
+                },
+                Err(why) => return refuse(&no_endpoint(why, route), record),
             };
+            // Kept there: when the client leaves, all of this is dropped, and the record tells who was asked.
+            let in_flight = record.in_flight.insert(picked);
             record.attempts += 1;
             // What only some routes ask for is apart, and large: what each request carries along stays small without it.
             let outcome = if let Some(hedges) = route.hedges.as_deref().filter(|_| may_hedge) {
-                let race = Race { hedges, outgoing: &self, route, worker, backend, affinity };
-                Box::pin(race.run(&mut in_flight, &mut tried, &mut record)).await
+                let race = Race { hedges, outgoing: &self, route, worker, backend, affinity, deadline };
+                Box::pin(race.run((in_flight, &mut record.is_hedged), &mut tried)).await
             } else if route.config.timeouts.request.is_none() {
-                self.attempt(route, worker, &in_flight).await
+                self.attempt(route, worker, in_flight).await
             } else {
-                let attempt = in_time(Deadline::of(&record, route), self.attempt(route, worker, &in_flight));
+                let attempt = in_time(deadline, self.attempt(route, worker, in_flight));
                 Box::pin(attempt).await.unwrap_or_else(Outcome::Overdue)
             };
             record.first_byte = record.began.elapsed();
             let failure = outcome.failure(self.content.is_coming());
             if let Some(failure) = failure {
                 in_flight.failed(failure);
-                let has_time = late(&record, route).is_none();
-                if has_time && self.may_retry(&outcome, failure, &record, route) && backend.may_retry() {
+                let has_time = late(deadline).is_none();
+                if has_time && self.may_retry(&outcome, failure, record.attempts, route) && backend.may_retry() {
                     tried.push(in_flight.tried);
+                    record.in_flight = None;
                     continue;
                 }
             } else {
@@ -117,17 +119,17 @@ impl Outgoing {
             }
             return match outcome {
                 Outcome::Answered(answered) => {
-                    let mut response = answered.pass((in_flight, upgrade), route, worker, record);
+                    let mut response = answered.pass(upgrade, route, record);
                     if let Some(session) = session {
                         session.begin(response.headers_mut());
                     }
                     response
                 }
                 Outcome::Failed(error) => {
-                    let refusal = no_answer(&error, &in_flight, record.attempts);
-                    refuse(&refusal, record, worker)
+                    let refusal = no_answer(&error, in_flight, record.attempts);
+                    refuse(&refusal, record)
                 }
-                Outcome::Overdue(why) => refuse(&overdue(why, route), record, worker),
+                Outcome::Overdue(why) => refuse(&overdue(why, route), record),
             };
         }
     }
@@ -213,14 +215,14 @@ impl Outgoing {
         self.is_inference || self.head.method.is_idempotent()
     }
 
-    fn may_retry(&self, outcome: &Outcome, failure: Failure, record: &Record, route: &Route) -> bool {
+    fn may_retry(&self, outcome: &Outcome, failure: Failure, attempts: u32, route: &Route) -> bool {
         // Another endpoint may say otherwise only of these; what is wrong with a request would take one down after the other.
         let is_worth_it = match outcome {
             Outcome::Answered(answered) => answered.is_of_another_one(),
             Outcome::Failed(_) => true,
             Outcome::Overdue(_) => false,
         };
-        let left = (route.config.retries.attempts + 1).saturating_sub(record.attempts);
+        let left = (route.config.retries.attempts + 1).saturating_sub(attempts);
         let attempt = Attempt {
             failure,
             is_idempotent: self.may_be_done_twice(),

@@ -1,4 +1,4 @@
-//! What is counted of what only some routes ask for.
+//! What is counted of what few requests do, and of what only some routes ask for.
 
 use http::StatusCode;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -44,6 +44,7 @@ pub(crate) struct Counters {
     hedges_won: Family<OfRoute, Counter>,
     copies: Family<OfCopy, Counter>,
     checks: Family<OfCheck, Counter>,
+    clients_left: Counter,
 }
 
 /// Those of one route that hedges, at hand.
@@ -107,7 +108,13 @@ impl Counters {
         let help = "Copies of requests to a shadow, by what became of them";
         registry.register("shadow_requests", help, counters.copies.clone());
         registry.register("health_checks", "Health checks of endpoints, by how they went", counters.checks.clone());
+        let help = "Requests whose clients left before an answer began";
+        registry.register("clients_left", help, counters.clients_left.clone());
         counters
+    }
+
+    pub(crate) fn client_left(&self) {
+        self.clients_left.inc();
     }
 
     pub(crate) fn of_hedges(&self, route: &str) -> HedgeCounters {

@@ -35,8 +35,8 @@ impl Deadline {
 }
 
 /// Whether a request has taken as long as it may by now.
-pub(crate) fn late(record: &Record, route: &Route) -> Option<Overdue> {
-    let Deadline { at, limit } = Deadline::of(record, route)?;
+pub(crate) fn late(deadline: Option<Deadline>) -> Option<Overdue> {
+    let Deadline { at, limit } = deadline?;
     (at <= Instant::now()).then_some(Overdue(limit))
 }
 

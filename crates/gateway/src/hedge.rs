@@ -16,7 +16,6 @@ use crate::config::{Endpoint, HedgingConfig};
 use crate::counters::HedgeCounters;
 use crate::deadline::{Deadline, in_time};
 use crate::outcome::{Outcome, ask};
-use crate::record::Record;
 use crate::route::Route;
 use crate::worker::Worker;
 
@@ -40,6 +39,7 @@ pub(crate) struct Race<'a> {
     pub(crate) worker: &'a Worker,
     pub(crate) backend: &'a Arc<Backend>,
     pub(crate) affinity: Option<u64>,
+    pub(crate) deadline: Option<Deadline>,
 }
 
 impl Hedges {
@@ -82,16 +82,19 @@ impl Hedges {
 impl Race<'_> {
     /// Asks the endpoint of `in_flight`, and if that takes long another one. Whose outcome it is is in flight then: the other one was
     /// given up, which closes its connection, or has failed, and is among those that were tried.
-    pub(crate) async fn run(&self, in_flight: &mut InFlight, tried: &mut Vec<Tried>, record: &mut Record) -> Outcome {
-        let deadline = Deadline::of(record, self.route);
-        let mut first = pin!(self.ask(in_flight.endpoint.clone(), deadline));
+    pub(crate) async fn run(
+        &self,
+        (in_flight, is_hedged): (&mut InFlight, &mut bool),
+        tried: &mut Vec<Tried>,
+    ) -> Outcome {
+        let mut first = pin!(self.ask(in_flight.endpoint.clone()));
         if let Ok(outcome) = timeout(self.hedges.after(), &mut first).await {
             return outcome;
         }
         let Some(other) = self.other(in_flight, tried) else { return first.await };
         self.hedges.counters.sent.inc();
-        record.is_hedged = true;
-        let mut second = pin!(self.ask(other.endpoint.clone(), deadline));
+        *is_hedged = true;
+        let mut second = pin!(self.ask(other.endpoint.clone()));
         match select(first.as_mut(), second.as_mut()).await {
             Either::Left((outcome, _)) if outcome.is_final() => outcome,
             Either::Left((outcome, _)) => {
@@ -114,9 +117,9 @@ impl Race<'_> {
         }
     }
 
-    async fn ask(&self, endpoint: Arc<Endpoint>, deadline: Option<Deadline>) -> Outcome {
+    async fn ask(&self, endpoint: Arc<Endpoint>) -> Outcome {
         let asked = ask(self.outgoing.copy(), &endpoint, (self.route, self.worker), self.outgoing.progress());
-        match in_time(deadline, asked).await {
+        match in_time(self.deadline, asked).await {
             Ok(Ok(answered)) => Outcome::Answered(answered),
             Ok(Err(unanswered)) => Outcome::Failed(unanswered.error),
             Err(overdue) => Outcome::Overdue(overdue),

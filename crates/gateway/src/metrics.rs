@@ -16,7 +16,7 @@ use crate::status::RouteStatus;
 use crate::tls::TlsMetrics;
 use crate::usage::Tokens;
 
-/// How a request went that an endpoint answered: by its status, or that the client did not stay, or that the answer broke off.
+/// How a request went that an endpoint was asked: by the status of its answer, or that the client did not stay, or that the answer broke off.
 const OUTCOMES: [&str; 7] = ["1xx", "2xx", "3xx", "4xx", "5xx", "cancelled", "broken"];
 
 /// Of prompts, and of answers.
@@ -89,7 +89,7 @@ pub(crate) struct BackendMetrics {
     tokens: [Counter; TOKENS.len()],
 }
 
-/// How a request went that an endpoint answered.
+/// How a request went that an endpoint was asked.
 pub(crate) enum Outcome {
     /// All of the answer was passed on, with this status.
     Status(u16),
@@ -101,7 +101,7 @@ impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("skyfleet_gateway");
         let requests = Family::<OfOutcome, Counter>::default();
-        registry.register("requests", "Requests that a replica answered, by how they went", requests.clone());
+        registry.register("requests", "Requests that a replica was asked, by how they went", requests.clone());
         let retries = Family::<OfBackend, Counter>::default();
         registry.register("retries", "Attempts beyond the first", retries.clone());
         let histogram = || Histogram::new(exponential_buckets(0.001, 2.0, 18));
@@ -202,7 +202,7 @@ impl BackendMetrics {
     pub(crate) fn ended(
         &self,
         outcome: &Outcome,
-        (attempts, first_byte, duration): (u32, Duration, Duration),
+        (attempts, first_byte, duration): (u32, Option<Duration>, Duration),
         used: Option<Tokens>,
     ) {
         let place = match outcome {
@@ -212,7 +212,9 @@ impl BackendMetrics {
         };
         self.requests[place].inc();
         self.retries.inc_by(attempts.saturating_sub(1).into());
-        self.first_byte.observe(first_byte.as_secs_f64());
+        if let Some(first_byte) = first_byte {
+            self.first_byte.observe(first_byte.as_secs_f64());
+        }
         self.duration.observe(duration.as_secs_f64());
         if let Some(Tokens { prompt_tokens, completion_tokens }) = used {
             let [prompt, completion] = &self.tokens;

@@ -47,31 +47,31 @@ pub(crate) async fn answer(
 ) -> Response<ResponseBody> {
     let trace = worker.trace(headers::trace(request.headers()));
     let named = (request.method().clone(), request.uri().clone());
-    let mut record = Record::new(client.address, named, trace);
+    let mut record = Record::new(worker.clone(), client.address, named, trace);
     record.is_grpc = request.version() == Version::HTTP_2 && grpc::is_call(request.headers());
     match route(gateway, request, &mut record).await {
         Ok(Routed::Own(response)) => {
-            record.has_ended = true;
-            record.end(worker, None);
+            (record.status, record.has_ended) = (Some(response.status()), true);
             response
         }
         Ok(Routed::To(route, outgoing)) => {
             record.route = Some(route.clone());
             if let Err(why) = &route.upstream {
-                return refuse(&not_secured(why, &route), record, worker);
+                return refuse(&not_secured(why, &route), record);
             }
             Box::pin(outgoing.send(&route, worker, client, record)).await
         }
-        Err(refusal) => refuse(&refusal, record, worker),
+        Err(refusal) => refuse(&refusal, record),
     }
 }
 
 /// Answers with a refusal, and notes it.
-pub(crate) fn refuse(refusal: &Refusal, mut record: Record, worker: &Worker) -> Response<ResponseBody> {
-    (record.status, record.has_ended) = (refusal.status, true);
+pub(crate) fn refuse(refusal: &Refusal, mut record: Record) -> Response<ResponseBody> {
+    (record.status, record.has_ended) = (Some(refusal.status), true);
     record.error = Some(format!("{}: {}", refusal.code, refusal.message));
     record.refused = Some(refusal.code);
-    record.end(worker, None);
+    // It is no endpoint's answer.
+    record.in_flight = None;
     if record.is_grpc { refusal.grpc_response() } else { refusal.response() }
 }
 

@@ -1,12 +1,13 @@
-//! What is noted of a request for the access log.
+//! What is noted of a request for the access log and the metrics. However a request ends, its record is dropped then, and says so.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use http::{HeaderValue, Method, StatusCode, Uri};
+use skyfleet_balance::Failure;
 
-use crate::access_log::{AccessLog, Line, milliseconds};
+use crate::access_log::{Line, milliseconds};
 use crate::backend::InFlight;
 use crate::limits::Charge;
 use crate::metrics::Outcome;
@@ -15,7 +16,11 @@ use crate::trace::TraceContext;
 use crate::usage::Tokens;
 use crate::worker::Worker;
 
+/// What the log says of a request whose client left before an answer began, as that of NGINX does.
+const CLIENT_LEFT: u16 = 499;
+
 pub(crate) struct Record {
+    pub(crate) worker: Arc<Worker>,
     came: SystemTime,
     pub(crate) began: Instant,
     client: SocketAddr,
@@ -28,7 +33,10 @@ pub(crate) struct Record {
     pub(crate) attempts: u32,
     /// A second endpoint was asked while the first had not answered.
     pub(crate) is_hedged: bool,
-    pub(crate) status: StatusCode,
+    /// The endpoint that was asked last counts it.
+    pub(crate) in_flight: Option<InFlight>,
+    /// Of the answer, once there is one.
+    pub(crate) status: Option<StatusCode>,
     pub(crate) first_byte: Duration,
     pub(crate) bytes: u64,
     /// All of the answer was passed on.
@@ -46,8 +54,14 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    pub(crate) fn new(client: SocketAddr, (method, uri): (Method, Uri), trace: TraceContext) -> Self {
+    pub(crate) fn new(
+        worker: Arc<Worker>,
+        client: SocketAddr,
+        (method, uri): (Method, Uri),
+        trace: TraceContext,
+    ) -> Self {
         Self {
+            worker,
             came: SystemTime::now(),
             began: Instant::now(),
             client,
@@ -59,7 +73,8 @@ impl Record {
             trace,
             attempts: 0,
             is_hedged: false,
-            status: StatusCode::OK,
+            in_flight: None,
+            status: None,
             first_byte: Duration::ZERO,
             bytes: 0,
             has_ended: false,
@@ -72,24 +87,36 @@ impl Record {
         }
     }
 
-    /// Notes that the request has ended, after an answer of an endpoint or without.
-    pub(crate) fn end(&mut self, worker: &Worker, in_flight: Option<&InFlight>) {
+    /// The endpoint that is asked has failed.
+    pub(crate) fn failed(&self, failure: Failure) {
+        if let Some(in_flight) = &self.in_flight {
+            in_flight.failed(failure);
+        }
+    }
+
+    fn end(&mut self) {
         let duration = self.began.elapsed();
         if let Some(charge) = self.charge.take() {
-            charge.settle(in_flight.map(|_| self.used()));
+            // Without an endpoint that was asked, or where the gateway says no in its place, nothing was used.
+            charge.settle(self.in_flight.as_ref().map(|_| self.used()));
         }
+        let metrics = &self.worker.metrics;
         if let Some(code) = self.refused {
-            worker.metrics.refused(code);
+            metrics.refused(code);
         }
-        if let Some(in_flight) = in_flight {
-            let outcome = match &self.error {
-                None if self.has_ended => Outcome::Status(self.status.as_u16()),
-                None => Outcome::Cancelled,
-                Some(_) => Outcome::Broken,
+        if self.status.is_none() {
+            metrics.counters.client_left();
+        }
+        if let Some(in_flight) = &self.in_flight {
+            let outcome = match (&self.error, self.status) {
+                (Some(_), _) => Outcome::Broken,
+                (None, Some(status)) if self.has_ended => Outcome::Status(status.as_u16()),
+                (None, _) => Outcome::Cancelled,
             };
-            in_flight.metrics().ended(&outcome, (self.attempts, self.first_byte, duration), self.tokens);
+            let first_byte = self.status.map(|_| self.first_byte);
+            in_flight.metrics().ended(&outcome, (self.attempts, first_byte, duration), self.tokens);
         }
-        self.write(&worker.log, in_flight, duration);
+        self.write(duration);
     }
 
     /// Tokens of prompt and answer, as far as they are known.
@@ -98,10 +125,11 @@ impl Record {
         if prompt_tokens == 0 { self.prompt_tokens + completion_tokens } else { prompt_tokens + completion_tokens }
     }
 
-    fn write(&self, log: &AccessLog, in_flight: Option<&InFlight>, duration: Duration) {
+    fn write(&self, duration: Duration) {
+        let in_flight = self.in_flight.as_ref();
         let milliseconds_of = |duration: Duration| (duration.as_secs_f64() * 1e6).round() / 1e3;
         let error = if self.has_ended { None } else { Some("the client went away") };
-        log.write(&Line {
+        self.worker.log.write(&Line {
             time: milliseconds(self.came),
             client: Some(self.client),
             method: self.method.as_str(),
@@ -112,9 +140,9 @@ impl Record {
             backend: in_flight.map(InFlight::backend),
             member_cluster: in_flight.map(|in_flight| in_flight.endpoint.cluster.as_str()),
             endpoint: in_flight.map(|in_flight| in_flight.endpoint.name.as_str()),
-            status: self.status.as_u16(),
+            status: self.status.map_or(CLIENT_LEFT, |status| status.as_u16()),
             bytes: self.bytes,
-            first_byte_ms: milliseconds_of(self.first_byte),
+            first_byte_ms: milliseconds_of(self.status.map(|_| self.first_byte).unwrap_or_default()),
             duration_ms: milliseconds_of(duration),
             attempts: self.attempts,
             hedged: self.is_hedged,
@@ -123,5 +151,11 @@ impl Record {
             trace_id: &self.trace.trace_id(),
             error: self.error.as_deref().or(error),
         });
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.end();
     }
 }

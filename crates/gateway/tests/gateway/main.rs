@@ -13,6 +13,7 @@ mod grpc;
 mod grpc_failures;
 mod health;
 mod hedging;
+mod leaving;
 mod limits;
 mod models;
 mod port;
