@@ -35,6 +35,9 @@ pub(crate) struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) endpoint: Option<&'a str>,
     pub(crate) status: u16,
+    /// Of a call of gRPC, whose failures have a status of HTTP as if all were well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) grpc_status: Option<u8>,
     pub(crate) bytes: u64,
     /// Until the first byte of the answer was there.
     pub(crate) first_byte_ms: f64,

@@ -88,9 +88,11 @@ impl Answer {
                         meter.take(data);
                     }
                 }
-                if let Some(failure) = frame.trailers_ref().and_then(grpc::failure).filter(|failure| failure.is_fault())
-                {
-                    self.record.failed(failure);
+                if let Some(trailers) = frame.trailers_ref() {
+                    self.record.see(trailers);
+                    if let Some(failure) = grpc::failure(trailers).filter(|failure| failure.is_fault()) {
+                        self.record.failed(failure);
+                    }
                 }
                 if self.body.is_end_stream() {
                     self.ended();

@@ -92,6 +92,7 @@ impl Answered {
     ) -> Response<ResponseBody> {
         let Self { mut response, first, connection, .. } = self;
         record.status = Some(response.status());
+        record.see(response.headers());
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             let Some((protocol, client)) = upgrade else {
                 let message = "the replica changed the protocol, which nobody had asked for";

@@ -6,6 +6,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
+use crate::grpc;
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfRoute {
     route: String,
@@ -29,6 +31,13 @@ struct OfCheck {
     outcome: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfCall {
+    route: String,
+    backend: String,
+    code: &'static str,
+}
+
 /// Whose checks are counted together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct OfChecks {
@@ -45,6 +54,7 @@ pub(crate) struct Counters {
     copies: Family<OfCopy, Counter>,
     checks: Family<OfCheck, Counter>,
     clients_left: Counter,
+    grpc_failures: Family<OfCall, Counter>,
 }
 
 /// Those of one route that hedges, at hand.
@@ -110,11 +120,26 @@ impl Counters {
         registry.register("health_checks", "Health checks of endpoints, by how they went", counters.checks.clone());
         let help = "Requests whose clients left before an answer began";
         registry.register("clients_left", help, counters.clients_left.clone());
+        let help = "Calls of gRPC that a replica answered with another status than OK";
+        registry.register("grpc_failures", help, counters.grpc_failures.clone());
         counters
     }
 
     pub(crate) fn client_left(&self) {
         self.clients_left.inc();
+    }
+
+    /// A call of gRPC was answered with a status that is not OK.
+    pub(crate) fn call_failed(&self, route: &str, backend: &str, status: u8) {
+        let of = OfCall { route: route.to_owned(), backend: backend.to_owned(), code: grpc::name(status) };
+        self.grpc_failures.get_or_create(&of).inc();
+    }
+
+    /// A backend has left.
+    pub(crate) fn forget_calls(&self, route: &str, backend: &str) {
+        for code in grpc::names() {
+            self.grpc_failures.remove(&OfCall { route: route.to_owned(), backend: backend.to_owned(), code });
+        }
     }
 
     pub(crate) fn of_hedges(&self, route: &str) -> HedgeCounters {

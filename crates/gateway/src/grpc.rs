@@ -23,6 +23,29 @@ const INTERNAL: u8 = 13;
 const UNAVAILABLE: u8 = 14;
 const DATA_LOSS: u8 = 15;
 
+/// The names of statuses, in their order.
+const NAMES: [&str; 17] = [
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+];
+/// What is none of them.
+const NO_NAME: &str = "other";
+
 /// Whether a request is a call of gRPC. What browsers send (`application/grpc-web`) is not.
 pub(crate) fn is_call(headers: &HeaderMap) -> bool {
     let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
@@ -48,8 +71,19 @@ pub(crate) fn is_unavailable(headers: &HeaderMap) -> bool {
     status(headers) == Some(UNAVAILABLE)
 }
 
-fn status(headers: &HeaderMap) -> Option<u8> {
+/// How a call went, as far as these headers or trailers say it.
+pub(crate) fn status(headers: &HeaderMap) -> Option<u8> {
     headers.get(GRPC_STATUS)?.to_str().ok()?.parse().ok()
+}
+
+/// The name of a status.
+pub(crate) fn name(status: u8) -> &'static str {
+    NAMES.get(usize::from(status)).copied().unwrap_or(NO_NAME)
+}
+
+/// All names that there are.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    NAMES.into_iter().chain([NO_NAME])
 }
 
 /// The headers of an answer that is nothing but a failure, from a status of HTTP.
@@ -66,7 +100,8 @@ pub(crate) fn refusal(status: StatusCode, message: &str, retry_after: Option<u64
     headers
 }
 
-fn of_http(status: StatusCode) -> u8 {
+/// What a client of gRPC is told instead of a status of HTTP.
+pub(crate) fn of_http(status: StatusCode) -> u8 {
     use StatusCode as Is;
     match status {
         Is::BAD_REQUEST => INVALID_ARGUMENT,
@@ -135,6 +170,7 @@ mod tests {
         assert_eq!((value("grpc-status"), value("grpc-message")), ("14", "100 %25 %C3%A9%0A"));
         assert_eq!((value("content-type"), value("grpc-retry-pushback-ms")), ("application/grpc", "2000"));
         assert_eq!(of_http(StatusCode::NOT_FOUND), UNIMPLEMENTED);
+        assert_eq!([0, UNAVAILABLE, 16, 17].map(name), ["OK", "UNAVAILABLE", "UNAUTHENTICATED", "other"]);
         assert_eq!(of_http(StatusCode::GATEWAY_TIMEOUT), DEADLINE_EXCEEDED);
     }
 }

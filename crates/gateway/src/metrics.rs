@@ -168,6 +168,7 @@ impl Metrics {
         self.retries.remove(&of);
         self.first_bytes.remove(&of);
         self.durations.remove(&of);
+        self.counters.forget_calls(route, backend);
     }
 
     pub(crate) fn refused(&self, code: &'static str) {

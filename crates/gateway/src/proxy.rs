@@ -70,6 +70,7 @@ pub(crate) fn refuse(refusal: &Refusal, mut record: Record) -> Response<Response
     (record.status, record.has_ended) = (Some(refusal.status), true);
     record.error = Some(format!("{}: {}", refusal.code, refusal.message));
     record.refused = Some(refusal.code);
+    record.grpc_status = record.is_grpc.then(|| grpc::of_http(refusal.status));
     // It is no endpoint's answer.
     record.in_flight = None;
     if record.is_grpc { refusal.grpc_response() } else { refusal.response() }

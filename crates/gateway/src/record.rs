@@ -4,11 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use http::{HeaderValue, Method, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use skyfleet_balance::Failure;
 
 use crate::access_log::{Line, milliseconds};
 use crate::backend::InFlight;
+use crate::grpc;
 use crate::limits::Charge;
 use crate::metrics::Outcome;
 use crate::route::Route;
@@ -51,6 +52,8 @@ pub(crate) struct Record {
     pub(crate) tokens: Option<Tokens>,
     /// A call of gRPC, which is refused as one.
     pub(crate) is_grpc: bool,
+    /// How that went, which its status of HTTP does not say.
+    pub(crate) grpc_status: Option<u8>,
 }
 
 impl Record {
@@ -84,6 +87,7 @@ impl Record {
             prompt_tokens: 0,
             tokens: None,
             is_grpc: false,
+            grpc_status: None,
         }
     }
 
@@ -91,6 +95,13 @@ impl Record {
     pub(crate) fn failed(&self, failure: Failure) {
         if let Some(in_flight) = &self.in_flight {
             in_flight.failed(failure);
+        }
+    }
+
+    /// Takes from headers or trailers of the answer how a call of gRPC went.
+    pub(crate) fn see(&mut self, headers: &HeaderMap) {
+        if self.is_grpc {
+            self.grpc_status = grpc::status(headers);
         }
     }
 
@@ -115,6 +126,9 @@ impl Record {
             };
             let first_byte = self.status.map(|_| self.first_byte);
             in_flight.metrics().ended(&outcome, (self.attempts, first_byte, duration), self.tokens);
+            if let (Some(route), Some(status @ 1..)) = (&self.route, self.grpc_status) {
+                metrics.counters.call_failed(&route.config.name, in_flight.backend(), status);
+            }
         }
         self.write(duration);
     }
@@ -141,6 +155,7 @@ impl Record {
             member_cluster: in_flight.map(|in_flight| in_flight.endpoint.cluster.as_str()),
             endpoint: in_flight.map(|in_flight| in_flight.endpoint.name.as_str()),
             status: self.status.map_or(CLIENT_LEFT, |status| status.as_u16()),
+            grpc_status: self.grpc_status,
             bytes: self.bytes,
             first_byte_ms: milliseconds_of(self.status.map(|_| self.first_byte).unwrap_or_default()),
             duration_ms: milliseconds_of(duration),

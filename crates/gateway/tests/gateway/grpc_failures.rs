@@ -12,7 +12,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use skyfleet_gateway::config::{Config, Ejection, RateLimits, Rates, RouteConfig, Timeouts};
 
-use crate::calls::{INFER, answered, call, client, echo, ended, failed, http2, message, route, trailers};
+use crate::calls::{INFER, answered, call, client, echo, ended, failed, good, http2, message, route, trailers};
 use crate::replica::{Replica, at};
 use crate::running::{Running, everything, of_models};
 use crate::service::{Body, Service, empty, fed, handler, text};
@@ -116,6 +116,53 @@ async fn one_whose_calls_fail_is_left_out() {
         *statuses.entry(status).or_default() += 1;
     }
     assert_eq!(statuses, HashMap::from([("13".to_owned(), 3), ("0".to_owned(), 17)]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn how_a_call_went_is_logged_and_failures_are_counted() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let replica = handler(move |_, _| {
+        let number = asked.fetch_add(1, Ordering::SeqCst);
+        async move {
+            match number {
+                0 => good(message("x")),
+                1 => failed("7"),
+                2 => failed("42"),
+                _ => {
+                    let (feed, body) = fed();
+                    feed.send(Frame::data(message("begun"))).unwrap();
+                    feed.send(trailers("5")).unwrap();
+                    Response::new(body)
+                }
+            }
+        }
+    });
+    let replica = Service::start(http2(), replica).await;
+    let running = Running::of(vec![route(vec![replica.endpoint()])]).await;
+    let mut client = client(&running).await;
+    for status in ["0", "7", "42", "5", "5"] {
+        assert_eq!(ended(answered(&mut client, call(text(message("x")))).await).await.1, status);
+    }
+    let lines = running.log(5).await;
+    let logged = lines.iter().map(|line| (line["status"].as_u64().unwrap(), line["grpc_status"].as_u64().unwrap()));
+    let mut logged: Vec<_> = logged.collect();
+    logged.sort_unstable();
+    assert_eq!(logged, [(200, 0), (200, 5), (200, 5), (200, 7), (200, 42)]);
+    let measured = running.gateway.metrics().unwrap();
+    let failures = measured.lines().filter(|line| line.starts_with("skyfleet_gateway_grpc_failures_total"));
+    let mut failures: Vec<_> = failures.map(|line| line.split_once("code=").unwrap().1).collect();
+    failures.sort_unstable();
+    assert_eq!(failures, [r#""NOT_FOUND"} 2"#, r#""PERMISSION_DENIED"} 1"#, r#""other"} 1"#]);
+    assert!(measured.contains(r#"outcome="2xx"} 5"#), "{measured}");
+
+    // What the gateway itself refuses is among its refusals.
+    running.gateway.configure(Config::default());
+    assert_eq!(ended(answered(&mut client, call(text(message("x")))).await).await.1, "12");
+    let line = &running.log(6).await[5];
+    assert_eq!((&line["status"], &line["grpc_status"]), (&404.into(), &12.into()));
+    assert!(!running.gateway.metrics().unwrap().contains("code=\"NOT_FOUND\""), "it goes with its route");
+    running.get("/").await;
+    assert!(running.log(7).await[6].get("grpc_status").is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]
