@@ -11,7 +11,7 @@ use crate::hedge::Hedges;
 use crate::limits::Limiter;
 use crate::metrics::Metrics;
 use crate::shadow::Shadow;
-use crate::status::RouteStatus;
+use crate::status::{ConflictStatus, RouteStatus};
 use crate::upstream::{Spoken, Upstream, spoken};
 
 pub(crate) struct Route {
@@ -104,12 +104,13 @@ impl Route {
         (other.and_then(name).as_deref() != Some(own)).then_some(own)
     }
 
-    pub(crate) fn status(&self) -> RouteStatus {
+    /// `conflicts` are known where all routes are.
+    pub(crate) fn status(&self, conflicts: Vec<ConflictStatus>) -> RouteStatus {
         let Matching { hosts, path_prefixes, models } = self.config.matching.clone();
         let backends = self.backends.iter().zip(&self.config.backends);
         let backends = backends.map(|(backend, config)| backend.status(config.weight)).collect();
         let shadow = self.shadow.as_ref().map(Shadow::status);
-        RouteStatus { name: self.config.name.clone(), hosts, path_prefixes, models, backends, shadow }
+        RouteStatus { name: self.config.name.clone(), hosts, path_prefixes, models, conflicts, backends, shadow }
     }
 
     /// Whether bodies are kept until they are whole: who gets a request depends on it, or there is to be a copy.

@@ -14,11 +14,24 @@ pub struct RouteStatus {
     pub path_prefixes: Vec<String>,
     /// Models; all if empty.
     pub models: Vec<String>,
+    /// Requests among these that an earlier route has.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub conflicts: Vec<ConflictStatus>,
     /// Who answers.
     pub backends: Vec<BackendStatus>,
     /// Who is sent copies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shadow: Option<ShadowStatus>,
+}
+
+/// Requests that an earlier route has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConflictStatus {
+    /// The earlier route, `namespace/name`.
+    pub taken_by: String,
+    /// Which requests, for a person.
+    pub what: String,
 }
 
 /// Who is sent copies of requests.

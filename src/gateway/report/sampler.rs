@@ -170,6 +170,7 @@ mod tests {
             hosts: vec![],
             path_prefixes: vec![],
             models: vec![],
+            conflicts: vec![],
             shadow: None,
             backends: vec![BackendStatus {
                 name: backend.to_owned(),

@@ -74,10 +74,12 @@ async fn a_person_sees_how_it_stands_without_loading_the_page_again() {
     page.screenshot("light").await;
     let waiting = gateway.ask("llama").await;
     page.shows_in_row("aws-1", IN_FLIGHT, "1").await;
-    hub.has(routes, vec![model("chat", &[]), embed]);
+    let models = [model("chat", &[]), embed];
+    hub.has(routes.clone(), models.to_vec());
     page.shows_in_row("aws-1", CONDITION, "Draining").await;
     drop(waiting);
     page.shows("No replica is ready").await;
+    a_conflict_is_seen_as_long_as_there_is_one(&page, &hub, (&routes, &models)).await;
 
     the_filter_works_by_keyboard(&page).await;
     it_is_read_in_the_dark_and_on_a_narrow_screen(&page).await;
@@ -109,6 +111,20 @@ async fn requests_are_seen(page: &Page, gateway: &Gateway) {
         page.row("gcp-1").await[CONDITION] == "Ejected"
     })
     .await;
+}
+
+async fn a_conflict_is_seen_as_long_as_there_is_one(
+    page: &Page,
+    hub: &WatchedHub,
+    (routes, models): (&[Value], &[Value]),
+) {
+    let younger = route("younger", &["llama"], &json!({}));
+    hub.has([routes, &[younger]].concat(), models.to_vec());
+    let said = "an earlier route has these requests: host any, path any, model \"llama\" (ml/chat).";
+    page.shows(said).await;
+    page.screenshot("conflict").await;
+    hub.has(routes.to_vec(), models.to_vec());
+    until("it is gone", async || !page.text().await.contains(said)).await;
 }
 
 async fn the_filter_works_by_keyboard(page: &Page) {

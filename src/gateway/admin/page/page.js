@@ -124,6 +124,7 @@ function routeView() {
   const title = add(element, "h2");
   const facts = add(element, "dl", { name: "facts" });
   const [hosts, paths, models] = ["Hosts", "Paths", "Models"].map((label) => factView(facts, label));
+  const taken = add(element, "p", { name: "trouble" });
   const table = add(element, "table", { role: "table" });
   const caption = add(table, "caption");
   const head = add(table, "thead", { role: "rowgroup" });
@@ -142,10 +143,18 @@ function routeView() {
     hosts(route.hosts);
     paths(route.pathPrefixes);
     models(route.models);
+    say(taken, conflictOf(route));
+    taken.hidden = taken.textContent === "";
     arrange(table, head, backends, route.backends, (backend) => backend.name, backendView);
     view.words = wordsOf(route);
   };
   return view;
+}
+
+/** Which of its requests an earlier route has. */
+function conflictOf({ conflicts = [] }) {
+  const all = conflicts.map((of) => `${of.what} (${of.takenBy})`);
+  return all.length ? `RouteConflict: an earlier route has these requests: ${all.join("; ")}.` : "";
 }
 
 /** What the filter looks at. */
@@ -154,7 +163,7 @@ function wordsOf(route) {
     backend.name,
     ...backend.endpoints.flatMap((of) => [of.cluster, of.name, of.address, of.condition]),
   ]);
-  return [route.name, ...route.hosts, ...route.pathPrefixes, ...route.models, ...ofBackends].join("\n").toLowerCase();
+  return [route.name, ...route.hosts, ...route.pathPrefixes, ...route.models, conflictOf(route), ...ofBackends].join("\n").toLowerCase();
 }
 
 function choose() {
