@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use kube::core::ParseExpressionError;
 use serde::Serialize;
 use skyfleet_api::cluster::Provider;
+use skyfleet_api::model_deployment::Strategy;
 use skyfleet_plan::placement::{Candidate, Plan, Snapshot, Verdict, place};
 
 use super::lift::{anew, lifted};
@@ -140,9 +141,23 @@ fn report(candidate: &Candidate, plan: &Plan, snapshot: &Snapshot) -> Result<Clu
         keeps: assignment.map_or(0, |assignment| assignment.retained),
         room: Some(candidate.room.replicas).filter(|room| *room < i64::from(i32::MAX)),
         finding: Finding::from(verdict),
-        why: why(verdict, assignment),
+        why: [Some(why(verdict, assignment)), load(candidate, snapshot)]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join("; "),
         if_lifted: if_lifted(candidate, verdict, snapshot)?,
     })
+}
+
+/// What a strategy that goes by load goes by there.
+fn load(candidate: &Candidate, snapshot: &Snapshot) -> Option<String> {
+    let load = candidate.load.as_ref().filter(|load| load.is_fresh(snapshot.now))?;
+    match snapshot.request.placement.strategy {
+        Strategy::LeastConnection => Some(format!("{:.1} requests in flight", load.in_flight?)),
+        Strategy::LeastResponseTime => Some(format!("first token after {:.3} s", load.time_to_first_token?)),
+        Strategy::RoundRobin | Strategy::Weighted | Strategy::Spread | Strategy::Binpack | Strategy::Cheapest => None,
+    }
 }
 
 fn if_lifted(

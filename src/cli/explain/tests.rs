@@ -152,6 +152,24 @@ fn the_text_says_what_is_where_and_why_and_what_would_change_it() {
 }
 
 #[test]
+fn what_load_is_gone_by_is_shown_as_long_as_it_is_new() {
+    let loaded = |name: &str, observed: &str| {
+        let load = json!({"observed": observed, "reporting": 2, "inFlight": 4.83, "timeToFirstToken": 0.41});
+        candidate(name, &json!({"held": held(2), "load": load}))
+    };
+    let candidates = [loaded("new", "2026-01-09T00:00:00Z"), loaded("old", "2026-01-08T00:00:00Z")];
+    for (strategy, said) in [
+        ("LeastConnection", Some("4.8 requests in flight")),
+        ("LeastResponseTime", Some("first token after 0.410 s")),
+        ("RoundRobin", None),
+    ] {
+        let explained = explained(4, &json!({"strategy": strategy}), &candidates);
+        let [new, old] = [0, 1].map(|place| explained.clusters[place].why.split_once("; ").map(|(_, load)| load));
+        assert_eq!((new, old), (said, None), "{strategy}");
+    }
+}
+
+#[test]
 fn the_words_of_json_stay() {
     let explained = explained(2, &json!({}), &[candidate("a", &json!({})), candidate("b", &json!({"leaving": true}))]);
     let value = serde_json::to_value(&explained).expect("plain data");

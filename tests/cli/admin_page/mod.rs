@@ -122,7 +122,6 @@ async fn a_conflict_is_seen_as_long_as_there_is_one(
     hub.has([routes, &[younger]].concat(), models.to_vec());
     let said = "an earlier route has these requests: host any, path any, model \"llama\" (ml/chat).";
     page.shows(said).await;
-    page.screenshot("conflict").await;
     hub.has(routes.to_vec(), models.to_vec());
     until("it is gone", async || !page.text().await.contains(said)).await;
 }
