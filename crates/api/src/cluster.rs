@@ -52,6 +52,12 @@ pub struct ClusterSpec {
     #[schemars(length(min = 1, max = 63))]
     #[x_kube(validation = label_value())]
     pub zone: Option<String>,
+    /// The network that its pods are in, with the meaning of Istio's label `topology.istio.io/network`: clusters of one network reach each
+    /// other's pods directly, as with peered VPCs, Cilium Cluster Mesh or Submariner. Gateways there send requests to each pod by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = label_value())]
+    pub network: Option<String>,
     /// How the hub reaches the cluster's API server.
     pub connection: Connection,
     /// Keeps replicas away that do not tolerate them, as the taints of a node do.

@@ -49,6 +49,7 @@ fn stand_in(name: Option<String>) -> Cluster {
         provider: Provider::OnPremises,
         region: String::new(),
         zone: None,
+        network: None,
         connection,
         taints: vec![],
         prices: BTreeMap::new(),
