@@ -84,7 +84,7 @@ fn arguments() -> Arguments {
 }
 
 /// What libraries log of failures that the operator handles, and says in a condition or a message of its own.
-const QUIET: &str = "kube_client::client=off";
+const QUIET: &str = "kube_client::client=off,kube_runtime::watcher=error";
 
 /// Logs to standard error what RUST_LOG asks for, by default at level info.
 fn log(format: operator::LogFormat) {

@@ -22,8 +22,11 @@ pub(crate) struct GatewayArgs {
     /// Kubeconfig of that cluster, for the pods it has; without it, the service account of the gateway's own pod, if that is in it.
     #[arg(long, env = "SKYFLEET_CLUSTER_KUBECONFIG", requires = "cluster")]
     pub(crate) cluster_kubeconfig: Option<PathBuf>,
-    /// Folder with kubeconfigs, each named like its Cluster: Services of type ClusterIP there are reached through the API server, which
-    /// must let its user do everything with `services/proxy`, and nothing else.
+    /// The network that this gateway is in, if it runs in no Cluster: the pods of Clusters with this `spec.network` are reached directly.
+    #[arg(long, env = "SKYFLEET_GATEWAY_NETWORK", conflicts_with = "cluster")]
+    pub(crate) network: Option<String>,
+    /// Folder with kubeconfigs, each named like its Cluster. Where the user may get, list and watch `endpointslices`, endpoints there come
+    /// and go as they say; where it may do everything with `services/proxy`, Services of type ClusterIP are reached through the API server.
     #[arg(long, env = "SKYFLEET_API_SERVERS")]
     pub(crate) api_servers: Option<PathBuf>,
     /// Only ModelRoutes of this namespace; of all if not given.
@@ -81,12 +84,20 @@ mod tests {
 
     use super::GatewayArgs;
 
+    fn refusal(flags: &[&str]) -> Option<String> {
+        let command = GatewayArgs::augment_args(Command::new("gateway"));
+        command.try_get_matches_from([&["gateway"], flags].concat()).err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_cluster_says_its_network_itself() {
+        assert_eq!(refusal(&["--network", "a"]), None);
+        let both = refusal(&["--network", "a", "--cluster", "b"]).expect("only one of them says it");
+        assert!(both.contains("cannot be used with"), "{both}");
+    }
+
     #[test]
     fn certificate_and_key_come_together() {
-        let refusal = |flags: &[&str]| {
-            let command = GatewayArgs::augment_args(Command::new("gateway"));
-            command.try_get_matches_from([&["gateway"], flags].concat()).err().map(|error| error.to_string())
-        };
         assert_eq!(refusal(&[]), None);
         assert_eq!(refusal(&["--tls-certificate", "a", "--tls-key", "b", "--tls-client-ca", "c"]), None);
         for (flags, missing) in [

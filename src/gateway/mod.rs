@@ -9,6 +9,7 @@ mod pods;
 pub(crate) mod report;
 mod routes;
 mod secrets;
+mod slices;
 mod tls;
 mod watch;
 
@@ -85,7 +86,12 @@ pub(crate) async fn route(args: GatewayArgs) -> Result<(), GatewayError> {
         let relays = tokio::spawn(api_server::follow(folder, gateway.clone(), relaying));
         AbortOnDropHandle::new(relays)
     });
-    let watched = watch::Watched { hub, namespace: args.namespace, own: args.cluster, own_client, relayed };
+    let own = args.cluster.clone().zip(own_client);
+    let asked = slices::Asked { own, known: relayed.clone(), namespace: args.namespace.clone() };
+    let (saying, said) = channel::channel(slices::Said::new());
+    let _slices = AbortOnDropHandle::new(tokio::spawn(slices::follow(asked, saying)));
+    let (own, network) = (args.cluster, args.network);
+    let watched = watch::Watched { hub, namespace: args.namespace, own, network, said, relayed };
     let followed = tokio::spawn(watch::follow(watched, gateway.clone(), told));
     let _followed = AbortOnDropHandle::new(followed);
     let (checked, checks_end) = (gateway.clone(), stop.clone());

@@ -1,4 +1,4 @@
-//! The pods behind the Services of the gateway's own cluster, by its EndpointSlices: pure.
+//! The pods behind the Services of a cluster, by its EndpointSlices: pure.
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -228,7 +228,6 @@ mod tests {
     use skyfleet_gateway::config::{Affinity, AffinityBy, Config, HealthConfig, HedgingConfig};
 
     use super::super::fleet::{Clusters, Fleet};
-    use super::super::pods::Pods;
     use super::{Protocol, Taken, UpstreamTls, taken};
 
     fn route(name: &str, created: &str, spec: &Value) -> ModelRoute {
@@ -308,32 +307,11 @@ mod tests {
             placement("f", 1, Some("nonsense")),
         ]);
         let clusters = clusters();
-        let from = |own| endpoints(&json!({}), &placements, Fleet::from_within(own, &clusters, None));
+        let from = |own| endpoints(&json!({}), &placements, Fleet::from_outside(&clusters).within(own));
         let outside = [("10.0.0.1:30001", 2), ("fd00::1:30001", 1)];
         assert_eq!(hosts(&from(None)), outside);
         assert_eq!(hosts(&from(Some("a"))), outside);
         assert_eq!(hosts(&from(Some("c"))), [outside[0], ("llama.ml.svc:80", 1), outside[1]]);
-    }
-
-    #[test]
-    fn in_its_own_cluster_a_gateway_reaches_each_pod() {
-        let slice = serde_json::from_value(json!({
-            "metadata": {"namespace": "ml", "labels": {"kubernetes.io/service-name": "llama"}},
-            "addressType": "IPv4", "ports": [{"name": "http", "port": 8080}],
-            "endpoints": [{"addresses": ["10.1.0.1"]}, {"addresses": ["10.1.0.2"]}],
-        }))
-        .expect("an EndpointSlice");
-        let (clusters, pods, none) = (clusters(), Pods::new([&slice]), Pods::default());
-        let placements = json!([placement("a", 3, Some("10.0.0.1:30001")), placement("c", 1, Some("10.0.0.3:30001"))]);
-        let from = |own, pods| endpoints(&json!({}), &placements, Fleet::from_within(own, &clusters, pods));
-        let elsewhere = ("10.0.0.3:30001", 1);
-        let known = from(Some("a"), Some(&pods));
-        assert_eq!(hosts(&known), [("10.1.0.1:8080", 1), ("10.1.0.2:8080", 1), elsewhere]);
-        // What the EndpointSlices say is newer than the status.
-        let gone = from(Some("a"), Some(&none));
-        assert_eq!(hosts(&gone), [elsewhere]);
-        let unknown = from(Some("a"), None);
-        assert_eq!(hosts(&unknown), [("10.0.0.1:30001", 3), elsewhere]);
     }
 
     #[test]
@@ -342,7 +320,7 @@ mod tests {
         let clusters = clusters();
         let prices = |own, policy: &str| -> Vec<u64> {
             let spec = json!({"locality": {"policy": policy}});
-            let found = endpoints(&spec, &json!(placements), Fleet::from_within(own, &clusters, None));
+            let found = endpoints(&spec, &json!(placements), Fleet::from_outside(&clusters).within(own));
             found.into_iter().map(|(_, _, price)| price / 1_000_000).collect()
         };
         assert_eq!(prices(None, "PreferLocal"), [90, 90, 120, 0, 0]);

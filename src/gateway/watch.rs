@@ -1,22 +1,21 @@
-//! What the hub says, and which pods the gateway's own cluster has, as both change.
+//! What the hub says, and which pods clusters have, as both change.
 
-use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures::future::{Either, pending};
+use futures::future::Either;
 use futures::stream::{BoxStream, select_all, unfold};
-use futures::{FutureExt as _, Stream, StreamExt};
+use futures::{Stream, StreamExt};
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::Api;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{self, Store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
-use skyfleet_api::{Cluster, ModelDeployment, ModelRoute, labels};
+use skyfleet_api::{Cluster, ModelDeployment, ModelRoute};
 use skyfleet_gateway::Gateway;
 use skyfleet_gateway::config::Config;
 use tokio::sync::watch;
@@ -24,9 +23,9 @@ use tokio::time::{interval, sleep};
 
 use super::api_server::Known;
 use super::fleet::{Clusters, Fleet};
-use super::pods::Pods;
 use super::routes::config;
 use super::secrets::{self, Secrets};
+use super::slices::{Said, believed};
 use crate::watching;
 
 /// What changes together comes within this.
@@ -41,8 +40,10 @@ pub(super) struct Watched {
     pub(super) namespace: Option<String>,
     /// The Cluster that the gateway runs in.
     pub(super) own: Option<String>,
-    /// It, where the gateway may ask it for pods.
-    pub(super) own_client: Option<Client>,
+    /// The network that it is in, if it runs in none.
+    pub(super) network: Option<String>,
+    /// What the EndpointSlices of clusters say.
+    pub(super) said: watch::Receiver<Said>,
     /// The Clusters that are reached through their API servers.
     pub(super) relayed: watch::Receiver<Known>,
 }
@@ -52,24 +53,21 @@ struct Stores {
     routes: Store<Guarded<ModelRoute>>,
     models: Store<Guarded<ModelDeployment>>,
     clusters: Store<Guarded<Cluster>>,
-    slices: Option<Store<Guarded<EndpointSlice>>>,
-    relayed: watch::Receiver<Known>,
+    /// The hub has said something since it could last not be watched.
+    is_hub_heard: Arc<AtomicBool>,
 }
 
 /// Has the gateway go by what the hub says, as long as it is polled. While the hub cannot be reached, it goes by what that said last.
 pub(super) async fn follow(watched: Watched, gateway: Arc<Gateway>, told: watch::Sender<Option<Arc<Config>>>) {
-    let own = watched.own.clone();
     let mut secrets = Secrets::new(watched.hub.clone());
     let mut read_again = interval(secrets::EVERY);
     let (stores, mut events) = stores(&watched);
-    let (mut filled, mut with_pods) = (pin!(stores.filled()), stores.with_pods());
-    let (mut is_filled, mut are_pods_known) = (false, false);
+    let (mut filled, mut is_filled) = (pin!(stores.filled()), false);
     loop {
         let mut is_time = false;
         tokio::select! {
             event = events.next() => if event.is_none() { return },
             () = &mut filled, if !is_filled => is_filled = true,
-            () = &mut with_pods, if !are_pods_known => are_pods_known = true,
             _ = read_again.tick(), if secrets.are_named() => is_time = true,
         }
         // Until all is known, what is missing may only not have come yet.
@@ -81,7 +79,7 @@ pub(super) async fn follow(watched: Watched, gateway: Arc<Gateway>, told: watch:
         while let Either::Left(_) = futures::future::select(events.next(), &mut together).await {}
         let routes = decoded(&stores.routes);
         secrets.read(&routes, is_time).await;
-        let mut now = stores.config(&routes, own.as_deref(), are_pods_known);
+        let mut now = stores.config(&routes, &watched);
         secrets.fill(&routes, &mut now);
         if told.borrow().as_deref() == Some(&now) {
             continue;
@@ -96,21 +94,18 @@ pub(super) async fn follow(watched: Watched, gateway: Arc<Gateway>, told: watch:
     }
 }
 
-/// Stores, and what fills them.
-fn stores(Watched { hub, namespace, own_client, relayed, .. }: &Watched) -> (Stores, impl Stream<Item = ()> + use<>) {
-    let namespace = namespace.as_deref();
-    let everything = watching::config();
-    let (routes, route_events) = reflect(scoped::<ModelRoute>(hub, namespace), &everything);
-    let (models, model_events) = reflect(scoped::<ModelDeployment>(hub, namespace), &everything);
-    let (clusters, cluster_events) = reflect(Api::all(hub.clone()), &everything);
-    // A slice has the labels of its Service.
-    let own = everything.clone().labels(&format!("{}={}", labels::MANAGED_BY, labels::MANAGER));
-    let slices = own_client.as_ref().map(|client| reflect(scoped::<EndpointSlice>(client, namespace), &own));
-    let (slices, slice_events) = slices.unzip();
-    let changes = unfold(relayed.clone(), async |mut relayed| relayed.changed().await.ok().map(|()| ((), relayed)));
-    let changes = changes.boxed();
-    let events = [route_events, model_events, cluster_events, changes].into_iter().chain(slice_events);
-    (Stores { routes, models, clusters, slices, relayed: relayed.clone() }, select_all(events))
+/// Stores, and what fills them, beside all else that changes.
+fn stores(Watched { hub, namespace, said, relayed, .. }: &Watched) -> (Stores, impl Stream<Item = ()> + use<>) {
+    let (namespace, is_hub_heard) = (namespace.as_deref(), Arc::new(AtomicBool::new(false)));
+    let (routes, route_events) = reflect(scoped::<ModelRoute>(hub, namespace), &is_hub_heard);
+    let (models, model_events) = reflect(scoped::<ModelDeployment>(hub, namespace), &is_hub_heard);
+    let (clusters, cluster_events) = reflect(Api::all(hub.clone()), &is_hub_heard);
+    let events = select_all([route_events, model_events, cluster_events, changes(said), changes(relayed)]);
+    (Stores { routes, models, clusters, is_hub_heard }, events)
+}
+
+fn changes<T: Send + Sync + 'static>(of: &watch::Receiver<T>) -> BoxStream<'static, ()> {
+    unfold(of.clone(), async |mut of| of.changed().await.ok().map(|()| ((), of))).boxed()
 }
 
 impl Stores {
@@ -124,20 +119,13 @@ impl Stores {
         );
     }
 
-    /// Waits until all pods are there: for ever where nobody tells them.
-    fn with_pods(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        match self.slices.clone() {
-            Some(slices) => async move { slices.wait_until_ready().await.unwrap_or_default() }.boxed(),
-            None => pending().boxed(),
-        }
-    }
-
-    fn config(&self, routes: &[ModelRoute], own: Option<&str>, are_pods_known: bool) -> Config {
-        let pods = self.slices.as_ref().filter(|_| are_pods_known).map(|slices| Pods::new(&decoded(slices)));
+    fn config(&self, routes: &[ModelRoute], Watched { own, network, said, relayed, .. }: &Watched) -> Config {
         let clusters: Clusters =
             decoded(&self.clusters).into_iter().map(|cluster| (cluster.name_any(), cluster)).collect();
-        let relayed = self.relayed.borrow().clone();
-        let fleet = Fleet::from_within(own, &clusters, pods.as_ref()).through_api_servers(&relayed);
+        let pods = believed(&said.borrow(), &clusters, self.is_hub_heard.load(Ordering::Relaxed));
+        let relayed = relayed.borrow().keys().cloned().collect();
+        let fleet = Fleet::from_outside(&clusters).within(own.as_deref()).in_network(network.as_deref());
+        let fleet = fleet.with_pods(&pods).through_api_servers(&relayed);
         config(routes, &decoded(&self.models), fleet)
     }
 }
@@ -161,16 +149,17 @@ where
 }
 
 /// A store and what fills it.
-fn reflect<K>(api: Api<Guarded<K>>, which: &watcher::Config) -> (Store<Guarded<K>>, BoxStream<'static, ()>)
+fn reflect<K>(api: Api<Guarded<K>>, is_hub_heard: &Arc<AtomicBool>) -> (Store<Guarded<K>>, BoxStream<'static, ()>)
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
 {
-    let (store, writer) = reflector::store();
-    let events = watcher(api, which.clone())
+    let ((store, writer), is_hub_heard) = (reflector::store(), is_hub_heard.clone());
+    let events = watcher(api, watching::config())
         .backoff(watching::backoff())
         .modify(|object| object.managed_fields_mut().clear())
         .reflect(writer)
         .touched_objects()
+        .inspect(move |event| is_hub_heard.store(event.is_ok(), Ordering::Relaxed))
         .filter_map(async |event| match event {
             Ok(object) => {
                 if let Err(error) = &object.0 {

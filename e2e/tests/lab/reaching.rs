@@ -1,17 +1,16 @@
 //! A gateway in one of two members whose Services are open to nobody outside: it reaches each pod of its own cluster, and the other
-//! cluster through the API server.
+//! cluster through the API server, or where both are one network each pod there, too.
+
+mod live;
+mod rights;
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
-use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
-use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
-use kube::Client;
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use skyfleet_e2e::{Cluster, ClusterSpec, artifacts};
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -23,12 +22,12 @@ use crate::hub::{Hub, condition};
 use crate::operator_process::OperatorProcess;
 use crate::paced::{MODEL, spec};
 use crate::support::{eventually, lab, post};
+use live::{assert_one_network_reaches_each_pod, assert_slices_alone_are_enough, assert_slices_count_at_once};
+use rights::{allow_slices, bind, narrow_kubeconfig, unbind};
 
 /// The member that the gateway is in, and the other one.
 const OWN: &str = "aws-1";
 const OTHER: &str = "gcp-1";
-/// Of the user that may ask for Services at the other member's API server, and of what lets it.
-const USER: &str = "skyfleet-gateway";
 /// Tokens of a stream, a tenth of a second apart.
 const TOKENS: usize = 6;
 
@@ -54,14 +53,20 @@ async fn pods_are_reached_directly_and_closed_clusters_through_their_api_servers
     let gateway = Gateway::start_with(hub_cluster, &hub_cluster.kubeconfig(), &arguments).await;
 
     assert_endpoints(&gateway, own).await;
+    // The gateway asks again in a while: the next steps take longer.
+    allow_slices(other).await;
     assert_both_stream(&gateway).await;
     assert_a_pod_may_go(&gateway, own).await;
     assert_a_rollout_fails_nothing(&hub, &gateway).await;
     assert_the_other_may_refuse(&gateway, other).await;
+    // What the hub says stays as it is from now on.
+    assert!(operator.stop().await.success());
+    assert_slices_count_at_once(&gateway, other).await;
+    assert_one_network_reaches_each_pod(&hub, &gateway, other).await;
     assert_residency_is_obeyed(&hub, &gateway).await;
 
     drop(gateway);
-    assert!(operator.stop().await.success());
+    assert_slices_alone_are_enough(&hub, hub_cluster, (other, &folder)).await;
     lab.down().await.unwrap();
 }
 
@@ -78,41 +83,6 @@ async fn serve(hub: &Hub, image: &str) {
     let status = hub.wait("ModelRoute", MODEL, ["Ready", "False", "NoEndpoints"]).await;
     let message = status["conditions"][0]["message"].as_str().unwrap();
     assert!(message.contains("kubeconfig for its API server"), "who is outside is told what helps: {message}");
-}
-
-/// A folder with a kubeconfig for the cluster, of a user who may use Services through its API server and nothing else.
-async fn narrow_kubeconfig(cluster: &Cluster, beside: &Path) -> PathBuf {
-    let client = cluster.client().await.unwrap();
-    let account = json!({"metadata": {"name": USER}});
-    let accounts = Api::<ServiceAccount>::default_namespaced(client.clone());
-    accounts.create(&PostParams::default(), &serde_json::from_value(account).unwrap()).await.unwrap();
-    let rule = json!({
-        "apiGroups": [""], "resources": ["services/proxy"], "verbs": ["get", "create", "update", "patch", "delete"],
-    });
-    let allowed = json!({"metadata": {"name": USER}, "rules": [rule]});
-    let roles = Api::<Role>::default_namespaced(client.clone());
-    roles.create(&PostParams::default(), &serde_json::from_value(allowed).unwrap()).await.unwrap();
-    bind(&client).await;
-    let request = TokenRequest { spec: TokenRequestSpec::default(), ..TokenRequest::default() };
-    let token = accounts.create_token_request(USER, &PostParams::default(), &request).await.unwrap();
-    let admin = std::fs::read_to_string(cluster.kubeconfig()).unwrap();
-    let mut kubeconfig: Value = serde_yaml::from_str(&admin).unwrap();
-    kubeconfig["users"][0]["user"] = json!({"token": token.status.unwrap().token});
-    let folder = beside.join("api-servers");
-    std::fs::create_dir(&folder).unwrap();
-    std::fs::write(folder.join(cluster.name()), kubeconfig.to_string()).unwrap();
-    folder
-}
-
-async fn bind(client: &Client) {
-    let group = "rbac.authorization.k8s.io";
-    let binding = json!({
-        "metadata": {"name": USER},
-        "roleRef": {"apiGroup": group, "kind": "Role", "name": USER},
-        "subjects": [{"kind": "ServiceAccount", "name": USER, "namespace": "default"}],
-    });
-    let bindings = Api::<RoleBinding>::default_namespaced(client.clone());
-    bindings.create(&PostParams::default(), &serde_json::from_value(binding).unwrap()).await.unwrap();
 }
 
 /// The pods of the gateway's own cluster by their names, and the Service of the other one.
@@ -247,8 +217,7 @@ async fn ask_until(stop: Arc<AtomicBool>, address: String) -> usize {
 /// Without the right to use it, its API server says no, and the own cluster answers.
 async fn assert_the_other_may_refuse(gateway: &Gateway, other: &Cluster) {
     let client = other.client().await.unwrap();
-    let bindings = Api::<RoleBinding>::default_namespaced(client.clone());
-    bindings.delete(USER, &DeleteParams::default()).await.unwrap();
+    unbind(client.clone()).await;
     eventually("a request that the other cluster refuses", || async {
         ask(&gateway.address).await.unwrap();
         let log = gateway.log();

@@ -1,30 +1,31 @@
 //! A folder with kubeconfigs, each named like its Cluster, as it changes: Kubernetes swaps the files of a Secret for others.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
 use skyfleet_gateway::{Gateway, Relay};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::ApiServer;
+use super::{ApiServer, client};
 
 /// Between two looks at the folder.
 const EVERY: Duration = Duration::from_secs(10);
 
-/// The Clusters that are reached through their API servers.
-pub(crate) type Known = Arc<HashSet<String>>;
+/// The Clusters that there are kubeconfigs for, each with a client for its API server: another one when the kubeconfig has changed.
+pub(crate) type Known = Arc<HashMap<String, Arc<Client>>>;
 
 /// Has the gateway use the kubeconfigs of a folder, as long as it is polled, and tells for which Clusters there are some. One that
 /// cannot be used is said once, and what was there before stays.
 pub(crate) async fn follow(folder: PathBuf, gateway: Arc<Gateway>, told: watch::Sender<Known>) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut files, mut relays) = (BTreeMap::new(), HashMap::<String, Arc<dyn Relay>>::new());
+    let (mut files, mut clients) = (BTreeMap::new(), HashMap::new());
+    let mut relays = HashMap::<String, Arc<dyn Relay>>::new();
     loop {
         ticks.tick().await;
         let now = match read(&folder).await {
@@ -38,16 +39,20 @@ pub(crate) async fn follow(folder: PathBuf, gateway: Arc<Gateway>, told: watch::
             continue;
         }
         relays.retain(|cluster, _| now.contains_key(cluster));
+        clients.retain(|cluster, _| now.contains_key(cluster));
         for (cluster, text) in now.iter().filter(|(cluster, text)| files.get(*cluster) != Some(*text)) {
             match api_server(cluster, text).await {
-                Ok(relay) => drop(relays.insert(cluster.clone(), Arc::new(relay))),
+                Ok((relay, client)) => {
+                    relays.insert(cluster.clone(), Arc::new(relay));
+                    clients.insert(cluster.clone(), Arc::new(client));
+                }
                 Err(error) => tracing::error!(cluster, error, "cannot use its kubeconfig"),
             }
         }
         files = now;
         gateway.set_relays(relays.clone());
-        told.send_replace(Arc::new(relays.keys().cloned().collect()));
-        tracing::info!(clusters = relays.len(), "clusters are reached through their API servers");
+        told.send_replace(Arc::new(clients.clone()));
+        tracing::info!(clusters = relays.len(), "there are kubeconfigs for the API servers of clusters");
     }
 }
 
@@ -63,10 +68,11 @@ async fn read(folder: &Path) -> std::io::Result<BTreeMap<String, String>> {
     Ok(found)
 }
 
-async fn api_server(cluster: &str, text: &str) -> Result<ApiServer, String> {
+async fn api_server(cluster: &str, text: &str) -> Result<(ApiServer, Client), String> {
     // The parser's own words could quote a secret.
     let kubeconfig = Kubeconfig::from_yaml(text).map_err(|_| "it is no kubeconfig in YAML or JSON".to_owned())?;
     let context = KubeConfigOptions::default();
     let config = Config::from_custom_kubeconfig(kubeconfig, &context).await.map_err(|error| error.to_string())?;
-    ApiServer::new(cluster, &config).map_err(|error| error.to_string())
+    let both = ApiServer::new(cluster, &config).and_then(|relay| Ok((relay, client(&config)?)));
+    both.map_err(|error| error.to_string())
 }

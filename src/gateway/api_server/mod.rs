@@ -19,7 +19,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use kube::Config;
-use kube::client::ConfigExt as _;
+use kube::client::{Body, ConfigExt as _};
 use skyfleet_gateway::config::Endpoint;
 use skyfleet_gateway::{Relay, liveness};
 use tokio::io::DuplexStream;
@@ -70,6 +70,18 @@ fn connector() -> HttpConnector {
     #[cfg(target_os = "linux")]
     connector.set_tcp_user_timeout(Some(liveness::GONE));
     connector
+}
+
+/// A client for what a cluster's API server itself knows, over connections of its own.
+///
+/// # Errors
+/// The certificates or credentials are none.
+pub(super) fn client(config: &Config) -> Result<kube::Client, kube::Error> {
+    let connector = config.rustls_https_connector_with_connector(connector())?;
+    let sender = Client::builder(TokioExecutor::new()).build::<_, Body>(connector);
+    let layers = ServiceBuilder::new().layer(config.base_uri_layer()).option_layer(config.auth_layer()?);
+    let service = layers.map_err(BoxError::from).service(sender);
+    Ok(kube::Client::new(service, config.default_namespace.clone()))
 }
 
 impl Relay for ApiServer {
