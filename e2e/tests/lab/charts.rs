@@ -257,6 +257,9 @@ fn gateways_are_there_only_when_asked_for_and_read_only_what_they_go_by() {
     assert!(container["args"].to_string().contains("--api-servers=/etc/skyfleet/api-servers"), "{container}");
     assert!(in_member.iter().all(|object| object["kind"] != "Role"), "its rights are on the hub");
 
+    let outside = gateway(&json!({ "gateway": { "enabled": true, "network": "Vpc_1" } }));
+    assert!(of_kind(&outside, "Deployment")[0].to_string().contains("--network=Vpc_1"));
+
     // One that tells the hub nothing writes nothing.
     let silent = gateway(&json!({ "gateway": { "enabled": true, "reports": false } }));
     assert!(silent.iter().all(|object| object["kind"] != "Role" && object["kind"] != "ValidatingAdmissionPolicy"));
@@ -338,6 +341,10 @@ fn bad_values_are_refused_with_their_place() {
         (
             json!({ "gateway": { "enabled": true, "upstreamTls": { "enabled": true } } }),
             "gateway.upstreamTls.enabled needs gateway.upstreamTls.namespaces",
+        ),
+        (
+            json!({ "gateway": { "enabled": true, "cluster": "hub", "network": "vpc" } }),
+            "gateway.network is for gateways that run in no Cluster",
         ),
         (json!({ "gateway": { "drainSeconds": 0 } }), "at '/gateway/drainSeconds': minimum: got 0, want 1"),
         (json!({ "gateway": { "resources": { "limits": { "cpu": "x" } } } }), "at '/gateway/resources/limits/cpu'"),
