@@ -10,7 +10,7 @@ use futures::{Stream, StreamExt as _};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::Api;
 use kube::runtime::utils::Backoff as _;
-use kube::runtime::watcher::{self, Event};
+use kube::runtime::watcher::{self, Event, ExponentialBackoff};
 use kube::runtime::{WatchStreamExt as _, reflector};
 use kube::{Error, ResourceExt as _};
 use skyfleet_api::labels;
@@ -31,39 +31,62 @@ const AT_ONCE: usize = 1024;
 
 /// Tells what the EndpointSlices of a cluster say, as long as it is polled. That they cannot be watched is said once.
 pub(super) async fn follow(cluster: String, api: Api<EndpointSlice>, said: Arc<watch::Sender<Said>>) {
-    let mut changes = pin!(changes(api));
-    let (mut backoff, mut again, mut old) = (watching::backoff(), Instant::now(), None);
-    let mut is_broken = false;
+    let (mut changes, mut contact) = (pin!(changes(api)), Contact::new(cluster, said));
     loop {
+        let again = contact.again;
         let next = async {
             sleep_until(again).await;
             changes.next().await
         };
         tokio::select! {
             change = next => match change {
-                Some(Ok(pods)) => {
-                    if is_broken {
-                        tracing::info!(cluster, "its EndpointSlices are watched again");
-                    }
-                    backoff.reset();
-                    (old, is_broken) = (None, false);
-                    let last = Last { pods: Arc::new(pods), is_old: false };
-                    said.send_modify(|said| drop(said.insert(cluster.clone(), last)));
-                }
-                Some(Err(error)) => {
-                    if !is_broken {
-                        tell(&cluster, &error);
-                        (old, is_broken) = (Some(Instant::now() + OLD), true);
-                    }
-                    again = Instant::now() + pause(&error, backoff.next().unwrap_or_default());
-                }
+                Some(Ok(pods)) => contact.heard(pods),
+                Some(Err(error)) => contact.failed(&error),
                 None => return,
             },
-            () = sleep_until(old.unwrap_or(again)), if old.is_some() => {
-                old = None;
-                said.send_if_modified(|said| said.get_mut(&cluster).map(|last| last.is_old = true).is_some());
-            }
+            () = sleep_until(contact.old.unwrap_or(again)), if contact.old.is_some() => contact.ages(),
         }
+    }
+}
+
+/// How it stands with a cluster.
+struct Contact {
+    cluster: String,
+    said: Arc<watch::Sender<Said>>,
+    is_broken: bool,
+    backoff: ExponentialBackoff,
+    /// When it is asked.
+    again: Instant,
+    /// When what it said last becomes old.
+    old: Option<Instant>,
+}
+
+impl Contact {
+    fn new(cluster: String, said: Arc<watch::Sender<Said>>) -> Self {
+        Self { cluster, said, is_broken: false, backoff: watching::backoff(), again: Instant::now(), old: None }
+    }
+
+    fn heard(&mut self, pods: Pods) {
+        if self.is_broken {
+            tracing::info!(cluster = self.cluster, "its EndpointSlices are watched again");
+        }
+        self.backoff.reset();
+        (self.old, self.is_broken) = (None, false);
+        let last = Last { pods: Arc::new(pods), is_old: false };
+        self.said.send_modify(|said| drop(said.insert(self.cluster.clone(), last)));
+    }
+
+    fn failed(&mut self, error: &watcher::Error) {
+        if !self.is_broken {
+            tell(&self.cluster, error);
+            (self.old, self.is_broken) = (Some(Instant::now() + OLD), true);
+        }
+        self.again = Instant::now() + pause(error, self.backoff.next().unwrap_or_default());
+    }
+
+    fn ages(&mut self) {
+        self.old = None;
+        self.said.send_if_modified(|said| said.get_mut(&self.cluster).map(|last| last.is_old = true).is_some());
     }
 }
 
