@@ -248,11 +248,15 @@ fn gateways_are_there_only_when_asked_for_and_read_only_what_they_go_by() {
     assert!(!by_default.iter().any(|object| secrets(&object)) && !flags.contains("--tls") && !flags.contains("volume"));
     let in_member = gateway(&json!({ "replicas": 0, "gateway": {
         "enabled": true, "cluster": "aws-1", "hubKubeconfigSecretRef": { "name": "hub" }, "apiServersSecretName": "others",
+        "tls": { "secretName": "front" },
     } }));
     assert_eq!(of_kind(&in_member, "ClusterRole")[0]["rules"], json!([of_own]));
     let pod = &of_kind(&in_member, "Deployment")[0]["spec"]["template"]["spec"];
-    assert_eq!(pod["volumes"].as_array().unwrap().len(), 2, "{pod}");
     let container = &pod["containers"][0];
+    for list in [&pod["volumes"], &container["volumeMounts"]] {
+        let names: Vec<_> = list.as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["hub", "api-servers", "tls"], "{pod}");
+    }
     assert_eq!(container["env"][1], json!({ "name": "KUBECONFIG", "value": "/etc/skyfleet/hub/kubeconfig" }));
     assert!(container["args"].to_string().contains("--api-servers=/etc/skyfleet/api-servers"), "{container}");
     assert!(in_member.iter().all(|object| object["kind"] != "Role"), "its rights are on the hub");
