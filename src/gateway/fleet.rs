@@ -25,7 +25,15 @@ pub(crate) struct Fleet<'a> {
 }
 
 /// Pods that take requests, by Cluster.
-pub(super) type PodsOf = HashMap<String, Arc<Pods>>;
+pub(super) type PodsOf = HashMap<String, KnownPods>;
+
+/// What is known of the pods of a Cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct KnownPods {
+    pub(super) pods: Arc<Pods>,
+    /// Its API server does not answer here any more, and the hub knows better.
+    pub(super) is_outdated: bool,
+}
 
 /// The Clusters by name.
 pub(crate) type Clusters = HashMap<String, Cluster>;
@@ -92,15 +100,18 @@ impl<'a> Fleet<'a> {
     /// has the share of them all.
     pub(crate) fn endpoints(&self, replicas: Replicas<'_>) -> Vec<EndpointConfig> {
         let cluster = replicas.placement.cluster.as_str();
-        let pods = self.pods.and_then(|pods| pods.get(cluster));
-        let pods = pods.map(|pods| pods.of(replicas.namespace, replicas.model));
-        match pods {
-            Some(pods) if self.reaches_pods(cluster) => {
+        let known = self.pods.and_then(|pods| pods.get(cluster));
+        let is_newer = known.is_some_and(|known| !known.is_outdated);
+        // An API server that does not answer leads to no Service either.
+        let is_best = is_newer || !self.is_open(replicas.placement);
+        match known.map(|known| known.pods.of(replicas.namespace, replicas.model)) {
+            Some(pods) if is_best && self.reaches_pods(cluster) => {
                 pods.map(|pod| endpoint(cluster, (pod.name.as_str(), 1), (&pod.address, pod.port))).collect()
             }
-            // What the EndpointSlices say is newer than the status.
-            Some(pods) => self.service(replicas.placement, pods.count().try_into().ok()).into_iter().collect(),
-            None => self.service(replicas.placement, replicas.placement.ready.try_into().ok()).into_iter().collect(),
+            Some(pods) if is_newer => {
+                self.service(replicas.placement, pods.count().try_into().ok()).into_iter().collect()
+            }
+            _ => self.service(replicas.placement, replicas.placement.ready.try_into().ok()).into_iter().collect(),
         }
     }
 
@@ -111,11 +122,17 @@ impl<'a> Fleet<'a> {
         self.own == Some(cluster) || here.is_some() && here == network(cluster)
     }
 
+    /// Whether the Service is reached without the API server.
+    fn is_open(&self, placement: &PlacementStatus) -> bool {
+        let is_outside = |address: &str| !is_inside(address);
+        self.own == Some(placement.cluster.as_str()) || placement.endpoint.as_deref().is_some_and(is_outside)
+    }
+
     fn service(&self, placement: &PlacementStatus, ready: Option<u32>) -> Option<EndpointConfig> {
         let weight = ready.filter(|ready| *ready > 0)?;
         let address = placement.endpoint.as_deref()?;
         let (host, port) = address.rsplit_once(':')?;
-        let is_open = self.own == Some(placement.cluster.as_str()) || !is_inside(address);
+        let is_open = self.is_open(placement);
         let is_relayed = || self.relayed.is_some_and(|relayed| relayed.contains(&placement.cluster));
         if !is_open && !is_relayed() {
             return None;
@@ -138,102 +155,4 @@ fn endpoint(cluster: &str, (name, weight): (&str, u32), (host, port): (&str, u16
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    /// Clusters, each with its network.
-    fn clusters(all: &[(&str, Option<&str>)]) -> Clusters {
-        let cluster = |(name, network): &(&str, Option<&str>)| {
-            let spec = json!({"provider": "aws", "region": "r", "connection": {}, "network": network});
-            let all = json!({"apiVersion": "skyfleet.dev/v1alpha1", "kind": "Cluster", "metadata": {"name": name}, "spec": spec});
-            ((*name).to_owned(), serde_json::from_value(all).expect("a Cluster"))
-        };
-        all.iter().map(cluster).collect()
-    }
-
-    /// Pods of the model's Service with these addresses.
-    fn pods(addresses: &[&str]) -> Arc<Pods> {
-        let endpoints: Vec<_> = addresses.iter().map(|address| json!({"addresses": [address]})).collect();
-        let slice = serde_json::from_value(json!({
-            "metadata": {"namespace": "ml", "labels": {"kubernetes.io/service-name": "llama"}},
-            "addressType": "IPv4", "ports": [{"name": "http", "port": 8080}], "endpoints": endpoints,
-        }));
-        Arc::new(Pods::new([&slice.expect("an EndpointSlice")]))
-    }
-
-    /// Where three replicas in cluster `a` are reached, each way with its weight; `~` is before those that the API server leads to.
-    fn found(fleet: Fleet<'_>, (ready, address): (i32, &str)) -> Vec<String> {
-        let placement = json!({"cluster": "a", "desired": 3, "ready": ready, "endpoint": address});
-        let placement = serde_json::from_value(placement).expect("a placement");
-        let endpoints = fleet.endpoints(Replicas { namespace: "ml", model: "llama", placement: &placement });
-        let text = |EndpointConfig { endpoint, weight, .. }: EndpointConfig| {
-            format!("{}{}:{} x{weight}", if endpoint.is_relayed { "~" } else { "" }, endpoint.host, endpoint.port)
-        };
-        endpoints.into_iter().map(text).collect()
-    }
-
-    const NODE_PORT: &str = "192.0.2.1:30001";
-    const INSIDE: &str = "llama.ml.svc:80";
-
-    #[test]
-    fn how_many_are_ready_is_what_the_cluster_says_and_else_the_status() {
-        let (clusters, relayed) = (clusters(&[("a", None)]), HashSet::from(["a".to_owned()]));
-        let of = |pods: Option<Arc<Pods>>| PodsOf::from_iter(pods.map(|pods| ("a".to_owned(), pods)));
-        for (ready, said, expected) in [
-            (3, None, Some(3)),
-            (3, Some(pods(&["10.1.0.1", "10.1.0.2"])), Some(2)),
-            (3, Some(Arc::default()), None),
-            (0, Some(pods(&["10.1.0.1"])), Some(1)),
-            (0, None, None),
-        ] {
-            let known = of(said);
-            let fleet = Fleet::from_outside(&clusters).with_pods(&known).through_api_servers(&relayed);
-            for (address, there) in
-                [(NODE_PORT, NODE_PORT), (INSIDE, "~llama.ml.svc:80"), ("in.example.com:80", "in.example.com:80")]
-            {
-                let expected: Vec<_> = expected.iter().map(|weight| format!("{there} x{weight}")).collect();
-                assert_eq!(found(fleet, (ready, address)), expected, "{ready} in the status, {known:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn pods_are_reached_one_by_one_in_the_own_cluster_and_the_own_network() {
-        let clusters = clusters(&[("a", Some("vpc")), ("peer", Some("vpc")), ("far", Some("other")), ("none", None)]);
-        let known = PodsOf::from([("a".to_owned(), pods(&["10.1.0.1", "10.1.0.2"]))]);
-        let (each, service) = (vec!["10.1.0.1:8080 x1", "10.1.0.2:8080 x1"], vec!["192.0.2.1:30001 x2"]);
-        for (own, network, expected) in [
-            (Some("a"), None, &each),
-            (Some("peer"), None, &each),
-            (Some("far"), None, &service),
-            (Some("none"), None, &service),
-            (Some("unknown"), None, &service),
-            (None, Some("vpc"), &each),
-            (None, Some("other"), &service),
-            (None, None, &service),
-        ] {
-            let fleet = Fleet::from_outside(&clusters).within(own).in_network(network).with_pods(&known);
-            assert_eq!(found(fleet, (3, NODE_PORT)), *expected, "in {own:?}, {network:?}");
-        }
-    }
-
-    #[test]
-    fn clusters_of_no_network_share_none() {
-        let clusters = clusters(&[("a", None), ("none", None)]);
-        let known = PodsOf::from([("a".to_owned(), pods(&["10.1.0.1"]))]);
-        let fleet = Fleet::from_outside(&clusters).within(Some("none")).with_pods(&known);
-        assert_eq!(found(fleet, (1, NODE_PORT)), ["192.0.2.1:30001 x1"]);
-    }
-
-    #[test]
-    fn pods_that_are_not_known_are_reached_by_their_service() {
-        let (clusters, none) = (clusters(&[("a", Some("vpc"))]), PodsOf::new());
-        let fleet = Fleet::from_outside(&clusters).within(Some("a")).with_pods(&none);
-        assert_eq!(found(fleet, (3, INSIDE)), ["llama.ml.svc:80 x3"]);
-        // None at all is not the same as unknown.
-        let gone = PodsOf::from([("a".to_owned(), Arc::default())]);
-        assert_eq!(found(fleet.with_pods(&gone), (3, INSIDE)), Vec::<String>::new());
-    }
-}
+mod tests;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use skyfleet_api::Cluster;
 use skyfleet_api::conditions::{ConditionType, is_true};
 
-use crate::gateway::fleet::{Clusters, PodsOf};
+use crate::gateway::fleet::{Clusters, KnownPods, PodsOf};
 use crate::gateway::pods::Pods;
 
 /// What clusters' EndpointSlices said last, by the names of the Clusters. Of those that have said nothing yet nothing is known.
@@ -20,12 +20,15 @@ pub(crate) struct Last {
     pub(crate) is_old: bool,
 }
 
-/// The pods that are believed. What was said last is unknown by now when a cluster can be watched no more, but unknown is not zero, and
+/// What of it is believed. What was said last is unknown by now when a cluster can be watched no more, but unknown is not zero, and
 /// the hub knows better only if the cluster speaks to it, and it to the gateway: else its status is as old, or older.
 pub(crate) fn believed(said: &Said, clusters: &Clusters, is_hub_heard: bool) -> PodsOf {
     let does_hub_know = |name: &String| is_hub_heard && clusters.get(name).is_some_and(is_reachable);
-    let believed = said.iter().filter(|(cluster, last)| !(last.is_old && does_hub_know(cluster)));
-    believed.map(|(cluster, last)| (cluster.clone(), last.pods.clone())).collect()
+    let believed = said.iter().map(|(cluster, last)| {
+        let is_outdated = last.is_old && does_hub_know(cluster);
+        (cluster.clone(), KnownPods { pods: last.pods.clone(), is_outdated })
+    });
+    believed.collect()
 }
 
 fn is_reachable(cluster: &Cluster) -> bool {
@@ -52,17 +55,20 @@ mod tests {
     #[test]
     fn what_is_old_gives_way_only_to_who_knows_better() {
         for (is_old, reachable, is_hub_heard, expected) in [
-            (false, Some("True"), true, true),
-            (true, Some("True"), true, false),
-            (true, Some("True"), false, true),
-            (true, Some("False"), true, true),
-            (true, Some("Unknown"), true, true),
-            (true, None, true, true),
+            (false, Some("True"), true, false),
+            (true, Some("True"), true, true),
+            (true, Some("True"), false, false),
+            (true, Some("False"), true, false),
+            (true, Some("Unknown"), true, false),
+            (true, None, true, false),
         ] {
             let said = Said::from([("a".to_owned(), Last { pods: Arc::default(), is_old })]);
             let clusters = reachable.map(|reachable| ("a".to_owned(), cluster(reachable))).into_iter().collect();
-            let found = believed(&said, &clusters, is_hub_heard).contains_key("a");
-            assert_eq!(found, expected, "old {is_old}, reachable {reachable:?}, hub heard {is_hub_heard}");
+            let found = believed(&said, &clusters, is_hub_heard);
+            assert_eq!(
+                found["a"].is_outdated, expected,
+                "old {is_old}, reachable {reachable:?}, hub heard {is_hub_heard}"
+            );
         }
     }
 }

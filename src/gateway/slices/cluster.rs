@@ -54,6 +54,8 @@ struct Contact {
     cluster: String,
     said: Arc<watch::Sender<Said>>,
     is_broken: bool,
+    /// It answers, and says no.
+    is_refused: bool,
     backoff: ExponentialBackoff,
     /// When it is asked.
     again: Instant,
@@ -63,7 +65,8 @@ struct Contact {
 
 impl Contact {
     fn new(cluster: String, said: Arc<watch::Sender<Said>>) -> Self {
-        Self { cluster, said, is_broken: false, backoff: watching::backoff(), again: Instant::now(), old: None }
+        let (backoff, again) = (watching::backoff(), Instant::now());
+        Self { cluster, said, is_broken: false, is_refused: false, backoff, again, old: None }
     }
 
     fn heard(&mut self, pods: Pods) {
@@ -77,16 +80,24 @@ impl Contact {
     }
 
     fn failed(&mut self, error: &watcher::Error) {
+        self.is_refused = is_refusal(error);
         if !self.is_broken {
             tell(&self.cluster, error);
             (self.old, self.is_broken) = (Some(Instant::now() + OLD), true);
+        } else if self.old.is_none() {
+            self.ages();
         }
         self.again = Instant::now() + pause(error, self.backoff.next().unwrap_or_default());
     }
 
     fn ages(&mut self) {
         self.old = None;
-        self.said.send_if_modified(|said| said.get_mut(&self.cluster).map(|last| last.is_old = true).is_some());
+        self.said.send_if_modified(|said| match said.get_mut(&self.cluster) {
+            // Who may not know any more goes by the hub, as one that never might.
+            Some(_) if self.is_refused => said.remove(&self.cluster).is_some(),
+            Some(last) => !std::mem::replace(&mut last.is_old, true),
+            None => false,
+        });
     }
 }
 

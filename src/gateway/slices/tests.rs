@@ -121,7 +121,13 @@ async fn who_may_not_ask_knows_nothing_and_asks_seldom() {
     assert!((2..=21).contains(&server.requests()), "{} requests in ten minutes", server.requests());
     server.becomes(State::Has(&["10.1.0.1"]));
     asking.until(&["a: 10.1.0.1"]).await;
-    // A right that is taken away is as a cluster that is lost.
+    // A right that is taken away is soon as one that was never there.
     server.becomes(State::Forbids);
+    asking.until(&[]).await;
+    server.becomes(State::Has(&["10.1.0.1"]));
+    asking.until(&["a: 10.1.0.1"]).await;
+    server.becomes(State::Gone);
     asking.until(&["a, old: 10.1.0.1"]).await;
+    server.becomes(State::Forbids);
+    asking.until(&[]).await;
 }
