@@ -158,7 +158,8 @@ pub struct ServiceSpec {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
     /// Where gateways outside of the cluster reach it, instead of the Service's own address: `host:port` of an Ingress or whatever else leads to
-    /// it, made by others. `$(CLUSTER)` stands for the Cluster's name.
+    /// it, made by others. `$(CLUSTER)` stands for the Cluster's name. Where it is a name, requests ask for that name
+    /// (`Host`).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     #[x_kube(validation = Rule::new(
