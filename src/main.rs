@@ -5,6 +5,7 @@ mod cli;
 mod gateway;
 mod operator;
 mod quantity;
+mod routing;
 mod transform;
 mod watching;
 mod worker;

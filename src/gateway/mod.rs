@@ -3,28 +3,18 @@
 mod admin;
 mod api_server;
 mod args;
-mod fleet;
-mod own_cluster;
-mod pods;
+mod configured;
 pub(crate) mod report;
-mod routes;
-mod secrets;
-mod slices;
 mod tls;
-mod watch;
 
 pub(crate) use args::GatewayArgs;
-#[cfg(test)]
-pub(crate) use fleet::Clusters;
-pub(crate) use fleet::{Fleet, Replicas, is_inside};
-pub(crate) use routes::{Taken, is_served, taken};
-pub(crate) use secrets::wanted as wanted_secrets;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use skyfleet_api::model_route::Driver;
 use skyfleet_gateway::{Gateway, Serving, Sink, serve};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -33,6 +23,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::operator::connect;
+use crate::routing::own_cluster::{self, OwnClusterError};
+use crate::routing::{Known, slices, watch};
 use report::Reporting;
 
 /// How long a client may take for the head of a request: some are slow, and some only want to be in the way.
@@ -47,8 +39,8 @@ pub(crate) enum GatewayError {
     Listen(SocketAddr, std::io::Error),
     #[error("cannot write the access log to {0}: {1}")]
     AccessLog(PathBuf, std::io::Error),
-    #[error("cannot use {0} for the cluster that the gateway runs in: {1}")]
-    OwnCluster(PathBuf, String),
+    #[error(transparent)]
+    OwnCluster(#[from] OwnClusterError),
     #[error("cannot speak TLS: {0}")]
     Tls(#[from] tls::FilesError),
     #[error("cannot listen for signals: {0}")]
@@ -80,19 +72,20 @@ pub(crate) async fn route(args: GatewayArgs) -> Result<(), GatewayError> {
     let hub = connect().await?;
     let signals = signals(stopping.clone())?;
     let reporting = reporting(&args, &hub, &gateway)?;
-    let own_client = own_cluster::connect(&args).await?;
-    let (relaying, relayed) = channel::channel(api_server::Known::default());
+    let own = own_cluster::connect(args.cluster.as_deref(), args.cluster_kubeconfig.as_deref()).await?;
+    let (relaying, relayed) = channel::channel(Known::default());
     let _relays = args.api_servers.map(|folder| {
         let relays = tokio::spawn(api_server::follow(folder, gateway.clone(), relaying));
         AbortOnDropHandle::new(relays)
     });
-    let own = args.cluster.clone().zip(own_client);
     let asked = slices::Asked { own, known: relayed.clone(), namespace: args.namespace.clone() };
     let (saying, said) = channel::channel(slices::Said::new());
     let _slices = AbortOnDropHandle::new(tokio::spawn(slices::follow(asked, saying)));
-    let (own, network) = (args.cluster, args.network);
-    let watched = watch::Watched { hub, namespace: args.namespace, own, network, said, relayed };
-    let followed = tokio::spawn(watch::follow(watched, gateway.clone(), told));
+    let (driver, own, network) = (Driver::Gateway, args.cluster, args.network);
+    let watched = watch::Watched { hub, driver, namespace: args.namespace, own, network, said, relayed };
+    let (wanting, wanted) = channel::channel(None);
+    let _watched = AbortOnDropHandle::new(tokio::spawn(watch::follow(watched, wanting)));
+    let followed = tokio::spawn(configured::follow(gateway.clone(), wanted, told));
     let _followed = AbortOnDropHandle::new(followed);
     let (checked, checks_end) = (gateway.clone(), stop.clone());
     let _checked = AbortOnDropHandle::new(tokio::spawn(async move { checked.check_health(&checks_end).await }));

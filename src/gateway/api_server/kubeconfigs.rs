@@ -5,19 +5,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
 use skyfleet_gateway::{Gateway, Relay};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{ApiServer, client};
+use super::ApiServer;
+use crate::routing::Known;
+use crate::routing::member_client::client;
 
 /// Between two looks at the folder.
 const EVERY: Duration = Duration::from_secs(10);
-
-/// The Clusters that there are kubeconfigs for, each with a client for its API server: another one when the kubeconfig has changed.
-pub(crate) type Known = Arc<HashMap<String, Arc<Client>>>;
 
 /// Has the gateway use the kubeconfigs of a folder, as long as it is polled, and tells for which Clusters there are some. One that
 /// cannot be used is said once, and what was there before stays.
@@ -68,7 +67,7 @@ async fn read(folder: &Path) -> std::io::Result<BTreeMap<String, String>> {
     Ok(found)
 }
 
-async fn api_server(cluster: &str, text: &str) -> Result<(ApiServer, Client), String> {
+async fn api_server(cluster: &str, text: &str) -> Result<(ApiServer, kube::Client), String> {
     // The parser's own words could quote a secret.
     let kubeconfig = Kubeconfig::from_yaml(text).map_err(|_| "it is no kubeconfig in YAML or JSON".to_owned())?;
     let context = KubeConfigOptions::default();

@@ -4,11 +4,10 @@ mod answers;
 mod kubeconfigs;
 mod paths;
 
-pub(super) use kubeconfigs::{Known, follow};
+pub(super) use kubeconfigs::follow;
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::header::{AUTHORIZATION, CONNECTION, HOST, UPGRADE};
 use http::{HeaderMap, Request, Response, StatusCode};
@@ -16,23 +15,22 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use kube::Config;
-use kube::client::{Body, ConfigExt as _};
+use kube::client::ConfigExt as _;
+use skyfleet_gateway::Relay;
 use skyfleet_gateway::config::Endpoint;
-use skyfleet_gateway::{Relay, liveness};
 use tokio::io::DuplexStream;
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, ServiceBuilder, ServiceExt as _};
 
 use answers::Answer;
 
+use crate::routing::member_client::connector;
+
 /// Bytes on their way between the gateway and what speaks to the API server.
 const BUFFER: usize = 64 * 1024;
 
-/// For a connection of TCP to stand.
-const CONNECT: Duration = Duration::from_secs(5);
 type Sender = BoxCloneSyncService<Request<Incoming>, Response<Incoming>, BoxError>;
 
 /// The API server of a cluster.
@@ -56,32 +54,6 @@ impl ApiServer {
             .service(client);
         Ok(Self { cluster: cluster.into(), sender: BoxCloneSyncService::new(sender) })
     }
-}
-
-/// Connections that notice within 20 s that the API server's machine is gone, as those to replicas do.
-fn connector() -> HttpConnector {
-    let mut connector = HttpConnector::new();
-    connector.enforce_http(false);
-    connector.set_nodelay(true);
-    connector.set_connect_timeout(Some(CONNECT));
-    connector.set_keepalive(Some(liveness::QUIET));
-    connector.set_keepalive_interval(Some(liveness::AGAIN));
-    connector.set_keepalive_retries(Some(liveness::RETRIES));
-    #[cfg(target_os = "linux")]
-    connector.set_tcp_user_timeout(Some(liveness::GONE));
-    connector
-}
-
-/// A client for what a cluster's API server itself knows, over connections of its own.
-///
-/// # Errors
-/// The certificates or credentials are none.
-pub(super) fn client(config: &Config) -> Result<kube::Client, kube::Error> {
-    let connector = config.rustls_https_connector_with_connector(connector())?;
-    let sender = Client::builder(TokioExecutor::new()).build::<_, Body>(connector);
-    let layers = ServiceBuilder::new().layer(config.base_uri_layer()).option_layer(config.auth_layer()?);
-    let service = layers.map_err(BoxError::from).service(sender);
-    Ok(kube::Client::new(service, config.default_namespace.clone()))
 }
 
 impl Relay for ApiServer {

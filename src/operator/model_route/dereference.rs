@@ -10,8 +10,8 @@ use kube::{Client, Resource, ResourceExt};
 use skyfleet_api::{ModelDeployment, ModelRoute, ModelRouteSpec};
 
 use super::Routes;
-use crate::gateway::wanted_secrets;
 use crate::operator::error::ReconcileError;
+use crate::routing::wanted_secrets;
 
 /// ModelDeployments by name; `None` for one that is not there.
 pub(super) type Models = BTreeMap<String, Option<ModelDeployment>>;

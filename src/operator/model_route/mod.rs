@@ -25,7 +25,7 @@ use super::context::Context;
 use super::controller::Turn;
 use super::error::ReconcileError;
 use super::report::write_status;
-use crate::gateway::Fleet;
+use crate::routing::Fleet;
 use replicas::Replicas;
 
 /// When it is looked again whether the Secrets are there that a route names.
@@ -99,7 +99,7 @@ mod tests {
     use skyfleet_api::ModelRoute;
 
     use super::dereference::Models;
-    use crate::gateway::Clusters;
+    use crate::routing::Clusters;
 
     /// Two clouds.
     pub(super) fn clusters() -> Clusters {

@@ -8,7 +8,7 @@ use skyfleet_api::model_deployment::PlacementStatus;
 use skyfleet_api::model_route::{Backend, BackendStatus};
 
 use super::dereference::Models;
-use crate::gateway::{self, Fleet, is_served};
+use crate::routing::{self, Fleet, is_served_by_any};
 
 /// Replicas, and how many of them get requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,11 +40,11 @@ impl Replicas {
         let namespace = route.namespace().unwrap_or_default();
         let residency = route.spec.locality.residency.as_ref();
         for backend in &route.spec.backends {
-            let gets_requests = is_served(route) && backend.weight() > 0;
+            let gets_requests = is_served_by_any(route) && backend.weight() > 0;
             let mut of_backend = Count::default();
             let model = &*backend.model_deployment_ref.name;
             for placement in placements(backend, models) {
-                let reached = || fleet.endpoints(gateway::Replicas { namespace: &namespace, model, placement });
+                let reached = || fleet.endpoints(routing::Replicas { namespace: &namespace, model, placement });
                 let is_used = gets_requests && fleet.may_use(&placement.cluster, residency) && !reached().is_empty();
                 let ready = if is_used { placement.ready } else { 0 };
                 let count = Count { endpoints: placement.replicas.max(placement.ready), ready };

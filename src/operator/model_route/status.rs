@@ -46,7 +46,7 @@ mod tests {
 
     use super::super::tests::{clusters, models, placement, route};
     use super::*;
-    use crate::gateway::Fleet;
+    use crate::routing::Fleet;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).expect("a small number of seconds")

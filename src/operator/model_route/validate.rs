@@ -6,8 +6,8 @@ use skyfleet_api::{ModelRoute, UnsupportedFields};
 
 use super::dereference::{Found, Models, Secrets, model_names};
 use super::replicas::{Replicas, placements};
-use crate::gateway::{Taken, is_inside, taken, wanted_secrets};
 use crate::operator::report::unsupported;
+use crate::routing::{Taken, is_inside, taken, wanted_secrets};
 
 /// What is to be said of a route, the first that needs a person before what passes by itself.
 pub(super) fn validate(route: &ModelRoute, found: &Found, replicas: &Replicas) -> Vec<Finding> {
@@ -114,7 +114,7 @@ mod tests {
 
     use super::super::tests::{clusters, models, placement, route};
     use super::*;
-    use crate::gateway::Fleet;
+    use crate::routing::Fleet;
 
     fn findings(spec: &Value, models: Models, others: &[ModelRoute]) -> Vec<Finding> {
         let route = route(spec);

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::Api;
 use kube::{Client, ResourceExt};
 use skyfleet_api::ModelRoute;
-use skyfleet_api::model_route;
+use skyfleet_api::model_route::{self, Driver};
 use skyfleet_gateway::config::{ClientCertificate, Config, TlsSettings, UpstreamTls};
 use skyfleet_gateway::tls::PrivatePem;
 use tokio::time::timeout;
@@ -36,6 +36,7 @@ const KEY: &str = "tls.key";
 /// The Secrets that routes name, as they were read last. None of it is logged.
 pub(super) struct Secrets {
     hub: Client,
+    driver: Driver,
     known: Known,
 }
 
@@ -51,8 +52,8 @@ enum Found {
 }
 
 impl Secrets {
-    pub(super) fn new(hub: Client) -> Self {
-        Self { hub, known: Known::new() }
+    pub(super) fn new(hub: Client, driver: Driver) -> Self {
+        Self { hub, driver, known: Known::new() }
     }
 
     /// Whether any is named.
@@ -62,7 +63,7 @@ impl Secrets {
 
     /// Reads those that these routes name: all of them, or those only that are not known yet. What cannot be read stays as it was.
     pub(super) async fn read(&mut self, routes: &[ModelRoute], all: bool) {
-        let named = named(routes);
+        let named = named(self.driver, routes);
         self.known.retain(|name, _| named.contains(name));
         let new = named.into_iter().filter(|name| all || !self.known.contains_key(name));
         let reads: Vec<_> =
@@ -85,9 +86,9 @@ impl Secrets {
 }
 
 /// Those that served routes name, each once.
-fn named(routes: &[ModelRoute]) -> Vec<(String, String)> {
-    let spoken =
-        routes.iter().filter(|route| is_served(route)).filter_map(|route| Some((route, route.spec.tls.as_ref()?)));
+fn named(driver: Driver, routes: &[ModelRoute]) -> Vec<(String, String)> {
+    let served = routes.iter().filter(|route| is_served(driver, route));
+    let spoken = served.filter_map(|route| Some((route, route.spec.tls.as_ref()?)));
     let named = spoken.flat_map(|(route, tls)| {
         wanted(tls).map(|(name, _)| (route.namespace().unwrap_or_default(), name.to_owned())).collect::<Vec<_>>()
     });
@@ -190,8 +191,8 @@ mod tests {
 
     #[test]
     fn only_what_served_routes_name_is_read() {
-        assert_eq!(named(&[route(&all(), false), route(&all(), false)]), [name("ca"), name("own")]);
-        assert_eq!(named(&[route(&json!({}), false), route(&all(), true)]), []);
+        assert_eq!(named(Driver::Gateway, &[route(&all(), false), route(&all(), false)]), [name("ca"), name("own")]);
+        assert_eq!(named(Driver::Gateway, &[route(&json!({}), false), route(&all(), true)]), []);
     }
 
     #[test]

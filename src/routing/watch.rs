@@ -15,17 +15,16 @@ use kube::runtime::reflector::{self, Store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
+use skyfleet_api::model_route::Driver;
 use skyfleet_api::{Cluster, ModelDeployment, ModelRoute};
-use skyfleet_gateway::Gateway;
 use skyfleet_gateway::config::Config;
 use tokio::sync::watch;
 use tokio::time::{interval, sleep};
 
-use super::api_server::Known;
 use super::fleet::{Clusters, Fleet};
 use super::routes::config;
 use super::secrets::{self, Secrets};
-use super::slices::{Said, believed};
+use super::slices::{Known, Said, believed};
 use crate::watching;
 
 /// What changes together comes within this.
@@ -34,18 +33,20 @@ const TOGETHER: Duration = Duration::from_millis(50);
 type Guarded<K> = DeserializeGuard<K>;
 
 /// What is watched.
-pub(super) struct Watched {
-    pub(super) hub: Client,
+pub(crate) struct Watched {
+    pub(crate) hub: Client,
+    /// For whom.
+    pub(crate) driver: Driver,
     /// The only namespace of which routes are served.
-    pub(super) namespace: Option<String>,
-    /// The Cluster that the gateway runs in.
-    pub(super) own: Option<String>,
+    pub(crate) namespace: Option<String>,
+    /// The Cluster that this program runs in.
+    pub(crate) own: Option<String>,
     /// The network that it is in, if it runs in none.
-    pub(super) network: Option<String>,
+    pub(crate) network: Option<String>,
     /// What the EndpointSlices of clusters say.
-    pub(super) said: watch::Receiver<Said>,
+    pub(crate) said: watch::Receiver<Said>,
     /// The Clusters that are reached through their API servers.
-    pub(super) relayed: watch::Receiver<Known>,
+    pub(crate) relayed: watch::Receiver<Known>,
 }
 
 /// All that is known.
@@ -57,9 +58,9 @@ struct Stores {
     is_hub_heard: Arc<AtomicBool>,
 }
 
-/// Has the gateway go by what the hub says, as long as it is polled. While the hub cannot be reached, it goes by what that said last.
-pub(super) async fn follow(watched: Watched, gateway: Arc<Gateway>, told: watch::Sender<Option<Arc<Config>>>) {
-    let mut secrets = Secrets::new(watched.hub.clone());
+/// Tells what is to be done as the hub says, as long as it is polled. While the hub cannot be reached, what it said last stays.
+pub(crate) async fn follow(watched: Watched, told: watch::Sender<Option<Arc<Config>>>) {
+    let mut secrets = Secrets::new(watched.hub.clone(), watched.driver);
     let mut read_again = interval(secrets::EVERY);
     let (stores, mut events) = stores(&watched);
     let (mut filled, mut is_filled) = (pin!(stores.filled()), false);
@@ -83,11 +84,6 @@ pub(super) async fn follow(watched: Watched, gateway: Arc<Gateway>, told: watch:
         secrets.fill(&routes, &mut now);
         if told.borrow().as_deref() == Some(&now) {
             continue;
-        }
-        for conflict in gateway.configure(now.clone()) {
-            let name = |place: usize| now.routes.get(place).map_or("", |route| route.name.as_str());
-            let (route, earlier) = (name(conflict.route), name(conflict.taken_by));
-            tracing::warn!(route, earlier, what = conflict.what, "an earlier ModelRoute takes these requests");
         }
         tracing::info!(routes = now.routes.len(), "the routes have changed");
         told.send_replace(Some(Arc::new(now)));
@@ -119,14 +115,14 @@ impl Stores {
         );
     }
 
-    fn config(&self, routes: &[ModelRoute], Watched { own, network, said, relayed, .. }: &Watched) -> Config {
+    fn config(&self, routes: &[ModelRoute], Watched { driver, own, network, said, relayed, .. }: &Watched) -> Config {
         let clusters: Clusters =
             decoded(&self.clusters).into_iter().map(|cluster| (cluster.name_any(), cluster)).collect();
         let pods = believed(&said.borrow(), &clusters, self.is_hub_heard.load(Ordering::Relaxed));
         let relayed = relayed.borrow().keys().cloned().collect();
         let fleet = Fleet::from_outside(&clusters).within(own.as_deref()).in_network(network.as_deref());
         let fleet = fleet.with_pods(&pods).through_api_servers(&relayed);
-        config(routes, &decoded(&self.models), fleet)
+        config(*driver, routes, &decoded(&self.models), fleet)
     }
 }
 
@@ -170,7 +166,7 @@ where
             }
             Err(error) => {
                 let kind = K::kind(&());
-                tracing::warn!(%kind, %error, "cannot be watched: the gateway goes on by what it knows");
+                tracing::warn!(%kind, %error, "cannot be watched: what is known stays");
                 None
             }
         });

@@ -23,15 +23,16 @@ const REQUEST_BYTES: u64 = 16 << 20;
 /// Where replicas say whether they are well, if the route does not say: so do vLLM, SGLang, TGI and llama.cpp.
 const HEALTH: &str = "/health";
 
-/// The routes of these objects.
+/// The routes of these objects that a driver carries out.
 pub(super) fn config<'a>(
+    driver: Driver,
     routes: impl IntoIterator<Item = &'a ModelRoute>,
     models: impl IntoIterator<Item = &'a ModelDeployment>,
     fleet: Fleet<'_>,
 ) -> Config {
     let models: HashMap<_, _> =
         models.into_iter().map(|model| ((model.namespace().unwrap_or_default(), model.name_any()), model)).collect();
-    let routes = served(routes).into_iter();
+    let routes = served(driver, routes).into_iter();
     Config { routes: routes.map(|route| route_config(route, &models, fleet)).collect() }
 }
 
@@ -46,17 +47,28 @@ pub(crate) struct Taken {
 
 /// What of a route's requests older ones of these routes, itself among them, take.
 pub(crate) fn taken<'a>(route: &ModelRoute, routes: impl IntoIterator<Item = &'a ModelRoute>) -> Vec<Taken> {
-    let served = served(routes);
-    let (_, conflicts) = Table::new(served.iter().map(|route| (matching(route), Arc::new(()))));
-    let is_own = |other: &ModelRoute| (other.namespace(), other.name_any()) == (route.namespace(), route.name_any());
-    let own = conflicts.into_iter().filter(|conflict| is_own(served[conflict.route]));
-    own.map(|conflict| Taken { by: name(served[conflict.taken_by]), what: conflict.what }).collect()
+    let routes: Vec<_> = routes.into_iter().collect();
+    let mut all = Vec::new();
+    for driver in &route.spec.drivers {
+        let served = served(*driver, routes.iter().copied());
+        let (_, conflicts) = Table::new(served.iter().map(|route| (matching(route), Arc::new(()))));
+        let is_own =
+            |other: &ModelRoute| (other.namespace(), other.name_any()) == (route.namespace(), route.name_any());
+        let own = conflicts.into_iter().filter(|conflict| is_own(served[conflict.route]));
+        for taken in own.map(|conflict| Taken { by: name(served[conflict.taken_by]), what: conflict.what }) {
+            // With several drivers it is the same once more.
+            if !all.contains(&taken) {
+                all.push(taken);
+            }
+        }
+    }
+    all
 }
 
-/// The routes that gateways serve. The oldest comes first, and of two that came at once the one whose name does, so that all gateways
+/// The routes that a driver carries out. The oldest comes first, and of two that came at once the one whose name does, so that all
 /// agree.
-fn served<'a>(routes: impl IntoIterator<Item = &'a ModelRoute>) -> Vec<&'a ModelRoute> {
-    let mut routes: Vec<_> = routes.into_iter().filter(|route| is_served(route)).collect();
+fn served<'a>(driver: Driver, routes: impl IntoIterator<Item = &'a ModelRoute>) -> Vec<&'a ModelRoute> {
+    let mut routes: Vec<_> = routes.into_iter().filter(|route| is_served(driver, route)).collect();
     routes.sort_by_cached_key(|route| {
         let created = route.creation_timestamp().map(|created| created.0);
         (created, route.namespace(), route.name_any())
@@ -64,11 +76,16 @@ fn served<'a>(routes: impl IntoIterator<Item = &'a ModelRoute>) -> Vec<&'a Model
     routes
 }
 
-/// Whether the gateway does what the route says, all of it: a wish passed over in silence would look granted.
-pub(crate) fn is_served(route: &ModelRoute) -> bool {
+/// Whether anybody is to carry the route out.
+pub(crate) fn is_served_by_any(route: &ModelRoute) -> bool {
+    route.spec.drivers.iter().any(|driver| is_served(*driver, route))
+}
+
+/// Whether a driver is to carry the route out: all of it, since a wish passed over in silence would look granted.
+pub(crate) fn is_served(driver: Driver, route: &ModelRoute) -> bool {
     let spec = &route.spec;
     let is_wanted = !spec.suspend && route.metadata.deletion_timestamp.is_none();
-    is_wanted && spec.drivers.contains(&Driver::Gateway) && spec.unsupported_fields().is_empty()
+    is_wanted && spec.drivers.contains(&driver) && spec.unsupported_fields().is_empty()
 }
 
 pub(super) fn name(route: &ModelRoute) -> String {
@@ -224,11 +241,11 @@ mod tests {
     use std::time::Duration;
 
     use serde_json::{Value, json};
-    use skyfleet_api::{ModelDeployment, ModelRoute};
+    use skyfleet_api::{ModelDeployment, ModelRoute, UnsupportedFields as _};
     use skyfleet_gateway::config::{Affinity, AffinityBy, Config, HealthConfig, HedgingConfig};
 
     use super::super::fleet::{Clusters, Fleet};
-    use super::{Protocol, Taken, UpstreamTls, taken};
+    use super::{Driver, Protocol, Taken, UpstreamTls, taken};
 
     fn route(name: &str, created: &str, spec: &Value) -> ModelRoute {
         let mut all = json!({"models": [name], "backends": [{"modelDeploymentRef": {"name": "llama"}, "weight": 3}]});
@@ -259,7 +276,7 @@ mod tests {
         routes: impl IntoIterator<Item = &'a ModelRoute>,
         models: impl IntoIterator<Item = &'a ModelDeployment>,
     ) -> Config {
-        super::config(routes, models, Fleet::from_outside(&Clusters::new()))
+        super::config(Driver::Gateway, routes, models, Fleet::from_outside(&Clusters::new()))
     }
 
     fn clusters() -> Clusters {
@@ -281,7 +298,7 @@ mod tests {
 
     /// Where requests go, and the price of the answers.
     fn endpoints(spec: &Value, placements: &Value, fleet: Fleet<'_>) -> Vec<(String, u32, u64)> {
-        let config = super::config([&route("a", OLD, spec)], [&model("ml", placements)], fleet);
+        let config = super::config(Driver::Gateway, [&route("a", OLD, spec)], [&model("ml", placements)], fleet);
         let endpoints = config.routes[0].backends[0].endpoints.iter();
         endpoints
             .map(|one| (format!("{}:{}", one.endpoint.host, one.endpoint.port), one.weight, one.egress_price))

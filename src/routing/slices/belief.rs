@@ -6,8 +6,8 @@ use std::sync::Arc;
 use skyfleet_api::Cluster;
 use skyfleet_api::conditions::{ConditionType, is_true};
 
-use crate::gateway::fleet::{Clusters, KnownPods, PodsOf};
-use crate::gateway::pods::Pods;
+use crate::routing::fleet::{Clusters, KnownPods, PodsOf};
+use crate::routing::pods::Pods;
 
 /// What clusters' EndpointSlices said last, by the names of the Clusters. Of those that have said nothing yet nothing is known.
 pub(crate) type Said = HashMap<String, Last>;

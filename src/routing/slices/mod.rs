@@ -7,7 +7,8 @@ mod stand_in;
 #[cfg(test)]
 mod tests;
 
-pub(super) use belief::{Said, believed};
+pub(crate) use belief::Said;
+pub(super) use belief::believed;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,16 +18,17 @@ use kube::api::Api;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::api_server::Known;
+/// The Clusters that there are kubeconfigs for, each with a client for its API server: another one when the kubeconfig has changed.
+pub(crate) type Known = Arc<HashMap<String, Arc<Client>>>;
 
 /// Whom to ask.
-pub(super) struct Asked {
+pub(crate) struct Asked {
     /// The cluster that the gateway runs in, where it may ask it.
-    pub(super) own: Option<(String, Client)>,
+    pub(crate) own: Option<(String, Client)>,
     /// The others.
-    pub(super) known: watch::Receiver<Known>,
+    pub(crate) known: watch::Receiver<Known>,
     /// The only namespace that counts.
-    pub(super) namespace: Option<String>,
+    pub(crate) namespace: Option<String>,
 }
 
 /// A cluster that is asked.
@@ -36,7 +38,7 @@ struct Follower {
 }
 
 /// Tells what the clusters say, as long as it is polled.
-pub(super) async fn follow(Asked { own, mut known, namespace }: Asked, said: watch::Sender<Said>) {
+pub(crate) async fn follow(Asked { own, mut known, namespace }: Asked, said: watch::Sender<Said>) {
     let (own, said) = (own.map(|(name, client)| (name, Arc::new(client))), Arc::new(said));
     let mut followers = HashMap::<String, Follower>::new();
     loop {

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::belief::{Last, Said};
-use crate::gateway::pods::Pods;
+use crate::routing::pods::Pods;
 use crate::watching;
 
 /// After so long without a watch the hub may know better. The operator needs half of it to call a cluster silent: of one that is lost to
