@@ -20,6 +20,12 @@ impl PrivatePem {
         Self(pem.into())
     }
 
+    /// The text, for who has to write it to a file.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     pub(super) fn key(&self) -> Result<PrivateKeyDer<'static>, TlsError> {
         // What is wrong with a key is not told: it would have a part of it.
         PrivateKeyDer::from_pem_slice(&self.0).map_err(|_| TlsError::NoKey)
