@@ -23,6 +23,16 @@ pub enum DriverError {
         /// Its own words.
         said: String,
     },
+    /// Its configuration cannot be loaded, and would not without the change either: nothing was changed.
+    #[error(
+        "the configuration of {server} is wrong also without the change, so that nothing was changed: {said}. Correct what is not managed"
+    )]
+    BrokenWithout {
+        /// Which load balancer.
+        server: &'static str,
+        /// Its own words, or what is missing.
+        said: String,
+    },
     /// What it says is not understood.
     #[error("{server} says what is not understood: {said}. Is its version one that the documentation names?")]
     NotUnderstood {
@@ -75,6 +85,7 @@ impl DriverError {
         match self {
             Self::Refused { .. } => Retry::AfterChange,
             Self::Unreachable { .. }
+            | Self::BrokenWithout { .. }
             | Self::NotUnderstood { .. }
             | Self::File { .. }
             | Self::Program { .. }

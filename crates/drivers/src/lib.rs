@@ -10,6 +10,7 @@
 mod driver;
 mod error;
 mod lack;
+pub mod nginx;
 pub mod pools;
 mod reconcile;
 pub mod rules;

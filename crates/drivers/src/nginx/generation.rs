@@ -1,0 +1,149 @@
+//! Generations of files: each in a folder of its own, which is never written again once a link leads to it.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use tokio::fs;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use super::control;
+use super::settings::Settings;
+use super::text::digest;
+use super::upstream::{self, Addresses};
+use super::wanted::Wanted;
+use crate::DriverError;
+
+pub(super) const HTTP: &str = "http.conf";
+pub(super) const SERVER: &str = "server.conf";
+
+/// How names of files end that only their owner reads.
+pub(super) const PRIVATE: &str = ".client.key";
+
+const WANTED: &str = "# Written by Skyfleet. What is changed by hand is undone. Wanted: ";
+/// Of all files of a generation.
+const MOST_BYTES: u64 = 64 << 20;
+
+/// Files by their names.
+pub(super) type Files = BTreeMap<String, Vec<u8>>;
+
+/// The files for what is wanted, but for the one with the name of the generation.
+pub(super) fn files(wanted: &Wanted, addresses: &Addresses) -> Files {
+    let http = format!("{WANTED}{}\n{}{}", wanted.id(), upstream::text(&wanted.upstreams, addresses), wanted.http);
+    let mut files = wanted.files.clone();
+    files.insert(HTTP.to_owned(), http.into_bytes());
+    files.insert(SERVER.to_owned(), wanted.server.clone().into_bytes());
+    files
+}
+
+/// The name of a generation that is the `number`th with these files.
+pub(super) fn name(files: &Files, number: u64) -> String {
+    let texts = files.iter().flat_map(|(name, text)| [name.as_bytes(), text]);
+    format!("{}-{number}", &digest(texts)[..16])
+}
+
+/// The id of what was wanted, if the files are those that were written.
+pub(super) fn wanted(generation: &str, files: &Files, settings: &Settings) -> Option<String> {
+    let mut files = files.clone();
+    let own = files.remove(control::FILE)?;
+    let number = generation.rsplit_once('-')?.1.parse().ok()?;
+    let is_whole =
+        own == control::text(generation, settings.control).into_bytes() && name(&files, number) == generation;
+    let http = String::from_utf8_lossy(files.get(HTTP)?).into_owned();
+    is_whole.then(|| http.lines().next()?.strip_prefix(WANTED).map(str::to_owned)).flatten()
+}
+
+/// Writes a generation that has never been there, and tells its name.
+pub(super) async fn write(files: &Files, settings: &Settings) -> Result<String, DriverError> {
+    let all = settings.generations();
+    fs::create_dir_all(&all).await.map_err(failed("make", &all))?;
+    let numbers = names(&all).await?.into_iter().filter_map(|name| name.rsplit_once('-')?.1.parse::<u64>().ok());
+    let name = name(files, numbers.max().map_or(1, |last| last + 1));
+    let folder = all.join(&name);
+    fs::create_dir(&folder).await.map_err(failed("make", &folder))?;
+    for (file, text) in files {
+        write_file(&folder.join(file), text, file.ends_with(PRIVATE)).await?;
+    }
+    write_file(&folder.join(control::FILE), control::text(&name, settings.control).as_bytes(), false).await?;
+    let opened = fs::File::open(&folder).await.map_err(failed("open", &folder))?;
+    opened.sync_all().await.map_err(failed("write", &folder))?;
+    Ok(name)
+}
+
+async fn write_file(path: &Path, text: &[u8], is_private: bool) -> Result<(), DriverError> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true).mode(if is_private { 0o600 } else { 0o644 });
+    let mut file = options.open(path).await.map_err(failed("make", path))?;
+    file.write_all(text).await.map_err(failed("write", path))?;
+    file.sync_all().await.map_err(failed("write", path))
+}
+
+/// All files of a generation; none if it is not there.
+pub(super) async fn read(name: &str, settings: &Settings) -> Result<Option<Files>, DriverError> {
+    let folder = settings.generations().join(name);
+    let (mut files, mut left) = (Files::new(), MOST_BYTES);
+    for file in names(&folder).await? {
+        let path = folder.join(&file);
+        let opened = fs::File::open(&path).await.map_err(failed("open", &path))?;
+        let mut text = Vec::new();
+        // What is cut off is not what was written either.
+        left -= opened.take(left).read_to_end(&mut text).await.map_err(failed("read", &path))? as u64;
+        files.insert(file, text);
+    }
+    Ok((!files.is_empty()).then_some(files))
+}
+
+/// Names of what is in a folder.
+pub(super) async fn names(folder: &Path) -> Result<Vec<String>, DriverError> {
+    let mut entries = match fs::read_dir(folder).await {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(vec![]),
+        entries => entries.map_err(failed("list", folder))?,
+    };
+    let mut names = Vec::new();
+    while let Some(entry) = entries.next_entry().await.map_err(failed("list", folder))? {
+        names.push(entry.file_name().to_string_lossy().into_owned());
+    }
+    Ok(names)
+}
+
+/// Where a link leads to; none if it is not there or is not of ours.
+pub(super) async fn linked(link: &Path) -> Result<Option<String>, DriverError> {
+    match fs::read_link(link).await {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidInput) => Ok(None),
+        target => {
+            let target = target.map_err(failed("read", link))?;
+            let name = target.file_name().map(|name| name.to_string_lossy().into_owned());
+            Ok(name.filter(|name| control::is_name(name)))
+        }
+    }
+}
+
+/// Makes a link lead to a generation, whether it is there or not. The link is never missing in between.
+pub(super) async fn link(link: &Path, generation: &str, settings: &Settings) -> Result<(), DriverError> {
+    let new = settings.folder.join("link");
+    remove_link(&new).await?;
+    // Relative, so that the folder may have other names for others, as in containers.
+    fs::symlink(PathBuf::from("generations").join(generation), &new).await.map_err(failed("make", &new))?;
+    fs::rename(&new, link).await.map_err(failed("replace", link))
+}
+
+pub(super) async fn remove_link(link: &Path) -> Result<(), DriverError> {
+    match fs::remove_file(link).await {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        removed => removed.map_err(failed("remove", link)),
+    }
+}
+
+/// Removes a generation, if it is there.
+pub(super) async fn remove(name: &str, settings: &Settings) -> Result<(), DriverError> {
+    let folder = settings.generations().join(name);
+    match fs::remove_dir_all(&folder).await {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        removed => removed.map_err(failed("remove", &folder)),
+    }
+}
+
+pub(super) fn failed(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> DriverError {
+    let path = path.to_owned();
+    move |source| DriverError::File { what, path, source }
+}
