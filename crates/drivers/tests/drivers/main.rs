@@ -6,6 +6,7 @@ mod client;
 mod conformance;
 mod gateway;
 mod load;
+mod nginx;
 mod port;
 mod replica;
 mod routes;
