@@ -26,7 +26,15 @@ pub(super) async fn test(generation: &str, settings: &Settings) -> Result<(), Dr
     remove(&folder).await?;
     let said = said?;
     if said.is_ok {
-        return is_included(&String::from_utf8_lossy(&said.printed), &folder);
+        let printed = String::from_utf8_lossy(&said.printed);
+        let missing = [HTTP, control::FILE, SERVER].into_iter().find(|file| !is_included(&printed, &folder, file));
+        return missing.map_or(Ok(()), |file| Err(not_included(file)));
+    }
+    // Each file uses what only the other one has.
+    for (variable, file) in [("skyfleet_uri", SERVER), ("skyfleet_next", HTTP)] {
+        if said.errors.contains(&format!("unknown \"{variable}\" variable")) {
+            return Err(not_included(file));
+        }
     }
     let without = nginx(&settings.configuration, settings).await?;
     Err(if without.is_ok {
@@ -60,18 +68,17 @@ async fn nginx(configuration: &Path, settings: &Settings) -> Result<Said, Driver
 }
 
 /// What NGINX does not read has passed no test.
-fn is_included(printed: &str, folder: &Path) -> Result<(), DriverError> {
-    for file in [HTTP, control::FILE, SERVER] {
-        let heading = format!("# configuration file {}:", folder.join(LINK).join(file).display());
-        if !printed.lines().any(|line| line == heading) {
-            let said = format!(
-                "its configuration does not include {LINK}/{file}. Put `include {LINK}/http*.conf;` into the http block and \
-                 `include {LINK}/server*.conf;` into a server block, with no path before"
-            );
-            return Err(DriverError::BrokenWithout { server: NGINX, said });
-        }
-    }
-    Ok(())
+fn is_included(printed: &str, folder: &Path, file: &str) -> bool {
+    let heading = format!("# configuration file {}:", folder.join(LINK).join(file).display());
+    printed.lines().any(|line| line == heading)
+}
+
+fn not_included(file: &str) -> DriverError {
+    let said = format!(
+        "it does not include {LINK}/{file}. Put `include {LINK}/http*.conf;` into the http block and \
+         `include {LINK}/server*.conf;` into a server block, with no path before"
+    );
+    DriverError::BrokenWithout { server: NGINX, said }
 }
 
 async fn is_set_up(settings: &Settings) -> Result<(), DriverError> {

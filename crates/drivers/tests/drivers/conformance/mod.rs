@@ -8,7 +8,7 @@ mod shares;
 
 pub use affinity::one_header_has_one_server;
 pub use changes::{
-    a_removed_server_finishes_its_streams, hand_made_changes_are_repaired, servers_come_and_go_under_load,
+    a_removed_server_finishes_its_streams, hand_made_changes_are_repaired, none_failed, servers_come_and_go_under_load,
     settled_is_settled,
 };
 pub use crashes::{stopped_after_any_step_it_goes_on, the_server_is_killed_after_any_step};
