@@ -60,4 +60,4 @@ pub trait Meddled: Balancer {
 }
 
 /// How long anything may take until a test has failed: much longer than it does.
-pub const LONG: Duration = Duration::from_secs(60);
+pub const LONG: Duration = Duration::from_mins(1);
