@@ -168,3 +168,6 @@ fn limits(all: &mut Vec<Lack>, route: &RouteConfig) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,8 +24,12 @@ const COMMON: &str = r#"map $skyfleet_uri $skyfleet_next {
     default "";
     "" $skyfleet_taken;
 }
-map $http_host $skyfleet_authority {
+map $request $skyfleet_target {
     default $http_host;
+    "~^[^ ]+ [A-Za-z]+://(?<skyfleet_asked>[^/?# ]+)" $skyfleet_asked;
+}
+map $skyfleet_target $skyfleet_authority {
+    default $skyfleet_target;
     "" $host;
 }
 map $http_connection $skyfleet_upgrade {
@@ -130,4 +134,74 @@ fn replicas(route: &RouteConfig, server: &pools::Server) -> u64 {
     let all = route.backends.iter().flat_map(|backend| &backend.endpoints);
     let of_server = all.filter(|one| one.endpoint.host == server.host && one.endpoint.port == server.port);
     of_server.map(|one| u64::from(one.weight)).max().unwrap_or(1).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use skyfleet_gateway::config::{Affinity, AffinityBy, BackendConfig, Ejection, Endpoint, EndpointConfig, Locality};
+
+    use super::*;
+
+    fn route() -> RouteConfig {
+        let endpoint = |cluster: &str, host: &str, weight| {
+            let (cluster, name, host) = (cluster.to_owned(), host.to_owned(), host.to_owned());
+            EndpointConfig {
+                endpoint: Endpoint { cluster, name, host, port: 80, is_relayed: false },
+                weight,
+                egress_price: 0,
+            }
+        };
+        let endpoints = vec![endpoint("a", "10.0.0.1", 4), endpoint("b", "10.0.0.2", 2)];
+        let backends = vec![BackendConfig { name: "llama".to_owned(), weight: 1, model: None, endpoints }];
+        RouteConfig { name: "ml/llama".to_owned(), backends, ..RouteConfig::default() }
+    }
+
+    fn planned(route: RouteConfig) -> Wanted {
+        plan(&Config { routes: vec![route] }, &Settings::default()).wanted
+    }
+
+    /// How requests are shared out, and what is said of each server.
+    fn servers(route: RouteConfig) -> (String, Vec<(u32, String)>) {
+        let upstream = planned(route).upstreams.remove(0);
+        (upstream.method, upstream.servers.into_iter().map(|one| (one.weight, one.parameters)).collect())
+    }
+
+    #[test]
+    fn servers_are_as_routes_say() {
+        let usual = " max_fails=5 fail_timeout=30s".to_owned();
+        let (method, plain) = servers(route());
+        assert_eq!((&*method, plain), ("least_conn", vec![(2, usual.clone()), (1, usual.clone())]));
+        let never = Ejection { most_percent: 0, ..Ejection::default() };
+        let config = RouteConfig { algorithm: Algorithm::RoundRobin, ejection: never, ..route() };
+        assert_eq!(servers(config).0, "");
+        let full = RouteConfig { ejection: never, most_in_flight: Some(8), ..route() };
+        let (first, second) = (" max_fails=0 max_conns=32".to_owned(), " max_fails=0 max_conns=16".to_owned());
+        assert_eq!(servers(full).1, [(2, first), (1, second)], "of all replicas behind a server");
+    }
+
+    #[test]
+    fn servers_elsewhere_come_after_local_ones() {
+        let of = |cluster: &str, affinity| {
+            let locality = Some(Locality { cluster: cluster.to_owned(), spill_over_percent: 80 });
+            let servers = servers(RouteConfig { locality, affinity, ..route() }).1;
+            servers.into_iter().map(|(_, parameters)| parameters.ends_with(" backup")).collect::<Vec<_>>()
+        };
+        assert_eq!(of("a", None), [false, true]);
+        assert_eq!(of("b", None), [true, false]);
+        assert_eq!(of("c", None), [false, false], "there would be nobody else");
+        let affinity = Some(Affinity { by: AffinityBy::ClientAddress, bound_percent: 125 });
+        assert_eq!(of("a", affinity), [false, false], "hashes have no backups");
+    }
+
+    #[test]
+    fn a_route_that_cannot_be_has_no_server_and_no_other_its_requests() {
+        let tls = Some(UpstreamTls::NotReady("no Secret".to_owned()));
+        let config = Config { routes: vec![RouteConfig { tls, ..route() }] };
+        let plan = plan(&config, &Settings::default());
+        assert!(plan.lacks["ml/llama"].contains(&Lack::refused("spec.tls", "no Secret")));
+        assert!(plan.wanted.upstreams.is_empty() && plan.wanted.server.contains("    return 503;\n"));
+        assert!(plan.wanted.http.contains("\"~^[^ ]* [^ ]* \" /.skyfleet/skyfleet_ml_llama_"), "{}", plan.wanted.http);
+        let empty = planned(RouteConfig { backends: vec![], ..route() });
+        assert!(empty.upstreams.is_empty() && empty.server.contains("    return 503;\n"));
+    }
 }

@@ -104,7 +104,7 @@ async fn what_is_not_loaded_is_taken_back() {
     running.kill().await;
     // Nobody is there to reload: what is live is what the next start has.
     let error = fails(&running, &to(&[&b])).await;
-    assert!(matches!(error, DriverError::Unreachable { .. }), "{error}");
+    assert!(matches!(error, DriverError::Unreachable { .. }) && error.to_string().contains("reload"), "{error}");
     running.start_again().await;
     assert_eq!(get(running.address(), HOST, "/").await.server(), Some("b"));
     assert_eq!(running.apply(&to(&[&b])).await.steps, 0);

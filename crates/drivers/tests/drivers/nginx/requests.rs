@@ -28,6 +28,10 @@ fn echo(address: SocketAddr, listen: &str) -> String {
     )
 }
 
+fn of_host(host: &str) -> Matching {
+    Matching { hosts: vec![host.to_owned()], ..Matching::default() }
+}
+
 async fn settled(config: RouteConfig, of_http: &str, of_server: &str) -> Running {
     let running = Running::with(of_http, of_server).await;
     running.settle(&Config { routes: vec![config] }).await;
@@ -37,12 +41,21 @@ async fn settled(config: RouteConfig, of_http: &str, of_server: &str) -> Running
 #[tokio::test(flavor = "multi_thread")]
 async fn headers_are_those_of_the_gateway() {
     let server = reserve();
-    let running = settled(to_server("127.0.0.1", server.port()), &echo(server, ""), "").await;
+    let config = to_server("127.0.0.1", server.port());
+    let second = reserve();
+    let of_http = format!("{}\nserver {{ listen {second}; include skyfleet/server*.conf; }}", echo(server, ""));
+    let running = settled(config.clone(), &of_http, "").await;
     let head = "X-Forwarded-For: 1.2.3.4\r\nForwarded: for=1.2.3.4\r\nUpgrade: x\r\nProxy-Authorization: secret\r\n\
                 X-Forwarded-Host: evil\r\n";
     let answer = ask(running.address(), "GET /a?b", head, "").await;
     let expected = format!("HTTP/1.1|/a?b|{HOST}|1.2.3.4, 127.0.0.1|http|{HOST}||||");
     assert!(answer.ends_with(&expected), "{answer}");
+    let answer = ask(second, "GET /a?b", head, "").await;
+    assert!(answer.ends_with(&expected), "in all server blocks: {answer}");
+    // The host of the URI counts.
+    running.settle(&Config { routes: vec![RouteConfig { matching: of_host("other.org"), ..config }] }).await;
+    let answer = ask(running.address(), "GET http://other.org:80/a?b", "", "").await;
+    assert!(answer.ends_with("HTTP/1.1|/a?b|other.org:80|127.0.0.1|http|other.org:80||||"), "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -109,8 +122,13 @@ async fn what_is_too_much_is_refused() {
     assert_eq!(status(&post("a", "1234").await), "200");
     let large = post("b", "12345").await;
     assert!(status(&large) == "413" && large.contains("\"code\": \"request_too_large\""), "{large}");
-    assert_eq!(status(&post("a", "1234").await), "200");
-    let limited = post("a", "1234").await;
+    let mut limited = post("a", "1234").await;
+    // It may be more than two where these take half a minute.
+    for _ in 0..10 {
+        if status(&limited) != "429" {
+            limited = post("a", "1234").await;
+        }
+    }
     assert!(status(&limited) == "429" && limited.contains("\"code\": \"rate_limited\""), "{limited}");
     assert_eq!(status(&post("c", "1234").await), "200", "clients are told apart");
 }
@@ -137,7 +155,7 @@ async fn a_cookie_keeps_a_session_together() {
 async fn models_are_told_apart_by_a_header() {
     let (llama, any) = (Replica::start("llama"), Replica::start("any"));
     let models = vec!["meta/llama 3:\"8b\"".to_owned(), "other".to_owned()];
-    let matching = Matching { hosts: vec![HOST.to_owned()], models, ..Matching::default() };
+    let matching = Matching { models, ..of_host(HOST) };
     let named = RouteConfig { matching, ..route("named", HOST, &[(&llama, 1)]) };
     let running = Running::start().await;
     running.settle(&Config { routes: vec![route("any", HOST, &[(&any, 1)]), named] }).await;

@@ -62,17 +62,21 @@ impl Running {
     }
 
     async fn serves(&self) {
-        let began = tokio::time::Instant::now();
-        while TcpStream::connect(self.address).await.is_err() {
-            assert!(began.elapsed() < LONG, "NGINX does not start");
-            sleep(Duration::from_millis(10)).await;
-        }
+        eventually("NGINX serves", async || TcpStream::connect(self.address).await.is_ok()).await;
     }
 
     fn end(&mut self) {
         let group = Pid::from_raw(self.master.id().try_into().unwrap());
         let _ = killpg(group, Signal::SIGKILL);
         self.master.wait().unwrap();
+    }
+}
+
+async fn eventually(what: &str, is_so: impl AsyncFn() -> bool) {
+    let began = tokio::time::Instant::now();
+    while !is_so().await {
+        assert!(began.elapsed() < LONG, "not yet: {what}");
+        sleep(Duration::from_millis(10)).await;
     }
 }
 
@@ -131,6 +135,10 @@ impl Balancer for Running {
 impl Restarts for Running {
     async fn kill(&mut self) {
         self.end();
+        // Workers end a little later than the master, and nobody can wait for them.
+        for address in [self.address, self.settings.control] {
+            eventually("nobody listens", async || TcpStream::connect(address).await.is_err()).await;
+        }
     }
 
     async fn start_again(&mut self) {
