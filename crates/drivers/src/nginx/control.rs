@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::NGINX;
 use super::settings::Settings;
+use super::text::quoted;
 use crate::DriverError;
 
 /// The file of a generation that has its name; it is no part of what the name stands for.
@@ -22,10 +23,12 @@ const ALIKE: usize = 8;
 /// Between two of them. For a tenth of a second old workers take connections beside the new ones.
 const PAUSE: Duration = Duration::from_millis(25);
 
-/// What has workers say which generation they have loaded.
-pub(super) fn text(generation: &str, control: SocketAddr) -> String {
+/// What has workers say which generation they have loaded, and know when they are about to end.
+pub(super) fn text(generation: &str, settings: &Settings) -> String {
+    let control = settings.control;
+    let closing = quoted(&settings.closing(generation).to_string_lossy());
     format!(
-        "server {{\n    listen {control};\n    access_log off;\n    location = /skyfleet/generation {{\n        \
+        "map \"\" $skyfleet_closing {{\n    default {closing};\n}}\nserver {{\n    listen {control};\n    access_log off;\n    location = /skyfleet/generation {{\n        \
          default_type text/plain;\n        return 200 {generation};\n    }}\n    location / {{\n        return 404;\n    }}\n}}\n"
     )
 }

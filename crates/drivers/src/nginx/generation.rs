@@ -47,8 +47,7 @@ pub(super) fn wanted(generation: &str, files: &Files, settings: &Settings) -> Op
     let mut files = files.clone();
     let own = files.remove(control::FILE)?;
     let number = generation.rsplit_once('-')?.1.parse().ok()?;
-    let is_whole =
-        own == control::text(generation, settings.control).into_bytes() && name(&files, number) == generation;
+    let is_whole = own == control::text(generation, settings).into_bytes() && name(&files, number) == generation;
     let http = String::from_utf8_lossy(files.get(HTTP)?).into_owned();
     is_whole.then(|| http.lines().next()?.strip_prefix(WANTED).map(str::to_owned)).flatten()
 }
@@ -64,7 +63,7 @@ pub(super) async fn write(files: &Files, settings: &Settings) -> Result<String, 
     for (file, text) in files {
         write_file(&folder.join(file), text, file.ends_with(PRIVATE)).await?;
     }
-    write_file(&folder.join(control::FILE), control::text(&name, settings.control).as_bytes(), false).await?;
+    write_file(&folder.join(control::FILE), control::text(&name, settings).as_bytes(), false).await?;
     let opened = fs::File::open(&folder).await.map_err(failed("open", &folder))?;
     opened.sync_all().await.map_err(failed("write", &folder))?;
     Ok(name)
@@ -134,12 +133,11 @@ pub(super) async fn remove_link(link: &Path) -> Result<(), DriverError> {
     }
 }
 
-/// Removes a generation, if it is there.
-pub(super) async fn remove(name: &str, settings: &Settings) -> Result<(), DriverError> {
-    let folder = settings.generations().join(name);
-    match fs::remove_dir_all(&folder).await {
+/// Removes a folder with all that is in it, if it is there.
+pub(super) async fn remove_folder(folder: &Path) -> Result<(), DriverError> {
+    match fs::remove_dir_all(folder).await {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        removed => removed.map_err(failed("remove", &folder)),
+        removed => removed.map_err(failed("remove", folder)),
     }
 }
 

@@ -58,20 +58,23 @@ pub(super) fn common() -> String {
     text
 }
 
-/// The location of a route. `extra` are lines of it.
+/// The locations of a route: the usual one, and one for workers that are about to end, which has clients close. `extra` are lines of both.
 pub(super) fn location(route: &RouteConfig, id: &str, is_served: bool, extra: &str) -> String {
-    let mut text = format!("location = {} {{\n    internal;\n", uri(id));
+    let mut lines = String::new();
     for (status, ..) in ERRORS {
-        let _ = writeln!(text, "    error_page {status} @skyfleet_{status};");
+        let _ = writeln!(lines, "    error_page {status} @skyfleet_{status};");
     }
-    if is_served {
-        body(&mut text, route);
-        text += extra;
-        upstream(&mut text, route, id);
-    } else {
-        text += "    return 503;\n";
+    if !is_served {
+        return format!("location = {} {{\n    internal;\n{lines}    return 503;\n}}\n", uri(id));
     }
-    text + "}\n"
+    body(&mut lines, route);
+    lines += extra;
+    upstream(&mut lines, route, id);
+    let (usual, closing) = (uri(id), uri(&format!("closing/{id}")));
+    format!(
+        "location = {usual} {{\n    internal;\n    if (-f $skyfleet_closing) {{\n        rewrite ^ {closing} last;\n    }}\n{lines}}}\n\
+         location = {closing} {{\n    internal;\n    keepalive_timeout 0;\n{lines}}}\n"
+    )
 }
 
 fn body(text: &mut String, route: &RouteConfig) {

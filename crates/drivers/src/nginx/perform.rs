@@ -3,6 +3,7 @@
 use std::io::Error;
 
 use tokio::fs;
+use tokio::time::sleep;
 
 use super::settings::Settings;
 use super::steps::Step;
@@ -28,7 +29,7 @@ async fn prepare(wanted: &Wanted, settings: &Settings) -> Result<(), DriverError
     match trial::test(&name, settings).await {
         Ok(()) => generation::link(&settings.next(), &name, settings).await,
         Err(error) => {
-            generation::remove(&name, settings).await?;
+            generation::remove_folder(&settings.generations().join(name)).await?;
             Err(error)
         }
     }
@@ -53,18 +54,41 @@ async fn reload(settings: &Settings) -> Result<(), DriverError> {
     // The user's part may have changed since.
     trial::test(&live, settings).await?;
     let before = control::running(settings).await?;
+    if let Some(before) = &before {
+        close(before, settings).await?;
+    }
+    let loaded = load(&live, before.as_deref(), settings).await;
+    // New workers do not look for it.
+    generation::remove_folder(&settings.folder.join("closing")).await?;
+    loaded?;
+    tidy(&live, settings).await
+}
+
+/// Has clients close their connections one by one: old workers will close those at once that are kept, whatever a client is about to send.
+async fn close(generation: &str, settings: &Settings) -> Result<(), DriverError> {
+    if settings.closing.is_zero() {
+        return Ok(());
+    }
+    let (folder, file) = (settings.folder.join("closing"), settings.closing(generation));
+    fs::create_dir_all(&folder).await.map_err(generation::failed("make", &folder))?;
+    fs::write(&file, "").await.map_err(generation::failed("write", &file))?;
+    sleep(settings.closing).await;
+    Ok(())
+}
+
+async fn load(live: &str, before: Option<&str>, settings: &Settings) -> Result<(), DriverError> {
     let said = command::run(&settings.reload, &[""; 0], settings.timeout).await?;
     if !said.is_ok {
         // What is live was tested, and is loaded when NGINX starts.
         let place = settings.reload.join(" ");
         return Err(DriverError::Unreachable { server: NGINX, place, source: Error::other(said.errors) });
     }
-    if let Err(error) = control::wait_for(&live, settings).await {
-        go_back(before.as_deref(), settings).await?;
+    if let Err(error) = control::wait_for(live, settings).await {
+        go_back(before, settings).await?;
         let said = format!("{error}. Its error log says why");
         return Err(DriverError::Refused { server: NGINX, said });
     }
-    tidy(&live, settings).await
+    Ok(())
 }
 
 /// What the workers go on with is live again, so that a start has it.
@@ -83,7 +107,7 @@ async fn tidy(live: &str, settings: &Settings) -> Result<(), DriverError> {
     generation::remove_link(&settings.next()).await?;
     for name in generation::names(&settings.generations()).await? {
         if name != live {
-            generation::remove(&name, settings).await?;
+            generation::remove_folder(&settings.generations().join(name)).await?;
         }
     }
     Ok(())

@@ -22,6 +22,9 @@ pub struct Settings {
     pub program: Vec<String>,
     /// The command that has NGINX load its configuration.
     pub reload: Vec<String>,
+    /// For so long before a reload clients are told to close their connections after an answer, so that few are kept when old workers close them:
+    /// longer than clients usually wait from one request to the next. Not at all with zero.
+    pub closing: Duration,
     /// For a command, and for an answer of a name server or of NGINX.
     pub timeout: Duration,
     /// From the command on until all new connections are answered by what was loaded.
@@ -38,6 +41,7 @@ impl Default for Settings {
             authorities: "/etc/ssl/certs/ca-certificates.crt".into(),
             program: owned(&["nginx"]),
             reload: owned(&["nginx", "-s", "reload"]),
+            closing: Duration::from_secs(1),
             timeout: Duration::from_secs(20),
             reload_timeout: Duration::from_mins(1),
         }
@@ -58,6 +62,11 @@ impl Settings {
     /// All that was written.
     pub(super) fn generations(&self) -> PathBuf {
         self.folder.join("generations")
+    }
+
+    /// While this is there, workers that have this generation tell clients to close.
+    pub(super) fn closing(&self, generation: &str) -> PathBuf {
+        self.folder.join("closing").join(generation)
     }
 
     /// The folder of NGINX's configuration.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use tokio::fs;
 
 use super::command::{self, Said};
-use super::generation::{HTTP, SERVER, failed, names};
+use super::generation::{HTTP, SERVER, failed, names, remove_folder};
 use super::settings::{LINK, Settings};
 use super::{NGINX, control};
 use crate::DriverError;
@@ -21,9 +21,9 @@ use crate::DriverError;
 pub(super) async fn test(generation: &str, settings: &Settings) -> Result<(), DriverError> {
     is_set_up(settings).await?;
     let folder = settings.folder.join("trial");
-    remove(&folder).await?;
+    remove_folder(&folder).await?;
     let said = in_folder(&folder, generation, settings).await;
-    remove(&folder).await?;
+    remove_folder(&folder).await?;
     let mut said = said?;
     // A person looks for the files where they are.
     let own = settings.configuration_folder().display().to_string();
@@ -99,11 +99,4 @@ async fn is_set_up(settings: &Settings) -> Result<(), DriverError> {
 async fn same_folder(one: Option<&Path>, other: Option<&Path>) -> bool {
     let (Some(one), Some(other)) = (one, other) else { return false };
     matches!((fs::canonicalize(one).await, fs::canonicalize(other).await), (Ok(one), Ok(other)) if one == other)
-}
-
-async fn remove(folder: &Path) -> Result<(), DriverError> {
-    match fs::remove_dir_all(folder).await {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        removed => removed.map_err(failed("remove", folder)),
-    }
 }

@@ -11,9 +11,11 @@ use crate::load::Load;
 use crate::replica::Replica;
 use crate::routes::{HOST, to};
 
-/// Servers come and go for some time, while clients keep their connections.
-pub async fn measure(clients: usize, time: Duration) {
-    let running = Running::start().await;
+/// Servers come and go for some time, while clients keep their connections. `closing` is how long these are told to close before a reload.
+/// Returns how many requests were lost, and how many reloads there were.
+pub async fn measure(clients: usize, time: Duration, closing: Duration) -> (usize, usize) {
+    let mut running = Running::start().await;
+    running.settings.closing = closing;
     let (a, b) = (Replica::start("a"), Replica::start("b"));
     let both = [to(&[&a, &b]), to(&[&a])];
     running.settle(&both[0]).await;
@@ -31,18 +33,20 @@ pub async fn measure(clients: usize, time: Duration) {
     }
     let outcome = load.stop().await;
     println!(
-        "{reloads} reloads, {clients} clients that ask again {PAUSE:?} after an answer: {} answered, {} of {} kept \
-         connections ended while a request was on its way, failed: {:?}",
+        "{reloads} reloads {closing:?} after clients are told to close, {clients} clients that ask again {PAUSE:?} after an \
+         answer: {} answered, {} sent over kept connections that ended, failed: {:?}",
         outcome.total(),
         outcome.raced,
-        reloads * clients,
         outcome.failed
     );
     assert_eq!(outcome.failed, Vec::<String>::new());
     assert!(outcome.raced <= reloads * clients, "a connection ends once");
+    (outcome.raced, reloads)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reload_ends_kept_connections_and_nothing_else() {
-    measure(8, Duration::from_secs(4)).await;
+    for closing in [Duration::ZERO, Duration::from_millis(200)] {
+        measure(8, Duration::from_secs(3), closing).await;
+    }
 }

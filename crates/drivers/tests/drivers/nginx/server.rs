@@ -41,7 +41,10 @@ impl Running {
         let reload = [PROGRAM, "-s", "reload", "-c", configuration.to_str().unwrap()].map(str::to_owned).to_vec();
         let program = vec![PROGRAM.to_owned()];
         let control = reserve();
-        let settings = Settings { configuration, folder: managed, control, program, reload, ..Settings::default() };
+        // Clients of these tests ask much more often.
+        let closing = Duration::from_millis(200);
+        let settings =
+            Settings { configuration, folder: managed, control, program, reload, closing, ..Settings::default() };
         let master = spawn(&settings);
         let running = Self { folder, address, settings, master };
         running.serves().await;
