@@ -1,5 +1,6 @@
 //! The real NGINX, which is held to the same as the gateway, and what is its own.
 
+mod calls;
 mod changes;
 mod hostile;
 mod raw;
