@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use skyfleet_gateway::config::{AffinityBy, RouteConfig};
 
-use super::text::{header_variable, is_cookie, literal};
+use super::text::{header_variable, is_cookie, literal, variable};
 
 /// What keeps requests together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,13 +22,12 @@ const SECURE_NAMES: [&str; 2] = ["__host-", "__secure-"];
 
 /// None if the route has no affinity, or one that NGINX cannot have. A request without what is hashed goes anywhere.
 pub(super) fn sticky(route: &RouteConfig, id: &str) -> Option<Sticky> {
-    let id = id.replace('-', "_");
     match &route.affinity.as_ref()?.by {
         AffinityBy::Header(name) => {
             let value = header_variable(name)?;
-            Some(Sticky { method: hash(&id), http: key(&value, &id), location: String::new() })
+            Some(Sticky { method: hash(id), http: key(&value, id), location: String::new() })
         }
-        AffinityBy::Cookie { name, ttl } => is_cookie(name).then(|| cookie(name, *ttl, &id)),
+        AffinityBy::Cookie { name, ttl } => is_cookie(name).then(|| cookie(name, *ttl, id)),
         AffinityBy::ClientAddress => {
             Some(Sticky { method: "hash $binary_remote_addr consistent".to_owned(), ..Sticky::default() })
         }
@@ -37,11 +36,11 @@ pub(super) fn sticky(route: &RouteConfig, id: &str) -> Option<Sticky> {
 }
 
 fn hash(id: &str) -> String {
-    format!("hash ${id}_key consistent")
+    format!("hash {} consistent", variable(id, "key"))
 }
 
 fn key(value: &str, id: &str) -> String {
-    format!("map {value} ${id}_key {{\n    default {value};\n    \"\" $request_id;\n}}\n")
+    format!("map {value} {} {{\n    default {value};\n    \"\" $request_id;\n}}\n", variable(id, "key"))
 }
 
 /// As with the gateway it is a random key, which says nothing of servers, and one that a server sets itself counts.
@@ -50,19 +49,20 @@ fn cookie(name: &str, ttl: Option<Duration>, id: &str) -> Sticky {
     let secure = if is_secure { "; Secure" } else { "$skyfleet_secure" };
     let age = ttl.map(|ttl| format!("; Max-Age={}", ttl.as_secs())).unwrap_or_default();
     let expression = literal(name);
+    let (found, begun) = (variable(id, "cookie"), variable(id, "set"));
     let find = format!(
-        "map $http_cookie ${id}_cookie {{\n    default \"\";\n    \
+        "map $http_cookie {found} {{\n    default \"\";\n    \
          \"~(?:^|;) *{expression}=(?<skyfleet_cookie>[^; ]+)\" $skyfleet_cookie;\n}}\n"
     );
     let set = format!(
-        "map \"${id}_cookie;$upstream_http_set_cookie\" ${id}_set {{\n    default \"\";\n    \
+        "map \"{found};$upstream_http_set_cookie\" {begun} {{\n    default \"\";\n    \
          \"~^;{expression} *=\" \"\";\n    \
          \"~^;\" \"{name}=$request_id; Path=/{age}; HttpOnly; SameSite=Lax{secure}\";\n}}\n"
     );
     Sticky {
         method: hash(id),
-        http: find + &key(&format!("${id}_cookie"), id) + &set,
-        location: format!("    add_header Set-Cookie ${id}_set always;\n"),
+        http: find + &key(&found, id) + &set,
+        location: format!("    add_header Set-Cookie {begun} always;\n"),
     }
 }
 
@@ -74,13 +74,13 @@ mod tests {
 
     fn of(by: AffinityBy) -> Option<Sticky> {
         let affinity = Some(Affinity { by, bound_percent: 125 });
-        sticky(&RouteConfig { affinity, ..RouteConfig::default() }, "skyfleet_a-b")
+        sticky(&RouteConfig { affinity, ..RouteConfig::default() }, "skyfleet_a-b_0f")
     }
 
     #[test]
     fn what_nginx_can_hash_is_hashed() {
         let header = of(AffinityBy::Header("x-session".to_owned())).unwrap();
-        assert_eq!(header.method, "hash $skyfleet_a_b_key consistent");
+        assert_eq!(header.method, "hash $skyfleet_0f_key consistent");
         assert!(header.http.contains("    \"\" $request_id;"), "{header:?}");
         let address = of(AffinityBy::ClientAddress).unwrap();
         assert_eq!((&*address.method, &*address.http), ("hash $binary_remote_addr consistent", ""));

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use skyfleet_gateway::config::{RateLimits, Rates};
 
-use super::text::header_variable;
+use super::text::{header_variable, variable};
 
 /// NGINX computes with more than that, but not with any.
 const MOST: u64 = 1_000_000_000;
@@ -48,7 +48,7 @@ fn client(limits: &RateLimits, id: &str) -> (String, String, &'static str) {
     match limits.client_header.as_deref().and_then(header_variable) {
         None => ("$binary_remote_addr".to_owned(), String::new(), "address"),
         Some(value) => {
-            let key = format!("${}_client", id.replace('-', "_"));
+            let key = variable(id, "client");
             let map = format!("map {value} {key} {{\n    default {value};\n    \"\" $binary_remote_addr;\n}}\n");
             (key, map, "client")
         }
@@ -63,19 +63,19 @@ mod tests {
     fn requests_are_limited_and_tokens_are_not() {
         let rates = |requests_per_minute| Some(Rates { requests_per_minute, tokens_per_minute: Some(9) });
         let of = |client_header: Option<&str>, per_client, total| {
-            limited(&RateLimits { client_header: client_header.map(str::to_owned), per_client, total }, "a-b")
+            limited(&RateLimits { client_header: client_header.map(str::to_owned), per_client, total }, "a_0f")
         };
         assert_eq!(of(None, rates(None), None), Limited::default());
         let both = of(Some("x-key"), rates(Some(60)), rates(Some(1)));
         assert_eq!(
             both.http,
-            "map $http_x_key $a_b_client {\n    default $http_x_key;\n    \"\" $binary_remote_addr;\n}\n\
-             limit_req_zone $a_b_client zone=a-b_client:10m rate=60r/m;\n\
-             limit_req_zone all zone=a-b_total:64k rate=1r/m;\n"
+            "map $http_x_key $skyfleet_0f_client {\n    default $http_x_key;\n    \"\" $binary_remote_addr;\n}\n\
+             limit_req_zone $skyfleet_0f_client zone=a_0f_client:10m rate=60r/m;\n\
+             limit_req_zone all zone=a_0f_total:64k rate=1r/m;\n"
         );
         assert_eq!(
             both.location,
-            "    limit_req zone=a-b_client burst=59 nodelay;\n    limit_req zone=a-b_total;\n    limit_req_status 429;\n"
+            "    limit_req zone=a_0f_client burst=59 nodelay;\n    limit_req zone=a_0f_total;\n    limit_req_status 429;\n"
         );
         assert!(of(Some("x_y;"), rates(Some(2)), None).http.starts_with("limit_req_zone $binary_remote_addr "));
     }

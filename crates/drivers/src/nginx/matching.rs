@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::text::literal;
 use crate::rules::{Host, Rule};
 
-/// NGINX takes 4,096 bytes at once, and a model may have 253, of which each may become four.
+/// NGINX takes words of 4,096 bytes, and a model may have 253 characters, of which each becomes up to four bytes.
 const MODELS: usize = 2;
 
 /// A `map` from requests to the URIs of locations. The first one that matches counts, as with rules. What is looked at is the URI as the

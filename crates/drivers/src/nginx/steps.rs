@@ -37,7 +37,6 @@ impl Generation {
 }
 
 /// A change.
-#[derive(Clone, PartialEq, Eq)]
 pub enum Step {
     /// Write a new generation beside the live one, and have NGINX test its whole configuration with it.
     Prepare(Box<Wanted>),

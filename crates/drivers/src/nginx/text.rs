@@ -5,14 +5,18 @@ use std::net::IpAddr;
 
 use sha2::{Digest as _, Sha256};
 
-/// A regular expression for just this text. What means something to NGINX or in a regular expression is written by its code.
+/// So many digits of a digest no other text has, also if somebody looks for one.
+const UNIQUE: usize = 20;
+
+/// A regular expression for just this text. What could mean something to NGINX or in a regular expression is written by its code; it has at most
+/// four times the characters.
 pub(super) fn literal(text: &str) -> String {
     let mut literal = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'_') {
-            literal.push(char::from(byte));
+    for one in text.chars() {
+        if one.is_ascii_alphanumeric() || matches!(one, '/' | '-' | '_') || !one.is_ascii() {
+            literal.push(one);
         } else {
-            let _ = write!(literal, "\\x{byte:02x}");
+            let _ = write!(literal, "\\x{:02x}", u32::from(one));
         }
     }
     literal
@@ -22,7 +26,13 @@ pub(super) fn literal(text: &str) -> String {
 pub(super) fn identifier(route: &str) -> String {
     let kept = |one: char| if one.is_ascii_alphanumeric() || one == '-' { one } else { '_' };
     let readable: String = route.chars().take(80).map(kept).collect();
-    format!("skyfleet_{readable}_{}", &digest([route.as_bytes()])[..8])
+    format!("skyfleet_{readable}_{}", &digest([route.as_bytes()])[..UNIQUE])
+}
+
+/// A variable of a route. NGINX refuses to start with names of variables that are longer than some 40 bytes.
+pub(super) fn variable(id: &str, kind: &str) -> String {
+    let unique = id.rsplit('_').next().unwrap_or_default();
+    format!("$skyfleet_{unique}_{kind}")
 }
 
 /// For a comment. Names that Kubernetes allows stay as they are.
@@ -75,7 +85,7 @@ mod tests {
     #[test]
     fn nothing_of_a_text_means_anything() {
         assert_eq!(literal("/v1/a.b-c_d"), "/v1/a\\x2eb-c_d");
-        assert_eq!(literal("ü"), "\\xc3\\xbc");
+        assert_eq!(literal("ü\n"), "ü\\x0a");
         for text in [literal(HOSTILE), identifier(HOSTILE), comment(HOSTILE)] {
             assert!(text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"\\_-./:[]".contains(&byte)), "{text}");
         }

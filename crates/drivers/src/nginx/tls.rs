@@ -103,13 +103,18 @@ mod tests {
         Server { cluster, name, host, port: 443, share: 1, is_remote: false }
     }
 
+    fn authority() -> Option<Vec<u8>> {
+        Some(rcgen::generate_simple_self_signed(["ca".to_owned()]).unwrap().cert.pem().into_bytes())
+    }
+
     #[test]
     fn certificates_are_checked_for_one_name() {
-        let given = |name: &str| TlsSettings { server_name: Some(name.to_owned()), ..TlsSettings::default() };
+        let own = TlsSettings { authorities: authority(), ..TlsSettings::default() };
+        let given = |name: &str| TlsSettings { server_name: Some(name.to_owned()), ..own.clone() };
         for (settings, hosts, expected) in [
-            (TlsSettings::default(), vec!["a.example.com"], Some("a.example.com")),
-            (TlsSettings::default(), vec!["a.example.com", "b.example.com"], None),
-            (TlsSettings::default(), vec!["10.0.0.1"], None),
+            (own.clone(), vec!["a.example.com"], Some("a.example.com")),
+            (own.clone(), vec!["a.example.com", "b.example.com"], None),
+            (own.clone(), vec!["10.0.0.1"], None),
             (given("m.example.com"), vec!["10.0.0.1", "10.0.0.2"], Some("m.example.com")),
             (given("m; }"), vec!["10.0.0.1"], None),
             (given("10.0.0.1"), vec!["10.0.0.1"], None),

@@ -52,6 +52,39 @@ fn routes(value: &str, number: usize, replica: &Replica) -> Vec<RouteConfig> {
     ]
 }
 
+/// What is as long as a ModelRoute may have it is taken: NGINX refuses words that are too long, and with them all routes.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_longest_values_are_taken() {
+    let replica = Replica::start("a");
+    let matching = Matching {
+        hosts: vec![["a.", &"b.".repeat(125), "c"].concat(), format!("*.{}", "b.".repeat(125) + "c")],
+        path_prefixes: vec![format!("/{}", "~".repeat(254)), format!("/{}", "𝄞".repeat(254))],
+        models: (10..42).map(|number| format!("{}{number}", "\"".repeat(251))).collect(),
+    };
+    let models = (10..42).map(|number| format!("{}{number}", "𝄞".repeat(251))).collect();
+    let name = format!("{}/{}", "n".repeat(63), "r".repeat(253));
+    let cookie = AffinityBy::Cookie { name: ".".repeat(128), ttl: None };
+    let limits = RateLimits {
+        client_header: Some("x".repeat(128)),
+        per_client: Some(Rates { requests_per_minute: Some(9), tokens_per_minute: None }),
+        total: None,
+    };
+    let long = RouteConfig {
+        name,
+        limits,
+        matching: Matching { models, ..matching.clone() },
+        affinity: Some(Affinity { by: cookie, bound_percent: 125 }),
+        ..route("long", HOST, &[(&replica, 1)])
+    };
+    let config = Config { routes: vec![RouteConfig { matching, ..route("good", HOST, &[(&replica, 1)]) }, long] };
+    let running = Running::start().await;
+    running.settle(&config).await;
+    let model = format!("X-Gateway-Model-Name: {}41\r\n", "𝄞".repeat(251));
+    let uri = format!("GET http://a.{}c/{}?x", "b.".repeat(125), "~".repeat(254));
+    assert_eq!(status(&ask(running.address(), &uri, &model, "").await), "200");
+    assert_eq!(status(&ask(running.address(), &uri, "", "").await), "404");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_value_becomes_a_directive() {
     let replica = Replica::start("a");
