@@ -1,40 +1,21 @@
 //! Generations of files: each in a folder of its own, which is never written again once a link leads to it.
 
-use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use tokio::fs;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::control;
 use super::settings::Settings;
 use super::text::digest;
-use super::upstream::{self, Addresses};
-use super::wanted::Wanted;
+use super::wanted::Files;
+use super::{control, files};
 use crate::DriverError;
 
-pub(super) const HTTP: &str = "http.conf";
-pub(super) const SERVER: &str = "server.conf";
-
 /// How names of files end that only their owner reads.
-pub(super) const PRIVATE: &str = ".client.key";
-
-const WANTED: &str = "# Written by Skyfleet. What is changed by hand is undone. Wanted: ";
+const PRIVATE: &str = ".client.key";
 /// Of all files of a generation.
 const MOST_BYTES: u64 = 64 << 20;
-
-/// Files by their names.
-pub(super) type Files = BTreeMap<String, Vec<u8>>;
-
-/// The files for what is wanted, but for the one with the name of the generation.
-pub(super) fn files(wanted: &Wanted, addresses: &Addresses) -> Files {
-    let http = format!("{WANTED}{}\n{}{}", wanted.id(), upstream::text(&wanted.upstreams, addresses), wanted.http);
-    let mut files = wanted.files.clone();
-    files.insert(HTTP.to_owned(), http.into_bytes());
-    files.insert(SERVER.to_owned(), wanted.server.clone().into_bytes());
-    files
-}
 
 /// The name of a generation that is the `number`th with these files.
 pub(super) fn name(files: &Files, number: u64) -> String {
@@ -48,8 +29,7 @@ pub(super) fn wanted(generation: &str, files: &Files, settings: &Settings) -> Op
     let own = files.remove(control::FILE)?;
     let number = generation.rsplit_once('-')?.1.parse().ok()?;
     let is_whole = own == control::text(generation, settings).into_bytes() && name(&files, number) == generation;
-    let http = String::from_utf8_lossy(files.get(HTTP)?).into_owned();
-    is_whole.then(|| http.lines().next()?.strip_prefix(WANTED).map(str::to_owned)).flatten()
+    if is_whole { files::wanted(&files) } else { None }
 }
 
 /// Writes a generation that has never been there, and tells its name.

@@ -6,7 +6,7 @@ use skyfleet_gateway::config::{AffinityBy, Algorithm, Ejection, Retries, RouteCo
 
 use super::text::{header_variable, is_cookie, is_host};
 use crate::Lack;
-use crate::pools::Pool;
+use crate::pools::{Pool, Server};
 
 /// By default the most that spills over.
 const USUAL_SPILL_OVER: u32 = 80;
@@ -61,16 +61,21 @@ fn backends(all: &mut Vec<Lack>, pool: &Pool<'_>) {
         );
         all.push(Lack::new("spec.backends", instead));
     }
-    let no_hosts: Vec<_> = pool.servers.iter().filter(|server| !is_host(&server.host)).collect();
+    let no_hosts: Vec<_> = pool.servers.iter().filter(|server| !is_server(server)).collect();
     if let [first, ..] = no_hosts[..] {
         let instead = format!(
-            "{} endpoints get no requests: {:?} in cluster {} is neither an address nor the name of a host",
+            "{} endpoints get no requests: {:?} in cluster {} is no address or name of a host with a port",
             no_hosts.len(),
-            first.host,
+            first.address(),
             first.cluster
         );
         all.push(Lack::new("spec.backends", instead));
     }
+}
+
+/// Whether NGINX can have it.
+pub(super) fn is_server(server: &Server) -> bool {
+    is_host(&server.host) && server.port > 0
 }
 
 fn balancing(all: &mut Vec<Lack>, pool: &Pool<'_>, is_hashed: bool) {

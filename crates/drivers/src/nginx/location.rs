@@ -59,14 +59,8 @@ pub(super) fn common() -> String {
 }
 
 /// The locations of a route: the usual one, and one for workers that are about to end, which has clients close. `extra` are lines of both.
-pub(super) fn location(route: &RouteConfig, id: &str, is_served: bool, extra: &str) -> String {
-    let mut lines = String::new();
-    for (status, ..) in ERRORS {
-        let _ = writeln!(lines, "    error_page {status} @skyfleet_{status};");
-    }
-    if !is_served {
-        return format!("location = {} {{\n    internal;\n{lines}    return 503;\n}}\n", uri(id));
-    }
+pub(super) fn location(route: &RouteConfig, id: &str, extra: &str) -> String {
+    let mut lines = errors();
     body(&mut lines, route);
     lines += extra;
     upstream(&mut lines, route, id);
@@ -75,6 +69,16 @@ pub(super) fn location(route: &RouteConfig, id: &str, is_served: bool, extra: &s
         "location = {usual} {{\n    internal;\n    if (-f $skyfleet_closing) {{\n        rewrite ^ {closing} last;\n    }}\n{lines}}}\n\
          location = {closing} {{\n    internal;\n    keepalive_timeout 0;\n{lines}}}\n"
     )
+}
+
+/// The location of a route that nobody answers.
+pub(super) fn nobody(id: &str) -> String {
+    format!("location = {} {{\n    internal;\n{}    return 503;\n}}\n", uri(id), errors())
+}
+
+fn errors() -> String {
+    let lines = ERRORS.map(|(status, ..)| format!("    error_page {status} @skyfleet_{status};\n"));
+    lines.concat()
 }
 
 fn body(text: &mut String, route: &RouteConfig) {
@@ -198,14 +202,13 @@ mod tests {
 
     #[test]
     fn each_protocol_has_its_module() {
-        let text = location(&RouteConfig::default(), "x", true, "    add_header A b;\n");
+        let text = location(&RouteConfig::default(), "x", "    add_header A b;\n");
         assert!(
             text.contains("    proxy_pass http://x$request_uri;\n    ") && text.contains("add_header A b;"),
             "{text}"
         );
-        let grpc = location(&RouteConfig { protocol: Protocol::Http2, ..RouteConfig::default() }, "x", true, "");
+        let grpc = location(&RouteConfig { protocol: Protocol::Http2, ..RouteConfig::default() }, "x", "");
         assert!(grpc.contains("    grpc_pass grpc://x;\n") && !grpc.contains("    proxy_"), "{grpc}");
-        let empty = location(&RouteConfig::default(), "x", false, "    add_header A b;\n");
-        assert!(empty.contains("    return 503;\n") && !empty.contains("pass"), "{empty}");
+        assert!(nobody("x").contains("    return 503;\n"));
     }
 }

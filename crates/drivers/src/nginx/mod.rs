@@ -7,6 +7,7 @@
 mod affinity;
 mod command;
 mod control;
+mod files;
 mod generation;
 mod lacks;
 mod limits;

@@ -1,16 +1,21 @@
 //! Changes that are made.
 
+use std::collections::BTreeSet;
 use std::io::Error;
+use std::net::IpAddr;
 
 use tokio::fs;
 use tokio::time::sleep;
 
 use super::settings::Settings;
 use super::steps::Step;
-use super::upstream::{Addresses, names, parse};
-use super::wanted::Wanted;
-use super::{NGINX, command, control, generation, resolve, trial};
+use super::upstream::{Addresses, names};
+use super::wanted::{Files, Wanted};
+use super::{NGINX, command, control, files, generation, resolve, trial};
 use crate::DriverError;
+
+/// More than that is not the mistake of single routes, and each takes a test.
+const MOST_LEFT_OUT: usize = 16;
 
 pub(super) async fn perform(step: &Step, settings: &Settings) -> Result<(), DriverError> {
     match step {
@@ -23,30 +28,40 @@ pub(super) async fn perform(step: &Step, settings: &Settings) -> Result<(), Driv
     }
 }
 
+/// A route of which NGINX says that it refuses something of it is left out, so that the others have what they are to have.
 async fn prepare(wanted: &Wanted, settings: &Settings) -> Result<(), DriverError> {
-    let files = generation::files(wanted, &addresses(wanted, settings).await?);
-    let name = generation::write(&files, settings).await?;
-    match trial::test(&name, settings).await {
-        Ok(()) => generation::link(&settings.next(), &name, settings).await,
-        Err(error) => {
-            generation::remove_folder(&settings.generations().join(name)).await?;
-            Err(error)
-        }
+    let addresses = addresses(wanted, settings).await?;
+    let mut left_out = BTreeSet::new();
+    loop {
+        let files = files::with_heading(files::files(wanted, &addresses, &left_out), &wanted.id());
+        let name = generation::write(&files, settings).await?;
+        let Err(error) = trial::test(&name, settings).await else {
+            return generation::link(&settings.next(), &name, settings).await;
+        };
+        generation::remove_folder(&settings.generations().join(name)).await?;
+        let Some(route) = refused(wanted, &error).filter(|_| left_out.len() < MOST_LEFT_OUT) else {
+            return Err(error);
+        };
+        tracing::warn!(route, %error, "a route is left out");
+        left_out.insert(route.to_owned());
     }
+}
+
+/// The route that NGINX's words are about.
+fn refused<'a>(wanted: &'a Wanted, error: &DriverError) -> Option<&'a str> {
+    let DriverError::Refused { said, .. } = error else { return None };
+    wanted.routes.iter().map(|route| &*route.id).find(|id| said.contains(id))
 }
 
 /// The addresses of all names, which keep those they had where they cannot be found now.
 async fn addresses(wanted: &Wanted, settings: &Settings) -> Result<Addresses, DriverError> {
-    let servers = wanted.upstreams.iter().flat_map(|upstream| &upstream.servers);
-    let hosts = servers.map(|server| &server.host).filter(|host| host.parse::<std::net::IpAddr>().is_err());
-    let now = resolve::resolve(hosts.cloned().collect::<std::collections::BTreeSet<_>>(), settings.timeout).await;
+    let hosts = wanted.servers().map(|server| &server.host).filter(|host| host.parse::<IpAddr>().is_err());
+    let now = resolve::resolve(hosts.cloned().collect::<BTreeSet<_>>(), settings.timeout).await;
     let before = match generation::linked(&settings.live()).await? {
-        Some(live) => generation::read(&live, settings).await?,
-        None => None,
+        Some(live) => generation::read(&live, settings).await?.unwrap_or_default(),
+        None => Files::new(),
     };
-    let before =
-        before.and_then(|files| files.get(generation::HTTP).map(|text| String::from_utf8_lossy(text).into_owned()));
-    Ok(resolve::best(now, &before.map(|text| names(&parse(&text))).unwrap_or_default()))
+    Ok(resolve::best(now, &names(&files::servers(&before))))
 }
 
 async fn reload(settings: &Settings) -> Result<(), DriverError> {

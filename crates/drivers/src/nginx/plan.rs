@@ -6,9 +6,10 @@ use std::fmt::Write as _;
 use skyfleet_gateway::config::{Algorithm, Config, RouteConfig, UpstreamTls};
 
 use super::affinity::{Sticky, sticky};
+use super::lacks::is_server;
 use super::location::seconds;
 use super::settings::Settings;
-use super::wanted::{Server, Upstream, Wanted};
+use super::wanted::{Files, Route, Server, Upstream, Wanted};
 use super::{lacks, limits, location, matching, text, tls};
 use crate::pools::{self, Pool, pools, weights};
 use crate::rules::rules;
@@ -50,47 +51,44 @@ map $scheme $skyfleet_secure {
 pub(super) fn plan(config: &Config, settings: &Settings) -> Plan<Wanted> {
     let ids: Vec<_> = config.routes.iter().map(|route| text::identifier(&route.name)).collect();
     let taken = matching::map(&rules(config), |route| location::uri(&ids[route]));
-    let mut wanted =
-        Wanted { upstreams: Vec::new(), http: taken + COMMON, server: location::common(), files: BTreeMap::new() };
-    let mut all = BTreeMap::new();
+    let (mut routes, mut all) = (Vec::new(), BTreeMap::new());
     for (pool, id) in pools(config).iter().zip(ids) {
-        let lacks = add(&mut wanted, pool, id, settings);
+        let (route, lacks) = planned(pool, id, settings);
+        routes.push(route);
         if !lacks.is_empty() {
             all.insert(pool.route.name.clone(), lacks);
         }
     }
-    Plan { wanted, lacks: all }
+    Plan { wanted: Wanted { http: taken + COMMON, server: location::common(), routes }, lacks: all }
 }
 
-fn add(wanted: &mut Wanted, pool: &Pool<'_>, id: String, settings: &Settings) -> Vec<Lack> {
+fn planned(pool: &Pool<'_>, id: String, settings: &Settings) -> (Route, Vec<Lack>) {
     let route = pool.route;
     let sticky = sticky(route, &id);
     let mut lacks = lacks::lacks(pool, sticky.is_some());
-    let servers: Vec<_> = pool.servers.iter().filter(|server| text::is_host(&server.host)).cloned().collect();
+    let servers: Vec<_> = pool.servers.iter().filter(|server| is_server(server)).cloned().collect();
     let name = tls::name(route, &servers).unwrap_or_else(|lack| {
         lacks.push(lack);
         None
     });
-    let is_served = !servers.is_empty() && !lacks.iter().any(|lack| lack.is_refused);
-    if !is_served {
-        wanted.server += &location::location(route, &id, false, "");
-        return lacks;
+    if servers.is_empty() || lacks.iter().any(|lack| lack.is_refused) {
+        let server = location::nobody(&id);
+        return (Route { id, upstream: None, http: String::new(), server, files: Files::new() }, lacks);
     }
     let limited = limits::limited(&route.limits, &id);
-    let mut extra = limited.location;
+    let (mut http, mut extra, mut files) = (limited.http, limited.location, Files::new());
     if let (Some(UpstreamTls::Spoken(spoken)), Some(name)) = (&route.tls, name) {
         let spoken = tls::spoken(spoken, name, location::module(route), &id, &settings.authorities);
         extra += &spoken.location;
-        wanted.files.extend(spoken.files);
+        files = spoken.files;
     }
-    wanted.http += &limited.http;
     if let Some(sticky) = &sticky {
         extra += &sticky.location;
-        wanted.http += &sticky.http;
+        http += &sticky.http;
     }
-    wanted.server += &location::location(route, &id, true, &extra);
-    wanted.upstreams.push(upstream(route, id, &servers, sticky));
-    lacks
+    let server = location::location(route, &id, &extra);
+    let upstream = Some(upstream(route, id.clone(), &servers, sticky));
+    (Route { id, upstream, http, server, files }, lacks)
 }
 
 fn upstream(route: &RouteConfig, id: String, servers: &[pools::Server], sticky: Option<Sticky>) -> Upstream {
@@ -156,13 +154,13 @@ mod tests {
         RouteConfig { name: "ml/llama".to_owned(), backends, ..RouteConfig::default() }
     }
 
-    fn planned(route: RouteConfig) -> Wanted {
+    fn wanted(route: RouteConfig) -> Wanted {
         plan(&Config { routes: vec![route] }, &Settings::default()).wanted
     }
 
     /// How requests are shared out, and what is said of each server.
     fn servers(route: RouteConfig) -> (String, Vec<(u32, String)>) {
-        let upstream = planned(route).upstreams.remove(0);
+        let upstream = wanted(route).routes.remove(0).upstream.unwrap();
         (upstream.method, upstream.servers.into_iter().map(|one| (one.weight, one.parameters)).collect())
     }
 
@@ -199,9 +197,9 @@ mod tests {
         let config = Config { routes: vec![RouteConfig { tls, ..route() }] };
         let plan = plan(&config, &Settings::default());
         assert!(plan.lacks["ml/llama"].contains(&Lack::refused("spec.tls", "no Secret")));
-        assert!(plan.wanted.upstreams.is_empty() && plan.wanted.server.contains("    return 503;\n"));
+        let is_nobodys = |route: &Route| route.upstream.is_none() && route.server.contains("    return 503;\n");
+        assert!(is_nobodys(&plan.wanted.routes[0]));
         assert!(plan.wanted.http.contains("\"~^[^ ]* [^ ]* \" /.skyfleet/skyfleet_ml_llama_"), "{}", plan.wanted.http);
-        let empty = planned(RouteConfig { backends: vec![], ..route() });
-        assert!(empty.upstreams.is_empty() && empty.server.contains("    return 503;\n"));
+        assert!(is_nobodys(&wanted(RouteConfig { backends: vec![], ..route() }).routes[0]));
     }
 }

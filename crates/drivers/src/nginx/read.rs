@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::settings::Settings;
 use super::steps::{Actual, Generation};
-use super::upstream::{Addresses, Found, names, parse};
-use super::{control, generation, resolve};
+use super::upstream::{Addresses, Found, names};
+use super::{control, files, generation, resolve};
 use crate::DriverError;
 
 pub(super) async fn read(settings: &Settings) -> Result<Actual, DriverError> {
@@ -23,7 +23,7 @@ async fn linked(link: &Path, settings: &Settings) -> Result<Option<Generation>, 
     let Some(name) = generation::linked(link).await? else { return Ok(None) };
     let Some(files) = generation::read(&name, settings).await? else { return Ok(None) };
     let wanted = generation::wanted(&name, &files, settings);
-    let used = names(&servers(&files));
+    let used = names(&files::servers(&files));
     let is_outdated = !used.is_empty() && resolve::is_outdated(&used, &now(&used, settings).await);
     Ok(Some(Generation { name, wanted, is_outdated }))
 }
@@ -34,9 +34,5 @@ async fn now(used: &Addresses, settings: &Settings) -> Addresses {
 
 /// The servers of a generation; none if its files are gone.
 async fn found(name: &str, settings: &Settings) -> Result<Vec<Found>, DriverError> {
-    Ok(generation::read(name, settings).await?.map(|files| servers(&files)).unwrap_or_default())
-}
-
-fn servers(files: &generation::Files) -> Vec<Found> {
-    files.get(generation::HTTP).map(|text| parse(&String::from_utf8_lossy(text))).unwrap_or_default()
+    Ok(generation::read(name, settings).await?.map(|files| files::servers(&files)).unwrap_or_default())
 }

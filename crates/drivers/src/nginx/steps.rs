@@ -76,11 +76,14 @@ pub(super) fn shown(actual: &Actual) -> Shown {
 
 #[cfg(test)]
 mod tests {
+    use super::super::wanted::Route;
     use super::*;
 
     fn wanted(http: &str) -> Wanted {
-        let (http, server) = (http.to_owned(), String::new());
-        Wanted { upstreams: vec![], http, server, files: [("x.key".to_owned(), b"secret".to_vec())].into() }
+        let files = [("x.key".to_owned(), b"secret".to_vec())].into();
+        let (id, server) = ("x".to_owned(), String::new());
+        let route = Route { id, upstream: None, http: String::new(), server: server.clone(), files };
+        Wanted { http: http.to_owned(), server, routes: vec![route] }
     }
 
     fn generation(name: &str, of: &Wanted) -> Generation {

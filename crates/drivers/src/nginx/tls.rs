@@ -103,13 +103,13 @@ mod tests {
         Server { cluster, name, host, port: 443, share: 1, is_remote: false }
     }
 
-    fn authority() -> Option<Vec<u8>> {
-        Some(rcgen::generate_simple_self_signed(["ca".to_owned()]).unwrap().cert.pem().into_bytes())
+    fn authority() -> Vec<u8> {
+        rcgen::generate_simple_self_signed(["ca".to_owned()]).unwrap().cert.pem().into_bytes()
     }
 
     #[test]
     fn certificates_are_checked_for_one_name() {
-        let own = TlsSettings { authorities: authority(), ..TlsSettings::default() };
+        let own = TlsSettings { authorities: Some(authority()), ..TlsSettings::default() };
         let given = |name: &str| TlsSettings { server_name: Some(name.to_owned()), ..own.clone() };
         for (settings, hosts, expected) in [
             (own.clone(), vec!["a.example.com"], Some("a.example.com")),

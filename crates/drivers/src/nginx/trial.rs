@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use tokio::fs;
 
 use super::command::{self, Said};
-use super::generation::{HTTP, SERVER, failed, names, remove_folder};
+use super::files::{HTTP, SERVER};
+use super::generation::{failed, names, remove_folder};
 use super::settings::{LINK, Settings};
 use super::{NGINX, control};
 use crate::DriverError;

@@ -7,6 +7,8 @@ use std::net::{IpAddr, SocketAddr};
 use super::wanted::{Server, Upstream};
 use crate::{Shown, ShownServer, ShownState};
 
+const LEFT_OUT: &str = "# NGINX refuses this, so that it is left out: ";
+
 /// The addresses that names have. A name that has none is one that cannot be found.
 pub(super) type Addresses = BTreeMap<String, BTreeSet<IpAddr>>;
 
@@ -18,25 +20,25 @@ const KEPT_FOR: &str = "4s";
 
 /// What NGINX is told. It looks names up only when it starts, and does not start when there is one that it cannot find: so it is told
 /// addresses.
-pub(super) fn text(upstreams: &[Upstream], addresses: &Addresses) -> String {
-    let mut text = String::new();
-    for upstream in upstreams {
-        let Upstream { id, route, method, servers } = upstream;
-        let zone = 128 + servers.len().next_multiple_of(8) * 2;
-        let _ = writeln!(text, "upstream {id} {{ # {route}\n    zone {id} {zone}k;");
-        if !method.is_empty() {
-            let _ = writeln!(text, "    {method};");
-        }
-        let most = servers.iter().map(|server| addresses_of(server, addresses).len()).max().unwrap_or(1).max(1);
-        for server in servers {
-            lines(&mut text, server, &addresses_of(server, addresses), most);
-        }
-        let _ = writeln!(
-            text,
-            "    keepalive {KEPT};\n    keepalive_timeout {KEPT_FOR};\n    keepalive_requests 100000;\n}}"
-        );
+pub(super) fn text(upstream: &Upstream, addresses: &Addresses) -> String {
+    let Upstream { id, route, method, servers } = upstream;
+    let zone = 128 + servers.len().next_multiple_of(8) * 2;
+    let mut text = format!("upstream {id} {{ # {route}\n    zone {id} {zone}k;\n");
+    if !method.is_empty() {
+        let _ = writeln!(text, "    {method};");
     }
-    text
+    let most = servers.iter().map(|server| addresses_of(server, addresses).len()).max().unwrap_or(1).max(1);
+    for server in servers {
+        lines(&mut text, server, &addresses_of(server, addresses), most);
+    }
+    text + &format!("    keepalive {KEPT};\n    keepalive_timeout {KEPT_FOR};\n    keepalive_requests 100000;\n}}\n")
+}
+
+/// What nobody but the one who reads it again is told.
+pub(super) fn left_out(upstream: &Upstream) -> String {
+    let Upstream { route, servers, .. } = upstream;
+    let line = |server: &Server| format!("{LEFT_OUT}{route} {} {}\n", key(&server.host, server.port), server.weight);
+    servers.iter().map(line).collect()
 }
 
 fn addresses_of(server: &Server, addresses: &Addresses) -> BTreeSet<IpAddr> {
@@ -70,9 +72,10 @@ pub(super) struct Found {
     pub(super) route: String,
     /// `host:port`.
     pub(super) name: String,
-    /// None if it could not be found.
+    /// None if it could not be found, or its route is left out.
     pub(super) address: Option<SocketAddr>,
     pub(super) weight: u32,
+    pub(super) is_left_out: bool,
 }
 
 /// The servers in a text. What a person may have made of it, and is none, is passed over.
@@ -80,7 +83,9 @@ pub(super) fn parse(text: &str) -> Vec<Found> {
     let mut route = None;
     let mut found = Vec::new();
     for line in text.lines() {
-        if let Some((_, name)) = line.strip_prefix("upstream ").and_then(|rest| rest.split_once("{ # ")) {
+        if let Some(server) = line.strip_prefix(LEFT_OUT) {
+            found.extend(left_out_server(server));
+        } else if let Some((_, name)) = line.strip_prefix("upstream ").and_then(|rest| rest.split_once("{ # ")) {
             route = Some(name.to_owned());
         } else if line == "}" {
             route = None;
@@ -104,13 +109,19 @@ fn server_of(route: &str, line: &str) -> Option<Found> {
         }
     }
     let (route, name, address) = (route.to_owned(), name.to_owned(), (!is_down).then_some(address));
-    Some(Found { route, name, address, weight })
+    Some(Found { route, name, address, weight, is_left_out: false })
+}
+
+fn left_out_server(line: &str) -> Option<Found> {
+    let mut words = line.split(' ');
+    let (route, name, weight) = (words.next()?.to_owned(), words.next()?.to_owned(), words.next()?.parse().ok()?);
+    Some(Found { route, name, address: None, weight, is_left_out: true })
 }
 
 /// The addresses that are in use for names.
 pub(super) fn names(found: &[Found]) -> Addresses {
     let mut names = Addresses::new();
-    for server in found {
+    for server in found.iter().filter(|server| !server.is_left_out) {
         let host = server.name.rsplit_once(':').map_or("", |(host, _)| host);
         if !host.starts_with('[') && host.parse::<IpAddr>().is_err() {
             names.entry(host.to_owned()).or_default().extend(server.address.map(|address| address.ip()));
@@ -154,7 +165,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read_again() {
         let servers = vec![server("10.0.0.1", 3, " max_fails=5"), server("fd00::1", 1, ""), server("gone", 2, "")];
-        let text = text(&[upstream(servers)], &Addresses::new());
+        let text = text(&upstream(servers), &Addresses::new());
         assert_eq!(
             text,
             "upstream skyfleet_x { # ml/x
@@ -180,12 +191,21 @@ mod tests {
     fn a_name_has_its_share_whatever_its_addresses_are() {
         let both = BTreeSet::from(["10.0.0.1", "10.0.0.2"].map(address));
         let addresses = Addresses::from([("lb.example.com".to_owned(), both)]);
-        let text = text(&[upstream(vec![server("lb.example.com", 1, ""), server("10.0.0.9", 1, "")])], &addresses);
+        let text = text(&upstream(vec![server("lb.example.com", 1, ""), server("10.0.0.9", 1, "")]), &addresses);
         let found = parse(&text);
         assert_eq!(found.iter().map(|one| one.weight).collect::<Vec<_>>(), [1, 1, 2]);
         assert_eq!(names(&found), addresses);
         let pools = shown(&found).pools;
         assert_eq!(pools["ml/x"].values().map(|one| one.weight).collect::<Vec<_>>(), [2, 2]);
+    }
+
+    #[test]
+    fn what_is_left_out_is_shown_as_down() {
+        let found = parse(&left_out(&upstream(vec![server("lb.example.com", 2, ""), server("fd00::1", 1, "")])));
+        let states: Vec<_> = shown(&found).pools["ml/x"].iter().map(|(name, one)| (name.clone(), one.state)).collect();
+        let names = ["[fd00::1]:80", "lb.example.com:80"].map(str::to_owned);
+        assert_eq!(states, names.map(|name| (name, ShownState::Down)));
+        assert_eq!(super::names(&found), Addresses::new());
     }
 
     #[test]

@@ -1,22 +1,38 @@
 //! What NGINX is to have: pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::{text, upstream};
+use super::{files, text};
 
 /// What NGINX is to have.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Wanted {
-    /// Who answers, by route.
-    pub(super) upstreams: Vec<Upstream>,
+    /// What routes have in common in the `http` block.
+    pub(super) http: String,
+    /// What they have in common in a `server` block.
+    pub(super) server: String,
+    /// The routes.
+    pub(super) routes: Vec<Route>,
+}
+
+/// What a route is to have.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Route {
+    /// Its name for NGINX. Nothing of any other route has it.
+    pub(super) id: String,
+    /// Who answers. If not given, nobody does, and nothing else of the `http` block or of files is there.
+    pub(super) upstream: Option<Upstream>,
     /// What else belongs into the `http` block.
     pub(super) http: String,
-    /// What belongs into a `server` block.
+    /// Its locations.
     pub(super) server: String,
     /// Certificates and keys, by the names of their files.
-    pub(super) files: BTreeMap<String, Vec<u8>>,
+    pub(super) files: Files,
 }
+
+/// Files by their names.
+pub(super) type Files = BTreeMap<String, Vec<u8>>;
 
 /// Who answers the requests of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,10 +63,13 @@ pub(super) struct Server {
 impl Wanted {
     /// What is the same has the same.
     pub(super) fn id(&self) -> String {
-        let upstreams = upstream::text(&self.upstreams, &BTreeMap::new());
-        let texts = [&upstreams, &self.http, &self.server].map(String::as_bytes);
-        let files = self.files.iter().flat_map(|(name, text)| [name.as_bytes(), text]);
-        text::digest(texts.into_iter().chain(files))
+        let all = files::files(self, &BTreeMap::new(), &BTreeSet::new());
+        text::digest(all.iter().flat_map(|(name, text)| [name.as_bytes(), text]))
+    }
+
+    /// All who answer.
+    pub(super) fn servers(&self) -> impl Iterator<Item = &Server> {
+        self.routes.iter().filter_map(|route| route.upstream.as_ref()).flat_map(|upstream| &upstream.servers)
     }
 }
 

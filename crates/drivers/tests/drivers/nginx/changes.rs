@@ -39,30 +39,45 @@ fn edit(running: &Running, from: &str, to: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_nginx_refuses_changes_nothing() {
+    // Whatever route there is, it does not go with this.
+    let running = Running::with("proxy_temp_file_write_size 4k;", "").await;
+    let replica = Replica::start("a");
+    running.settle(&Config::default()).await;
+    let before = files(&running);
+    let error = fails(&running, &to(&[&replica])).await;
+    assert!(matches!(error, DriverError::Refused { .. }), "{error}");
+    assert!(error.to_string().contains("proxy_temp_file_write_size"), "{error}");
+    assert_eq!(error.retry(), Retry::AfterChange);
+    assert_eq!(files(&running), before);
+    assert_eq!(running.apply(&Config::default()).await.steps, 0);
+    assert_eq!(get(running.address(), HOST, "/").await.body, "of the user");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_that_nginx_refuses_takes_no_other_with_it() {
     let running = Running::start().await;
     let (a, b) = (Replica::start("a"), Replica::start("b"));
-    let mut further = to(&[&b]);
-    further.routes.push(route("further", "further.example.com", &[(&b, 1)]));
-    running.settle(&further).await;
+    let further = |replica| route("further", "further.example.com", &[(replica, 1)]);
+    let with_further = |replica| Config { routes: vec![further(replica), to(&[replica]).routes.remove(0)] };
+    running.settle(&with_further(&a)).await;
     let text = fs::read_to_string(running.live("http.conf")).unwrap();
     let name = text.lines().find(|line| line.ends_with("# ml/further")).unwrap().split(' ').nth(1).unwrap().to_owned();
     running.settle(&to(&[&a])).await;
     // The user takes the very name of one of ours.
-    edit(&running, "server {", &format!("upstream {name} {{ server 127.0.0.1:1; }}\n    server {{"));
+    let own = format!("upstream {name} {{ server 127.0.0.1:1; }}\n    server {{");
+    edit(&running, "server {", &own);
     running.reload().await;
-    let before = files(&running);
     let load = Load::start(running.address(), HOST, "/", 2);
-    let error = fails(&running, &further).await;
-    assert!(
-        matches!(error, DriverError::Refused { .. }) && error.to_string().contains("duplicate upstream"),
-        "{error}"
-    );
-    assert_eq!(error.retry(), Retry::AfterChange);
-    load.is_answered_by(&["a"]).await;
-    assert_eq!(files(&running), before);
-    running.settle(&to(&[&b])).await;
+    let done = running.apply(&with_further(&b)).await;
+    assert_eq!(done.after.pools["ml/further"][&b.address.to_string()].state, ShownState::Down);
+    assert_eq!(running.apply(&with_further(&b)).await.steps, 0);
     load.is_answered_by(&["b"]).await;
-    none_failed::<Running>("a change is refused", &load.stop().await);
+    assert_eq!(get(running.address(), "further.example.com", "/").await.status, 503);
+    edit(&running, &own, "server {");
+    running.settle(&with_further(&a)).await;
+    load.is_answered_by(&["a"]).await;
+    assert_eq!(get(running.address(), "further.example.com", "/").await.server(), Some("a"));
+    none_failed::<Running>("a route is refused", &load.stop().await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
