@@ -62,14 +62,24 @@ pub(super) async fn read(name: &str, settings: &Settings) -> Result<Option<Files
     let folder = settings.generations().join(name);
     let (mut files, mut left) = (Files::new(), MOST_BYTES);
     for file in names(&folder).await? {
-        let path = folder.join(&file);
-        let opened = fs::File::open(&path).await.map_err(failed("open", &path))?;
-        let mut text = Vec::new();
+        let text = read_file(&folder.join(&file), left).await?;
         // What is cut off is not what was written either.
-        left -= opened.take(left).read_to_end(&mut text).await.map_err(failed("read", &path))? as u64;
+        left -= text.len() as u64;
         files.insert(file, text);
     }
     Ok((!files.is_empty()).then_some(files))
+}
+
+/// At most so many bytes; none of what is no file, which somebody else has made.
+async fn read_file(path: &Path, most: u64) -> Result<Vec<u8>, DriverError> {
+    let mut text = Vec::new();
+    match fs::File::open(path).await {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(text),
+        opened => opened.map_err(failed("open", path))?.take(most).read_to_end(&mut text).await,
+    }
+    .or_else(|error| if error.kind() == ErrorKind::IsADirectory { Ok(0) } else { Err(error) })
+    .map_err(failed("read", path))?;
+    Ok(text)
 }
 
 /// Names of what is in a folder.

@@ -72,9 +72,12 @@ async fn reload(settings: &Settings) -> Result<(), DriverError> {
     if let Some(before) = &before {
         close(before, settings).await?;
     }
-    let loaded = load(&live, before.as_deref(), settings).await;
-    // New workers do not look for it.
+    let loaded = load(&live, settings).await;
+    // New workers do not look for it, and where it is the old ones that go on, they would do so for ever.
     generation::remove_folder(&settings.folder.join("closing")).await?;
+    if let Err(DriverError::Refused { .. }) = loaded {
+        go_back(before.as_deref(), settings).await?;
+    }
     loaded?;
     tidy(&live, settings).await
 }
@@ -91,19 +94,15 @@ async fn close(generation: &str, settings: &Settings) -> Result<(), DriverError>
     Ok(())
 }
 
-async fn load(live: &str, before: Option<&str>, settings: &Settings) -> Result<(), DriverError> {
+async fn load(live: &str, settings: &Settings) -> Result<(), DriverError> {
     let said = command::run(&settings.reload, &[""; 0], settings.timeout).await?;
     if !said.is_ok {
         // What is live was tested, and is loaded when NGINX starts.
         let place = settings.reload.join(" ");
         return Err(DriverError::Unreachable { server: NGINX, place, source: Error::other(said.errors) });
     }
-    if let Err(error) = control::wait_for(live, settings).await {
-        go_back(before, settings).await?;
-        let said = format!("{error}. Its error log says why");
-        return Err(DriverError::Refused { server: NGINX, said });
-    }
-    Ok(())
+    let refused = |error| DriverError::Refused { server: NGINX, said: format!("{error}. Its error log says why") };
+    control::wait_for(live, settings).await.map_err(refused)
 }
 
 /// What the workers go on with is live again, so that a start has it.

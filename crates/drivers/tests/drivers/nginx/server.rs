@@ -168,6 +168,8 @@ impl Meddled for Running {
             4 => fs::remove_file(self.live("server.conf")).unwrap(),
             5 => fs::remove_file(self.settings.folder.join("live")).unwrap(),
             6 => change("http-generation.conf", "return 200 ", "return 200 x"),
+            7 => fs::create_dir(self.live("http-mine.conf")).unwrap(),
+            8 => symlink("nowhere", self.live("server-mine.conf")).unwrap(),
             _ => return None,
         }
         Some("a file of what is live")
