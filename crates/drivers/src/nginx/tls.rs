@@ -84,7 +84,7 @@ pub(super) fn spoken(settings: &TlsSettings, name: &str, module: &str, id: &str,
     }
     if let Some(client) = &settings.client {
         let certificate = file("client.pem", &client.certificate);
-        let key = file("client.key", client.key.as_bytes());
+        let key = file("client.key", client.key.reveal());
         let _ = writeln!(location, "    {module}_ssl_certificate {certificate};");
         let _ = writeln!(location, "    {module}_ssl_certificate_key {key};");
     }

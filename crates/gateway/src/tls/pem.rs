@@ -20,9 +20,9 @@ impl PrivatePem {
         Self(pem.into())
     }
 
-    /// The text, for who has to write it to a file.
+    /// The text itself, for who has to hand it on.
     #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
+    pub fn reveal(&self) -> &[u8] {
         &self.0
     }
 
