@@ -2,6 +2,9 @@
 
 use crate::{Driver, DriverError, Shown};
 
+/// Meanwhile servers that drain may have become idle, and others asked for the same: what is left then is done too, so often.
+const ROUNDS: usize = 5;
+
 /// What was done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reconciled {
@@ -18,20 +21,22 @@ pub struct Reconciled {
 /// # Errors
 /// It cannot be read or changed, or has not become what it should be.
 pub async fn reconcile<D: Driver>(driver: &D, wanted: &D::Wanted) -> Result<Reconciled, DriverError> {
-    let actual = driver.read().await?;
+    let mut actual = driver.read().await?;
     let before = driver.shown(&actual);
-    let steps = driver.steps(&actual, wanted);
-    if steps.is_empty() {
-        return Ok(Reconciled { steps: 0, after: before.clone(), before });
+    let (mut done, mut rounds) = (0, 0);
+    loop {
+        let steps = driver.steps(&actual, wanted);
+        if steps.is_empty() {
+            return Ok(Reconciled { steps: done, before, after: driver.shown(&actual) });
+        }
+        if rounds == ROUNDS {
+            return Err(DriverError::NotTaken { server: driver.name(), left: format!("{steps:?}") });
+        }
+        for step in &steps {
+            tracing::debug!(server = driver.name(), ?step, "changing");
+            driver.perform(step).await?;
+        }
+        (done, rounds) = (done + steps.len(), rounds + 1);
+        actual = driver.read().await?;
     }
-    for step in &steps {
-        tracing::debug!(server = driver.name(), ?step, "changing");
-        driver.perform(step).await?;
-    }
-    let actual = driver.read().await?;
-    let left = driver.steps(&actual, wanted);
-    if !left.is_empty() {
-        return Err(DriverError::NotTaken { server: driver.name(), left: format!("{left:?}") });
-    }
-    Ok(Reconciled { steps: steps.len(), before, after: driver.shown(&actual) })
 }
