@@ -9,6 +9,7 @@
 
 mod driver;
 mod error;
+pub mod haproxy;
 mod lack;
 pub mod nginx;
 pub mod pools;

@@ -5,6 +5,7 @@ mod balancer;
 mod client;
 mod conformance;
 mod gateway;
+mod haproxy;
 mod load;
 mod nginx;
 mod port;
