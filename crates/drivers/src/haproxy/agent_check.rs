@@ -124,3 +124,33 @@ async fn answer_one(stream: TcpStream, answers: &Answers) -> std::io::Result<()>
     // Of one that is not known yet nothing speaks against its share.
     writer.write_all(format!("{}%\n", known.unwrap_or(100)).as_bytes()).await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::haproxy::parse;
+
+    #[test]
+    fn percentages_are_of_the_weights_that_servers_were_made_with() {
+        let state = |weight: u32| {
+            format!(
+                "1\n# be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight \
+                 srv_check_state srv_agent_state srv_port srv_use_ssl\n\
+                 skyfleet:a:b 1 10.0.0.1:80 10.0.0.1 2 0 1 {weight} 0 0 80 0\n"
+            )
+        };
+        let stat = "# pxname,svname,qcur,scur,slim,stot,econ,eresp,bck,rtime,hrsp_5xx\n\
+                    skyfleet:a:b,10.0.0.1:80,0,0,,0,0,0,0,0,0\n";
+        let block =
+            "backend skyfleet:a:b from skyfleet\n    # servers: \n    server 10.0.0.1:80 10.0.0.1:80 id 1 weight 85\n";
+        let config = render::config(&[("skyfleet:a:b".to_owned(), block.to_owned())].into());
+        for (made_with, config, expected) in
+            [(85, &*config, 100), (170, &*config, 50), (3, &*config, 2834), (3, "changed by hand", 100)]
+        {
+            let (mut servers, _) = parse::backends("skyfleet:a:b");
+            parse::servers(&state(made_with), stat, &mut servers).unwrap();
+            let percentages = percentages(&servers, config, &ResponseTimes::default());
+            assert_eq!(percentages["skyfleet:a:b/10.0.0.1:80"], expected, "{made_with}");
+        }
+    }
+}

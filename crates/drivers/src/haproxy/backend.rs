@@ -13,8 +13,8 @@ const TUNNEL: Duration = Duration::from_hours(1);
 const LEAST_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The lines of a backend.
-pub(super) fn lines(route: &RouteConfig) -> Vec<String> {
-    let mut lines = balance(route);
+pub(super) fn lines(route: &RouteConfig, asks_agent: bool) -> Vec<String> {
+    let mut lines = balance(route, asks_agent);
     lines.extend(timeouts(route));
     lines.extend(super::limits::lines(&route.limits, route.request_bytes));
     lines.extend(super::limits::queue(route));
@@ -28,7 +28,7 @@ pub(super) fn lines(route: &RouteConfig) -> Vec<String> {
     lines
 }
 
-fn balance(route: &RouteConfig) -> Vec<String> {
+fn balance(route: &RouteConfig, asks_agent: bool) -> Vec<String> {
     let by = match route.affinity.as_ref().map(|affinity| &affinity.by) {
         Some(AffinityBy::Header(name)) => Some(format!("hash req.fhdr({name})")),
         Some(AffinityBy::Cookie { .. }) => Some("hash var(txn.skyfleet_session)".to_owned()),
@@ -41,7 +41,9 @@ fn balance(route: &RouteConfig) -> Vec<String> {
     }
     let algorithm = match route.algorithm {
         Algorithm::RoundRobin => "roundrobin",
-        // With weights that say how soon each answers, the fewest requests by weight are the least time.
+        // By weights that say how soon each answers two are drawn, and who has less to do gets it. It was the best of what was measured: the
+        // fewest connections alone do not look at weights where nobody has any, and turns do not look at connections.
+        Algorithm::LeastResponseTime if asks_agent => "random(2)",
         Algorithm::LeastConnection | Algorithm::LeastResponseTime => "leastconn",
     };
     vec![format!("balance {algorithm}")]

@@ -11,7 +11,7 @@ use super::map::{self, Entry};
 use super::names::{is_host, place};
 use super::runtime::{ask, not_understood, refused, tell};
 use super::settings::{CANDIDATE, Settings, text};
-use super::steps::{Made, Named, Step};
+use super::step::{Made, Named, Step};
 use super::wanted::{Asked, Content};
 use super::{files, parse, render};
 use crate::DriverError;

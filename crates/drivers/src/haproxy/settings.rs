@@ -28,7 +28,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        let test = ["/usr/sbin/haproxy", "-c", "-q", "-f", "/etc/haproxy/haproxy.cfg", "-f", CANDIDATE];
+        let test = ["/usr/sbin/haproxy", "-c", "-f", "/etc/haproxy/haproxy.cfg", "-f", CANDIDATE];
         Self {
             folder: "/etc/haproxy/skyfleet".into(),
             runtime: "/run/haproxy/admin.sock".into(),

@@ -1,63 +1,11 @@
 //! From what HAProxy has to what it is to have: pure.
 
-use std::collections::BTreeMap;
-
-use super::actual::{Actual, Admin, Running};
-use super::map::{self, Entry};
-use super::names::{digest, place};
+use super::actual::{Actual, Running};
+use super::names::digest;
 use super::render::{self, Blocks};
-use super::wanted::{Asked, Backend, Content, Server, Wanted};
-
-/// A change that is done or not done.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Step {
-    /// A file with certificates or a key is written.
-    File(String, Content),
-    /// A file that nothing will read any more is removed.
-    Forget(String),
-    /// The configuration is tried and written, and a new process reads it; if that does not come, what was there before is written again.
-    Load(Content),
-    /// The configuration is tried and written: the process has what it says already.
-    Config(Content),
-    /// A server is made, and gets requests.
-    Add(Named, Box<Made>),
-    /// A server gets requests, and is asked what it is to be asked.
-    Ready(Named, Asked),
-    /// A server is elsewhere.
-    Address(Named),
-    /// It has another weight.
-    Weight(Named, u32),
-    /// It takes more or fewer requests at once.
-    MostInFlight(Named, u32),
-    /// It gets no more requests, and finishes those that it has.
-    Drain(Named),
-    /// It has none any more, and is removed.
-    Delete(Named),
-    /// The process has requests go by these, all at once.
-    Map(Vec<Entry>),
-    /// The next process will.
-    MapFile(Content),
-}
-
-/// What a server is made of.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Made {
-    /// As it is to be.
-    pub(super) server: Server,
-    /// What all servers of the backend have.
-    pub(super) common: String,
-    /// What is asked all the time.
-    pub(super) asked: Asked,
-}
-
-/// A server of a backend.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Named {
-    /// The backend's name.
-    pub(super) backend: String,
-    /// The server's name.
-    pub(super) server: String,
-}
+use super::step::Step;
+use super::wanted::{Backend, Content, Server, Wanted};
+use super::{map, server_steps};
 
 /// The least changes, in their order.
 pub(super) fn steps(actual: &Actual, wanted: &Wanted) -> Vec<Step> {
@@ -65,13 +13,13 @@ pub(super) fn steps(actual: &Actual, wanted: &Wanted) -> Vec<Step> {
     let mut steps = missing(actual, wanted);
     if is_loaded(actual, wanted, &blocks) {
         // Nobody is taken out before who comes instead is there.
-        steps.extend(wanted.backends.iter().flat_map(|(name, backend)| present(actual, name, backend)));
+        steps.extend(wanted.backends.iter().flat_map(|(name, backend)| server_steps::present(actual, name, backend)));
         steps.extend(maps(actual, wanted));
         let config = render::config(&blocks);
         if actual.config.as_ref() != Some(&config) {
             steps.push(Step::Config(content(config)));
         }
-        steps.extend(wanted.backends.iter().flat_map(|(name, backend)| gone(actual, name, backend)));
+        steps.extend(wanted.backends.iter().flat_map(|(name, backend)| server_steps::gone(actual, name, backend)));
     } else {
         steps.extend(loads(actual, wanted, blocks));
     }
@@ -149,66 +97,147 @@ fn maps(actual: &Actual, wanted: &Wanted) -> Vec<Step> {
     steps
 }
 
-fn running<'a>(actual: &'a Actual, backend: &str) -> impl Iterator<Item = (&'a String, &'a Running)> + use<'a> {
-    actual.backends.get(backend).into_iter().flatten()
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::haproxy::actual::{Admin, Figures};
+    use crate::haproxy::map::Entry;
+    use crate::haproxy::names::place;
+    use crate::haproxy::wanted::Asked;
 
-/// What makes the servers that are to be there what they are to be.
-fn present(actual: &Actual, name: &str, backend: &Backend) -> Vec<Step> {
-    let existing: BTreeMap<_, _> = running(actual, name).collect();
-    let asked = backend.asked;
-    let mut steps = Vec::new();
-    for (server_name, server) in &backend.servers {
-        let of = Named { backend: name.to_owned(), server: server_name.clone() };
-        let Some(running) = existing.get(server_name) else {
-            let made = Made { server: server.clone(), common: backend.common.clone(), asked };
-            steps.push(Step::Add(of, Box::new(made)));
-            continue;
+    const BACKEND: &str = "skyfleet:a:b";
+    const X: &str = "10.0.0.1:80";
+    const Y: &str = "a.example.com:80";
+
+    fn server(weight: u32) -> Server {
+        Server { number: 7, weight, is_backup: false, most_in_flight: 4, own: String::new() }
+    }
+
+    fn wanted(servers: &[(&str, u32)]) -> Wanted {
+        let servers = servers.iter().map(|(name, weight)| ((*name).to_owned(), server(*weight))).collect();
+        let asked = Asked { health: true, agent: false };
+        let backend =
+            Backend { lines: vec!["balance leastconn".to_owned()], common: "check".to_owned(), servers, asked };
+        let entries = vec![Entry { pattern: "^/".to_owned(), backend: BACKEND.to_owned() }];
+        let files = [(format!("{}.pem", digest(b"ca")), Content(b"ca".to_vec()))].into();
+        Wanted { backends: [(BACKEND.to_owned(), backend)].into(), entries, files }
+    }
+
+    /// Where all is as it is to be.
+    fn settled(wanted: &Wanted) -> Actual {
+        let blocks = render::blocks(&wanted.backends);
+        let running = |(name, server): (&String, &Server)| {
+            let (host, port) = place(name).unwrap();
+            let running = Running {
+                number: server.number,
+                address: Some(host.parse().unwrap_or([10, 9, 9, 9].into())),
+                port,
+                first_weight: 1,
+                weight: server.weight,
+                is_backup: false,
+                most_in_flight: server.most_in_flight,
+                admin: Admin::Ready,
+                is_up: true,
+                asked: Asked { health: true, agent: false },
+                speaks_tls: false,
+                in_flight: 1,
+                figures: Figures::default(),
+            };
+            (name.clone(), running)
         };
-        if !is_there(actual, server_name, running) {
-            steps.push(Step::Address(of.clone()));
-        }
-        // The agent has its own.
-        if !asked.agent && running.weight != server.weight {
-            steps.push(Step::Weight(of.clone(), server.weight));
-        }
-        if running.most_in_flight != server.most_in_flight {
-            steps.push(Step::MostInFlight(of.clone(), server.most_in_flight));
-        }
-        if running.admin != Admin::Ready || running.asked != asked {
-            steps.push(Step::Ready(of, asked));
+        let backends = wanted.backends.iter();
+        Actual {
+            config: Some(render::config(&blocks)),
+            structure: Some(render::structure(&blocks)),
+            backends: backends.map(|(name, one)| (name.clone(), one.servers.iter().map(running).collect())).collect(),
+            map: Some(map::text(&wanted.entries)),
+            entries: wanted.entries.clone(),
+            files: wanted.files.iter().map(|(name, content)| (name.clone(), digest(&content.0))).collect(),
+            resolved: [("a.example.com".to_owned(), vec![[10, 9, 9, 9].into()])].into(),
         }
     }
-    steps
-}
 
-/// Whether it is where its name says. Of one that cannot be resolved now nothing is known.
-fn is_there(actual: &Actual, name: &str, running: &Running) -> bool {
-    let Some((host, port)) = place(name) else { return true };
-    let is_address = match (host.parse(), actual.resolved.get(host)) {
-        (Ok(address), _) => running.address == Some(address),
-        (Err(_), Some(all)) if !all.is_empty() => running.address.is_some_and(|address| all.contains(&address)),
-        (Err(_), _) => true,
-    };
-    is_address && running.port == port
-}
+    /// The names of steps.
+    fn names(actual: &Actual, wanted: &Wanted) -> String {
+        let steps = steps(actual, wanted).into_iter().map(|step| format!("{step:?}"));
+        steps.map(|step| step.split(['(', ' ']).next().unwrap().to_owned()).collect::<Vec<_>>().join(" ")
+    }
 
-/// What takes the others out. Who drains is left alone until it has nothing any more.
-fn gone(actual: &Actual, name: &str, backend: &Backend) -> Vec<Step> {
-    let others = running(actual, name).filter(|(server, _)| !backend.servers.contains_key(*server));
-    let step = |(server, running): (&String, &Running)| {
-        let of = Named { backend: name.to_owned(), server: server.clone() };
-        match running.admin {
-            Admin::Ready => Some(Step::Drain(of)),
-            Admin::Drain | Admin::Maintenance if running.in_flight == 0 => Some(Step::Delete(of)),
-            Admin::Drain | Admin::Maintenance => None,
+    #[test]
+    fn nothing_is_done_where_all_is_as_it_is_to_be() {
+        let wanted = wanted(&[(X, 1), (Y, 2)]);
+        assert_eq!(names(&settled(&wanted), &wanted), "");
+    }
+
+    #[test]
+    fn servers_are_changed_by_commands_and_who_goes_goes_last() {
+        let (from, to) = (wanted(&[(X, 1)]), wanted(&[(Y, 1)]));
+        assert_eq!(names(&settled(&from), &to), "Add Config Drain");
+        assert_eq!(names(&settled(&from), &wanted(&[(X, 2)])), "Weight Config");
+        let of = |change: fn(&mut Running)| {
+            let mut actual = settled(&to);
+            let mut gone = settled(&from).backends[BACKEND][X].clone();
+            change(&mut gone);
+            actual.backends.get_mut(BACKEND).unwrap().insert(X.to_owned(), gone);
+            names(&actual, &to)
+        };
+        assert_eq!(of(|_| {}), "Drain");
+        assert_eq!(of(|gone| gone.admin = Admin::Drain), "", "it has a request still");
+        assert_eq!(of(|gone| (gone.admin, gone.in_flight) = (Admin::Drain, 0)), "Delete");
+        assert_eq!(of(|gone| (gone.admin, gone.in_flight) = (Admin::Maintenance, 0)), "Delete");
+    }
+
+    type Change = fn(&mut Running);
+
+    #[test]
+    fn what_was_changed_by_hand_is_repaired() {
+        let wanted = wanted(&[(X, 1), (Y, 2)]);
+        let of = |change: fn(&mut Actual)| {
+            let mut actual = settled(&wanted);
+            change(&mut actual);
+            names(&actual, &wanted)
+        };
+        let changes: [(Change, &str); 9] = [
+            (|one| one.weight = 9, "Weight"),
+            (|one| one.admin = Admin::Drain, "Ready"),
+            (|one| one.admin = Admin::Maintenance, "Ready"),
+            (|one| one.asked.health = false, "Ready"),
+            (|one| one.most_in_flight = 5, "MostInFlight"),
+            (|one| one.most_in_flight = 0, "Load"),
+            (|one| one.address = Some([10, 0, 0, 2].into()), "Address"),
+            (|one| one.port = 81, "Address"),
+            (|one| one.number = 8, "Load"),
+        ];
+        for (change, expected) in changes {
+            for server in [X, Y] {
+                let mut actual = settled(&wanted);
+                change(actual.backends.get_mut(BACKEND).unwrap().get_mut(server).unwrap());
+                assert_eq!(names(&actual, &wanted), expected, "{server}");
+            }
         }
-    };
-    others.filter_map(step).collect()
-}
+        assert_eq!(of(|actual| actual.config = None), "Load");
+        assert_eq!(of(|actual| actual.config.as_mut().unwrap().push('x')), "Load");
+        assert_eq!(of(|actual| actual.structure = Some("other".to_owned())), "Load");
+        assert_eq!(of(|actual| actual.map = None), "MapFile");
+        assert_eq!(of(|actual| actual.entries.clear()), "Map");
+        assert_eq!(of(|actual| actual.files.clear()), "File");
+        assert_eq!(of(|actual| _ = actual.files.insert("old".to_owned(), String::new())), "Forget");
+        assert_eq!(of(|actual| actual.resolved.clear()), "", "a name that is not known now changes nothing");
+    }
 
-impl std::fmt::Display for Named {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", self.backend, self.server)
+    #[test]
+    fn a_backend_goes_when_no_request_goes_there_any_more() {
+        let (none, one) = (Wanted { backends: [].into(), entries: vec![], files: [].into() }, wanted(&[(X, 1)]));
+        assert_eq!(names(&settled(&none), &one), "File Load Map MapFile");
+        assert_eq!(names(&settled(&one), &none), "Map MapFile Load Forget", "the first would load what is there");
+        let mut other = one.clone();
+        let (_, backend) = other.backends.pop_first().unwrap();
+        other.backends.insert("skyfleet:a:c".to_owned(), backend);
+        other.entries[0].backend = "skyfleet:a:c".to_owned();
+        assert_eq!(names(&settled(&one), &other), "Load Map MapFile Load");
+        // A new process reads the map that the old one has, and not one that a person has made.
+        let mut edited = settled(&one);
+        edited.map = Some("^( nowhere".to_owned());
+        assert_eq!(names(&edited, &other), "MapFile Load Map MapFile Load");
     }
 }

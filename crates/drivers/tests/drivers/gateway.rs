@@ -16,7 +16,7 @@ use crate::balancer::Balancer;
 use crate::conformance;
 
 /// A gateway that runs in this process.
-struct Running {
+pub struct Running {
     driver: InProcess,
     address: SocketAddr,
     stop: CancellationToken,
@@ -24,7 +24,7 @@ struct Running {
 }
 
 #[derive(Clone, Default)]
-struct InProcess {
+pub struct InProcess {
     gateway: Arc<Gateway>,
     config: Arc<Mutex<Config>>,
 }

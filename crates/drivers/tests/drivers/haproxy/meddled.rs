@@ -50,10 +50,9 @@ impl Running {
         assert!(text.contains(from), "{text}");
         std::fs::write(path, text.replace(from, to)).unwrap();
         if reloads {
-            let old = self.say(&self.settings.runtime, "show info").await;
-            let pid = |said: &str| said.lines().find(|line| line.starts_with("Pid: ")).map(str::to_owned);
+            let old = self.process().await;
             self.say(&self.settings.master, "reload").await;
-            while pid(&self.say(&self.settings.runtime, "show info").await) == pid(&old) {
+            while self.process().await == old {
                 tokio::time::sleep(std::time::Duration::from_millis(5)).await;
             }
         }

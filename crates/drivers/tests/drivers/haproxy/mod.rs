@@ -1,6 +1,9 @@
 //! HAProxy itself, as the documentation has it set up.
 
+mod features;
 mod meddled;
+mod refused;
+mod response_times;
 mod running;
 
 use crate::conformance;

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -87,6 +87,17 @@ impl Running {
         said
     }
 
+    /// The line with the number of the process that answers.
+    pub async fn process(&self) -> Option<String> {
+        let said = self.say(&self.settings.runtime, "show info").await;
+        said.lines().find(|line| line.starts_with("Pid: ")).map(str::to_owned)
+    }
+
+    /// The user's own configuration.
+    pub fn own(&self) -> PathBuf {
+        self.folder.path().join("haproxy.cfg")
+    }
+
     async fn is_ready(&self) {
         let ready = async {
             while TcpStream::connect(self.address).await.is_err()
@@ -120,7 +131,7 @@ fn settings(folder: &Path, agent: SocketAddr) -> Settings {
         folder: folder.join("skyfleet"),
         runtime: folder.join("admin.sock"),
         master: folder.join("master.sock"),
-        test: ["/usr/sbin/haproxy", "-c", "-q", "-f", &haproxy, "-f", CANDIDATE].map(str::to_owned).to_vec(),
+        test: ["/usr/sbin/haproxy", "-c", "-f", &haproxy, "-f", CANDIDATE].map(str::to_owned).to_vec(),
         agent: Some(agent),
         timeout: LONG,
         reload_timeout: LONG,

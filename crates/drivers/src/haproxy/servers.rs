@@ -1,0 +1,109 @@
+//! A route's servers: pure.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use skyfleet_gateway::config::RouteConfig;
+
+use super::names;
+use super::tls::Spoken;
+use super::wanted::Server;
+use crate::pools::{self, Pool};
+
+/// The largest weight that HAProxy has.
+const MOST: u32 = 256;
+
+/// Of servers whose weights an agent raises up to three times.
+const MOST_OF_AGENT: u32 = MOST / 3;
+
+/// From one question to the agent to the next.
+const AGENT_INTERVAL: &str = "1s";
+
+/// Servers by name.
+pub(super) fn servers(pool: &Pool<'_>, agent: Option<(SocketAddr, &str)>, spoken: &Spoken) -> BTreeMap<String, Server> {
+    let weights = weights(&pool.servers, agent.is_some());
+    let mut taken = Vec::with_capacity(pool.servers.len());
+    let servers = pool.servers.iter().zip(weights).map(|(server, weight)| {
+        let name = names::server(&server.host, server.port);
+        let mut number = names::number(&name);
+        while taken.contains(&number) {
+            number = number.wrapping_add(1) & 0x7fff_ffff;
+        }
+        taken.push(number);
+        let asked = agent.map(|(agent, backend)| {
+            format!(
+                "agent-check agent-addr {} agent-port {} agent-inter {AGENT_INTERVAL} agent-send {backend}/{name}!",
+                agent.ip(),
+                agent.port()
+            )
+        });
+        let own = [spoken.own(&server.host), asked].into_iter().flatten().collect::<Vec<_>>().join(" ");
+        let most_in_flight = most_in_flight(pool.route, &server.host, server.port);
+        (name, Server { number, weight, is_backup: server.is_remote, most_in_flight, own })
+    });
+    servers.collect()
+}
+
+fn weights(servers: &[pools::Server], is_weighed: bool) -> Vec<u32> {
+    if !is_weighed {
+        return pools::weights(servers, MOST);
+    }
+    // Weights are raised so that a part of them can be told.
+    let largest = servers.iter().map(|server| server.share).max().unwrap_or(1).max(1);
+    let factor = (u64::from(MOST_OF_AGENT) / largest).max(1);
+    let raised: Vec<_> = servers.iter().map(|one| pools::Server { share: one.share * factor, ..one.clone() }).collect();
+    pools::weights(&raised, MOST_OF_AGENT)
+}
+
+/// Whether weights of HAProxy are near enough to the shares.
+pub(super) fn are_exact(servers: &[pools::Server]) -> bool {
+    let largest = servers.iter().map(|server| u128::from(server.share)).max().unwrap_or_default();
+    let weights = pools::weights(servers, MOST);
+    largest <= u128::from(MOST)
+        || servers.iter().zip(weights).all(|(server, weight)| {
+            let (is, should) = (u128::from(weight) * largest, u128::from(server.share) * u128::from(MOST));
+            is.abs_diff(should) * 10 <= should
+        })
+}
+
+/// Of all replicas that one address stands for.
+fn most_in_flight(route: &RouteConfig, host: &str, port: u16) -> u32 {
+    let Some(each) = route.most_in_flight else { return 0 };
+    let endpoints = route.backends.iter().filter(|backend| backend.weight > 0).flat_map(|backend| &backend.endpoints);
+    let there =
+        endpoints.filter(|one| one.endpoint.host == host && one.endpoint.port == port && !one.endpoint.is_relayed);
+    there.fold(0, |replicas: u32, one| replicas.saturating_add(one.weight)).max(1).saturating_mul(each).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shares(shares: &[u64]) -> Vec<pools::Server> {
+        let server = |share: &u64| {
+            let (cluster, name, host) = (String::new(), String::new(), String::new());
+            pools::Server { cluster, name, host, port: 1, share: *share, is_remote: false }
+        };
+        shares.iter().map(server).collect()
+    }
+
+    #[test]
+    fn weights_are_shares_and_leave_room_for_the_agent() {
+        for (of, plain, of_agent) in [
+            (&[1, 1][..], vec![1, 1], vec![85, 85]),
+            (&[3, 1], vec![3, 1], vec![84, 28]),
+            (&[1000, 500], vec![256, 128], vec![85, 43]),
+            (&[], vec![], vec![]),
+        ] {
+            assert_eq!(weights(&shares(of), false), plain);
+            assert_eq!(weights(&shares(of), true), of_agent);
+        }
+    }
+
+    #[test]
+    fn what_weights_cannot_say_is_known() {
+        for (of, are) in [(&[256, 1][..], true), (&[1000, 500], true), (&[1000, 1], false), (&[], true)] {
+            assert_eq!(are_exact(&shares(of)), are, "{of:?}");
+        }
+    }
+}
