@@ -19,6 +19,9 @@ use crate::DriverError;
 /// What HAProxy takes in one go is 16 KiB.
 const PIECE: usize = 8 << 10;
 
+/// A pattern that nothing matches.
+const NOTHING: &str = "(?!)";
+
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -117,7 +120,9 @@ async fn set_map(settings: &Settings, entries: &[Entry]) -> Result<(), DriverErr
         rest = &rest[count..];
         command(settings, format!("add map @{version} {file} <<\n{piece}")).await?;
     }
-    command(settings, format!("commit map @{version} {file}")).await
+    // HAProxy 2.6 remembers what patterns came to, and would go on so after this if there were none before: another change has it forget.
+    let forget = format!("add map {file} {NOTHING} none;del map {file} {NOTHING}");
+    command(settings, format!("commit map @{version} {file};{forget}")).await
 }
 
 /// Writes the configuration, if HAProxy finds it good.

@@ -224,3 +224,21 @@ async fn hosts_may_have_names() {
     load.is_answered_by(&["a"]).await;
     assert_eq!(load.stop().await.failed, Vec::<String>::new());
 }
+
+/// HAProxy remembers what patterns came to. Here these are so many that it is asked while they are on their way.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_asked_before_its_route_came_is_found_then() {
+    let balancer = Running::start().await;
+    let replica = Replica::start("a");
+    let mut config = to(&[&replica]);
+    let many = |what: &str, count: usize| (0..count).map(|number| format!("{what}{number}")).collect::<Vec<_>>();
+    let matching = Matching { hosts: many("host", 8), path_prefixes: many("/", 16), models: many("m", 32) };
+    config.routes.push(RouteConfig { matching, ..route("many", "", &[(&replica, 1)]) });
+    let load = Load::start(balancer.address(), HOST, "/", 8);
+    for _ in 0..3 {
+        balancer.settle(&config).await;
+        load.is_answered_by(&["a"]).await;
+        balancer.settle(&Config::default()).await;
+        assert_eq!(get(balancer.address(), HOST, "/").await.status, StatusCode::NOT_FOUND);
+    }
+}

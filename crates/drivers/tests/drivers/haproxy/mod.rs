@@ -5,6 +5,7 @@ mod meddled;
 mod refused;
 mod response_times;
 mod running;
+mod tls;
 
 use crate::conformance;
 use running::Running;
