@@ -44,33 +44,18 @@ pub(crate) enum NotSecured {
 
 impl Connector {
     pub(crate) fn new(settings: &TlsSettings, protocol: Protocol) -> Result<Self, TlsError> {
-        let unusable = |what| move |why| TlsError::unusable(what, &why);
         let trusted = match &settings.authorities {
             Some(pem) => Arc::new(authorities(AUTHORITIES, pem)?),
             None => of_the_system()?,
         };
-        let builder = ClientConfig::builder_with_provider(provider());
-        let versions = [&version::TLS13, &version::TLS12];
-        let builder = builder.with_protocol_versions(&versions).map_err(unusable("TLS"))?;
-        let builder = builder.with_root_certificates(trusted);
-        let mut config = match &settings.client {
-            None => builder.with_no_client_auth(),
-            Some(ClientCertificate { certificate, key }) => {
-                let chain = certificates(CLIENT_CERTIFICATE, certificate)?;
-                builder.with_client_auth_cert(chain, key.key()?).map_err(unusable(CLIENT_CERTIFICATE))?
-            }
-        };
+        let mut config = client_config(settings, trusted)?;
         let alpn = match protocol {
             Protocol::Http1 => HTTP_1_1,
             Protocol::Http2 => H2,
         };
         config.alpn_protocols = vec![alpn.to_vec()];
-        let name = settings.server_name.clone().map(|name| {
-            let why = format!("{name:?} is no name of a host");
-            ServerName::try_from(name).map_err(|_| TlsError::Unusable { what: "spec.tls.serverName", why })
-        });
         let shows_certificate = settings.client.is_some();
-        Ok(Self { config: Arc::new(config), protocol, server_name: name.transpose()?, shows_certificate })
+        Ok(Self { config: Arc::new(config), protocol, server_name: server_name(settings)?, shows_certificate })
     }
 
     /// Shakes hands with an endpoint at this host.
@@ -85,6 +70,39 @@ impl Connector {
         let is_agreed = self.protocol == Protocol::Http1 || stream.get_ref().1.alpn_protocol() == Some(H2);
         if is_agreed { Ok(stream) } else { Err(NotSecured::NoHttp2) }
     }
+}
+
+/// Whether certificates, keys and names are some that TLS can be spoken with: pure.
+///
+/// # Errors
+/// The first one that is not.
+pub fn check(settings: &TlsSettings) -> Result<(), TlsError> {
+    let trusted = settings.authorities.as_ref().map(|pem| authorities(AUTHORITIES, pem)).transpose()?;
+    client_config(settings, Arc::new(trusted.unwrap_or_else(RootCertStore::empty)))?;
+    server_name(settings).map(drop)
+}
+
+fn client_config(settings: &TlsSettings, trusted: Arc<RootCertStore>) -> Result<ClientConfig, TlsError> {
+    let unusable = |what| move |why| TlsError::unusable(what, &why);
+    let builder = ClientConfig::builder_with_provider(provider());
+    let versions = [&version::TLS13, &version::TLS12];
+    let builder = builder.with_protocol_versions(&versions).map_err(unusable("TLS"))?;
+    let builder = builder.with_root_certificates(trusted);
+    match &settings.client {
+        None => Ok(builder.with_no_client_auth()),
+        Some(ClientCertificate { certificate, key }) => {
+            let chain = certificates(CLIENT_CERTIFICATE, certificate)?;
+            builder.with_client_auth_cert(chain, key.key()?).map_err(unusable(CLIENT_CERTIFICATE))
+        }
+    }
+}
+
+fn server_name(settings: &TlsSettings) -> Result<Option<ServerName<'static>>, TlsError> {
+    let name = settings.server_name.clone().map(|name| {
+        let why = format!("{name:?} is no name of a host");
+        ServerName::try_from(name).map_err(|_| TlsError::Unusable { what: "spec.tls.serverName", why })
+    });
+    name.transpose()
 }
 
 fn not_secured(error: std::io::Error, name: String) -> NotSecured {

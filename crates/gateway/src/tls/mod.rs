@@ -11,6 +11,7 @@ use std::sync::Arc;
 use rustls::crypto::CryptoProvider;
 
 pub use acceptor::{Acceptor, ServerTls};
+pub use connector::check;
 pub use error::TlsError;
 pub use pem::PrivatePem;
 
