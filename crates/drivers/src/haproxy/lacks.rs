@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-use skyfleet_gateway::config::{AffinityBy, Algorithm, Ejection, RouteConfig, Timeouts, UpstreamTls};
+use skyfleet_gateway::config::{Affinity, AffinityBy, Algorithm, Ejection, RouteConfig, Timeouts, UpstreamTls};
+use skyfleet_gateway::tls::check;
 
 use super::names::{is_host, is_one_line, is_plain};
 use crate::Lack;
@@ -32,6 +33,10 @@ fn refused(pool: &Pool<'_>) -> Option<Lack> {
         return Some(Lack::refused("spec.backends", format!("{:?} is neither an address nor a host", server.host)));
     }
     if let Some(UpstreamTls::Spoken(tls)) = &route.tls {
+        // HAProxy would refuse all routes for one that has it read what is no certificate.
+        if let Err(error) = check(tls) {
+            return Some(Lack::refused("spec.tls", error.to_string()));
+        }
         let names_one = tls.server_name.is_some();
         if let Some(server) = pool.servers.iter().find(|one| !names_one && one.host.parse::<IpAddr>().is_ok()) {
             let why = format!("HAProxy checks certificates against names only, and {} is an address", server.host);
@@ -44,11 +49,9 @@ fn refused(pool: &Pool<'_>) -> Option<Lack> {
     if route.health.as_ref().and_then(|health| health.path.as_ref()).is_some_and(|path| !is_one_line(path)) {
         return Some(Lack::refused("spec.healthCheck.path", "it has a control character"));
     }
-    let renamed =
-        route.backends.iter().filter(|backend| backend.weight > 0).filter_map(|backend| backend.model.as_ref());
-    let renamed = renamed
-        .into_iter()
-        .find(|model| route.matching.models.iter().any(|from| from != *model) || route.matching.models.is_empty())?;
+    let renamed = route.backends.iter().filter(|one| one.weight > 0).filter_map(|one| one.model.as_ref());
+    let models = &route.matching.models;
+    let renamed = renamed.into_iter().find(|to| models.is_empty() || models.iter().any(|model| model != *to))?;
     let why = format!("HAProxy does not change bodies, and {renamed:?} would have to be put into them");
     Some(Lack::refused("spec.backends[].modelName", why))
 }
@@ -134,4 +137,17 @@ fn failures(route: &RouteConfig) -> Vec<Lack> {
         lacks.push(Lack::new("spec.limits.requestBytes", "bodies that come without their length are passed on"));
     }
     lacks
+}
+
+/// A route of which nothing is left that could not be written down: the lacks say so.
+pub(super) fn sound(route: &RouteConfig) -> RouteConfig {
+    let mut route = route.clone();
+    let is_sound = |affinity: &Affinity| match &affinity.by {
+        AffinityBy::Header(name) | AffinityBy::Cookie { name, .. } => is_plain(name),
+        AffinityBy::ClientAddress => true,
+        AffinityBy::PromptPrefix(_) => false,
+    };
+    route.affinity = route.affinity.filter(is_sound);
+    route.limits.client_header = route.limits.client_header.filter(|name| is_plain(name));
+    route
 }

@@ -11,6 +11,7 @@ mod files;
 mod lacking_limits;
 mod lacks;
 mod limits;
+mod loads;
 mod map;
 mod names;
 mod parse;

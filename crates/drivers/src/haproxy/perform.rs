@@ -19,6 +19,9 @@ use crate::DriverError;
 /// What HAProxy takes in one go is 16 KiB.
 const PIECE: usize = 8 << 10;
 
+/// Where nobody is (RFC 5737). HAProxy gives no address to a server that was made without one.
+const NOWHERE: &str = "192.0.2.1";
+
 /// A pattern that nothing matches.
 const NOTHING: &str = "(?!)";
 
@@ -48,14 +51,22 @@ async fn command(settings: &Settings, command: String) -> Result<(), DriverError
     tell(&settings.runtime, &command, settings.timeout).await
 }
 
+/// One whose name says nothing now is made, and gets requests when it does: it keeps nobody else waiting.
 async fn add(settings: &Settings, of: &Named, made: &Made) -> Result<(), DriverError> {
-    let resolved = resolve(settings, of).await?;
-    let words = render::of_server(&of.server, &made.server, &made.common, Some(&resolved));
+    let resolved = resolve(settings, of).await;
+    let address = resolved.as_deref().unwrap_or(NOWHERE);
+    let words = render::of_server(&of.server, &made.server, &made.common, Some(address));
     let said = ask(&settings.runtime, &format!("add server {of} {words}"), settings.timeout).await?;
     if !said.contains("New server registered") {
         return Err(refused(&said));
     }
-    ready(settings, of, made.asked).await
+    match resolved {
+        Ok(_) => ready(settings, of, made.asked).await,
+        Err(error) => {
+            tracing::warn!(%error, server = %of, "it gets no requests until its name is known");
+            Ok(())
+        }
+    }
 }
 
 async fn set_address(settings: &Settings, of: &Named) -> Result<(), DriverError> {

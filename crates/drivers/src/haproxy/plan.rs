@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use skyfleet_gateway::config::{Affinity, AffinityBy, Algorithm, Config, RouteConfig};
+use skyfleet_gateway::config::{Algorithm, Config};
 
 use super::names;
 use super::settings::Settings;
@@ -37,7 +37,7 @@ pub(super) fn plan(config: &Config, settings: &Settings) -> Plan<Wanted> {
 }
 
 fn backend(pool: &Pool<'_>, name: &str, settings: &Settings) -> (Backend, BTreeMap<String, Content>) {
-    let route = &sound(pool.route);
+    let route = &lacks::sound(pool.route);
     let agent = settings.agent.filter(|_| route.algorithm == Algorithm::LeastResponseTime && route.affinity.is_none());
     let check = backend::check(route);
     let spoken = tls::spoken(route, settings);
@@ -55,26 +55,13 @@ fn backend(pool: &Pool<'_>, name: &str, settings: &Settings) -> (Backend, BTreeM
     (backend, spoken.files)
 }
 
-/// A route of which nothing is left that could not be written down: the lacks say so.
-fn sound(route: &RouteConfig) -> RouteConfig {
-    let mut route = route.clone();
-    let is_sound = |affinity: &Affinity| match &affinity.by {
-        AffinityBy::Header(name) | AffinityBy::Cookie { name, .. } => names::is_plain(name),
-        AffinityBy::ClientAddress => true,
-        AffinityBy::PromptPrefix(_) => false,
-    };
-    route.affinity = route.affinity.filter(is_sound);
-    route.limits.client_header = route.limits.client_header.filter(|name| names::is_plain(name));
-    route
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use skyfleet_gateway::config::{
-        BackendConfig, Endpoint, EndpointConfig, HealthConfig, Locality, Matching, Protocol, QueueConfig, RateLimits,
-        Rates, TlsSettings, UpstreamTls,
+        Affinity, AffinityBy, BackendConfig, Endpoint, EndpointConfig, HealthConfig, Locality, Matching, Protocol,
+        QueueConfig, RateLimits, Rates, RouteConfig, TlsSettings, UpstreamTls,
     };
 
     use super::*;
@@ -198,19 +185,21 @@ mod tests {
 
     #[test]
     fn keys_are_in_files_and_names_are_checked() {
-        let settings =
-            TlsSettings { authorities: Some(b"ca".to_vec()), client: None, server_name: Some("m.x".to_owned()) };
+        let ca = rcgen::generate_simple_self_signed(["m.x".to_owned()]).unwrap().cert.pem().into_bytes();
+        let settings = TlsSettings { authorities: Some(ca.clone()), client: None, server_name: Some("m.x".to_owned()) };
         let spoken = |tls: &TlsSettings| RouteConfig { tls: Some(UpstreamTls::Spoken(tls.clone())), ..route() };
         let config = Config { routes: vec![spoken(&settings)] };
         let wanted = plan(&config, &Settings::default()).wanted;
         let (name, content) = wanted.files.first_key_value().unwrap();
-        assert_eq!(content.0, b"ca");
+        assert_eq!(content.0, ca);
         let (text, lacks) = planned(spoken(&settings));
         let words = format!("ssl verify required ca-file /etc/haproxy/skyfleet/tls/{name}");
         assert!(text.contains(&format!("server skyfleet-files 127.0.0.1:1 disabled {words}\n")), "{text}");
         assert!(text.contains("alpn http/1.1 verifyhost m.x sni str(m.x) check-sni m.x") && lacks.is_empty(), "{text}");
         let unnamed = TlsSettings { server_name: None, ..settings.clone() };
         assert_eq!(planned(spoken(&unnamed)), (String::new(), vec!["spec.tls.serverName"]), "10.0.0.1 is no name");
+        let nonsense = TlsSettings { authorities: Some(b"no PEM".to_vec()), ..settings };
+        assert_eq!(planned(spoken(&nonsense)), (String::new(), vec!["spec.tls"]));
         let not_ready = RouteConfig { tls: Some(UpstreamTls::NotReady("no Secret".to_owned())), ..route() };
         assert_eq!(planned(not_ready), (String::new(), vec!["spec.tls"]));
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use tokio::net::lookup_host;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::actual::Actual;
@@ -48,12 +49,14 @@ async fn entries(settings: &Settings) -> Result<Vec<map::Entry>, DriverError> {
 async fn resolved(settings: &Settings, backends: &Servers) -> BTreeMap<String, Vec<IpAddr>> {
     let servers = backends.values().flat_map(BTreeMap::keys).filter_map(|server| place(server));
     let names: BTreeSet<_> = servers.map(|(host, _)| host).filter(|host| host.parse::<IpAddr>().is_err()).collect();
-    let mut resolved = BTreeMap::new();
+    let (within, mut lookups) = (settings.timeout, JoinSet::new());
     for name in names {
-        let found = timeout(settings.timeout, lookup_host((name, 0))).await;
-        if let Ok(Ok(found)) = found {
-            resolved.insert(name.to_owned(), found.map(|address| address.ip()).collect());
-        }
+        let name = name.to_owned();
+        lookups.spawn(async move {
+            let found = timeout(within, lookup_host((&*name, 0))).await.ok()?.ok()?;
+            let found = found.map(|address| address.ip()).collect();
+            Some((name, found))
+        });
     }
-    resolved
+    lookups.join_all().await.into_iter().flatten().collect()
 }

@@ -1,6 +1,7 @@
 //! From the servers that a backend has to those that it is to have: pure.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use super::actual::{Actual, Admin, Running};
 use super::names::place;
@@ -23,7 +24,11 @@ pub(super) fn present(actual: &Actual, name: &str, backend: &Backend) -> Vec<Ste
             steps.push(Step::Add(of, Box::new(made)));
             continue;
         };
-        if !is_there(actual, server_name, running) {
+        let Some((host, port)) = place(server_name) else { continue };
+        let should = addresses(actual, host);
+        let is_known = !should.is_empty();
+        let is_there = running.address.is_some_and(|address| should.contains(&address)) && running.port == port;
+        if is_known && !is_there {
             steps.push(Step::Address(of.clone()));
         }
         // The agent has its own.
@@ -33,22 +38,16 @@ pub(super) fn present(actual: &Actual, name: &str, backend: &Backend) -> Vec<Ste
         if running.most_in_flight != server.most_in_flight {
             steps.push(Step::MostInFlight(of.clone(), server.most_in_flight));
         }
-        if running.admin != Admin::Ready || running.asked != asked {
+        if is_known && (running.admin != Admin::Ready || running.asked != asked) {
             steps.push(Step::Ready(of, asked));
         }
     }
     steps
 }
 
-/// Whether it is where its name says. Of one that cannot be resolved now nothing is known.
-fn is_there(actual: &Actual, name: &str, running: &Running) -> bool {
-    let Some((host, port)) = place(name) else { return true };
-    let is_address = match (host.parse(), actual.resolved.get(host)) {
-        (Ok(address), _) => running.address == Some(address),
-        (Err(_), Some(all)) if !all.is_empty() => running.address.is_some_and(|address| all.contains(&address)),
-        (Err(_), _) => true,
-    };
-    is_address && running.port == port
+/// Where a server should be; nothing if its name is not known now.
+pub(super) fn addresses(actual: &Actual, host: &str) -> Vec<IpAddr> {
+    host.parse().map_or_else(|_| actual.resolved.get(host).cloned().unwrap_or_default(), |address| vec![address])
 }
 
 /// What takes the others out. Who drains is left alone until it has nothing any more.

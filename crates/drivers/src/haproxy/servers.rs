@@ -13,6 +13,9 @@ use crate::pools::{self, Pool};
 /// The largest weight that HAProxy has.
 const MOST: u32 = 256;
 
+/// More requests at once than any server has.
+const LARGEST_LIMIT: u32 = 1_000_000;
+
 /// Of servers whose weights an agent raises up to three times.
 const MOST_OF_AGENT: u32 = MOST / 3;
 
@@ -72,7 +75,11 @@ fn most_in_flight(route: &RouteConfig, host: &str, port: u16) -> u32 {
     let endpoints = route.backends.iter().filter(|backend| backend.weight > 0).flat_map(|backend| &backend.endpoints);
     let there =
         endpoints.filter(|one| one.endpoint.host == host && one.endpoint.port == port && !one.endpoint.is_relayed);
-    there.fold(0, |replicas: u32, one| replicas.saturating_add(one.weight)).max(1).saturating_mul(each).max(1)
+    there
+        .fold(0, |replicas: u32, one| replicas.saturating_add(one.weight))
+        .max(1)
+        .saturating_mul(each)
+        .clamp(1, LARGEST_LIMIT)
 }
 
 #[cfg(test)]

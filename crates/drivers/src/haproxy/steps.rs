@@ -1,17 +1,17 @@
 //! From what HAProxy has to what it is to have: pure.
 
-use super::actual::{Actual, Running};
+use super::actual::Actual;
 use super::names::digest;
-use super::render::{self, Blocks};
+use super::render;
 use super::step::Step;
-use super::wanted::{Backend, Content, Server, Wanted};
-use super::{map, server_steps};
+use super::wanted::{Content, Wanted};
+use super::{loads, map, server_steps};
 
 /// The least changes, in their order.
 pub(super) fn steps(actual: &Actual, wanted: &Wanted) -> Vec<Step> {
     let blocks = render::blocks(&wanted.backends);
     let mut steps = missing(actual, wanted);
-    if is_loaded(actual, wanted, &blocks) {
+    if loads::is_loaded(actual, wanted, &blocks) {
         // Nobody is taken out before who comes instead is there.
         steps.extend(wanted.backends.iter().flat_map(|(name, backend)| server_steps::present(actual, name, backend)));
         steps.extend(maps(actual, wanted));
@@ -21,14 +21,14 @@ pub(super) fn steps(actual: &Actual, wanted: &Wanted) -> Vec<Step> {
         }
         steps.extend(wanted.backends.iter().flat_map(|(name, backend)| server_steps::gone(actual, name, backend)));
     } else {
-        steps.extend(loads(actual, wanted, blocks));
+        steps.extend(loads::loads(actual, wanted, blocks));
     }
     let forgotten = actual.files.keys().filter(|name| !wanted.files.contains_key(*name));
     steps.extend(forgotten.map(|name| Step::Forget(name.clone())));
     steps
 }
 
-fn content(text: String) -> Content {
+pub(super) fn content(text: String) -> Content {
     Content(text.into_bytes())
 }
 
@@ -36,54 +36,6 @@ fn missing(actual: &Actual, wanted: &Wanted) -> Vec<Step> {
     let is_there = |name: &String, content: &Content| actual.files.get(name) == Some(&digest(&content.0));
     let missing = wanted.files.iter().filter(|(name, content)| !is_there(name, content));
     missing.map(|(name, content)| Step::File(name.clone(), content.clone())).collect()
-}
-
-/// Whether all that only a reload changes is as it is to be, in the file and in the process.
-fn is_loaded(actual: &Actual, wanted: &Wanted, blocks: &Blocks) -> bool {
-    let structure = Some(render::structure(blocks));
-    let before = actual.config.as_deref().and_then(render::parsed);
-    let is_as = |running: &Running, server: &Server, backend: &Backend| {
-        running.number == server.number
-            && running.is_backup == server.is_backup
-            && running.speaks_tls == backend.common.contains("ssl ")
-            // One that has no limit cannot be given one.
-            && (running.most_in_flight == 0) == (server.most_in_flight == 0)
-    };
-    let are_alike = wanted.backends.iter().all(|(name, backend)| {
-        let running = actual.backends.get(name);
-        backend.servers.iter().all(|(name, server)| {
-            running.and_then(|all| all.get(name)).is_none_or(|running| is_as(running, server, backend))
-        })
-    });
-    actual.structure == structure && before.as_ref().map(render::structure) == structure && are_alike
-}
-
-/// By way of new processes. Backends that requests may still go to stay until they do not.
-fn loads(actual: &Actual, wanted: &Wanted, blocks: Blocks) -> Vec<Step> {
-    let mut steps = Vec::new();
-    // What a new process reads is to be what the old one has: the file may have been changed by hand.
-    let running = map::text(&actual.entries);
-    if actual.map.as_ref() != Some(&running) {
-        steps.push(Step::MapFile(content(running.clone())));
-    }
-    let (text, last) = (map::text(&wanted.entries), render::config(&blocks));
-    if running != text {
-        let mut all = actual.config.as_deref().and_then(render::parsed).unwrap_or_default();
-        all.extend(blocks);
-        let first = render::config(&all);
-        let is_done = actual.config.as_ref() == Some(&first) && actual.structure == Some(render::structure(&all));
-        let is_last = first == last;
-        if is_last || !is_done {
-            steps.push(Step::Load(content(first)));
-        }
-        steps.push(Step::Map(wanted.entries.clone()));
-        steps.push(Step::MapFile(content(text)));
-        if is_last {
-            return steps;
-        }
-    }
-    steps.push(Step::Load(content(last)));
-    steps
 }
 
 fn maps(actual: &Actual, wanted: &Wanted) -> Vec<Step> {
@@ -100,10 +52,10 @@ fn maps(actual: &Actual, wanted: &Wanted) -> Vec<Step> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::haproxy::actual::{Admin, Figures};
+    use crate::haproxy::actual::{Admin, Figures, Running};
     use crate::haproxy::map::Entry;
     use crate::haproxy::names::place;
-    use crate::haproxy::wanted::Asked;
+    use crate::haproxy::wanted::{Asked, Backend, Server};
 
     const BACKEND: &str = "skyfleet:a:b";
     const X: &str = "10.0.0.1:80";
@@ -222,7 +174,19 @@ mod tests {
         assert_eq!(of(|actual| actual.entries.clear()), "Map");
         assert_eq!(of(|actual| actual.files.clear()), "File");
         assert_eq!(of(|actual| _ = actual.files.insert("old".to_owned(), String::new())), "Forget");
-        assert_eq!(of(|actual| actual.resolved.clear()), "", "a name that is not known now changes nothing");
+        // A name that is not known now changes nothing.
+        assert_eq!(of(|actual| actual.resolved.clear()), "");
+        let unknown: [(Change, &str, &str); 2] = [
+            (|one| one.address = None, "", "Load"),
+            (|one| (one.address, one.admin) = (Some([192, 0, 2, 1].into()), Admin::Maintenance), "", "Address Ready"),
+        ];
+        for (change, before, after) in unknown {
+            let mut actual = settled(&wanted);
+            change(actual.backends.get_mut(BACKEND).unwrap().get_mut(Y).unwrap());
+            assert_eq!(names(&actual, &wanted), after);
+            actual.resolved.clear();
+            assert_eq!(names(&actual, &wanted), before);
+        }
     }
 
     #[test]

@@ -213,7 +213,13 @@ async fn hosts_may_have_names() {
     let load = Load::start(balancer.address(), HOST, "/", 2);
     balancer.settle(&named).await;
     load.is_answered_by(&["a"]).await;
-    // So does a new process, which resolves it itself.
+    // One that nobody knows keeps nobody else waiting.
+    let mut unknown = named.routes[0].backends[0].endpoints[0].clone();
+    unknown.endpoint.host = "nobody.invalid".to_owned();
+    named.routes[0].backends[0].endpoints.push(unknown);
+    balancer.settle(&named).await;
+    load.is_answered_by(&["a"]).await;
+    // So does a new process, which resolves them itself.
     config.routes[0].name = "ml/other".to_owned();
     named.routes.push(RouteConfig {
         matching: Matching { hosts: vec!["x".to_owned()], ..Matching::default() },
