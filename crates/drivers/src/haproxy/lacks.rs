@@ -77,7 +77,7 @@ fn balancing(pool: &Pool<'_>, has_agent: bool) -> Vec<Lack> {
         let instead = format!("{} endpoints behind API servers get no requests", pool.out_of_reach);
         lacks.push(Lack::new("spec.backends", instead));
     }
-    if !super::servers::are_exact(&pool.servers) {
+    if !super::servers::are_exact(&pool.servers, super::servers::are_raised(route, has_agent)) {
         let instead = "weights go from 1 to 256, and the nearest to the shares are taken";
         lacks.push(Lack::new("spec.backends[].weight", instead));
     }

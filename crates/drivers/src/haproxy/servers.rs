@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use skyfleet_gateway::config::RouteConfig;
+use skyfleet_gateway::config::{Algorithm, RouteConfig};
 
 use super::names;
 use super::tls::Spoken;
@@ -16,15 +16,15 @@ const MOST: u32 = 256;
 /// More requests at once than any server has.
 const LARGEST_LIMIT: u32 = 1_000_000;
 
-/// Of servers whose weights an agent raises up to three times.
-const MOST_OF_AGENT: u32 = MOST / 3;
+/// Where weights are raised: an agent has up to three times of that.
+const MOST_RAISED: u32 = MOST / 3;
 
 /// From one question to the agent to the next.
 const AGENT_INTERVAL: &str = "1s";
 
 /// Servers by name.
 pub(super) fn servers(pool: &Pool<'_>, agent: Option<(SocketAddr, &str)>, spoken: &Spoken) -> BTreeMap<String, Server> {
-    let weights = weights(&pool.servers, agent.is_some());
+    let weights = weights(&pool.servers, are_raised(pool.route, agent.is_some()));
     let mut taken = Vec::with_capacity(pool.servers.len());
     let servers = pool.servers.iter().zip(weights).map(|(server, weight)| {
         let name = names::server(&server.host, server.port);
@@ -47,24 +47,30 @@ pub(super) fn servers(pool: &Pool<'_>, agent: Option<(SocketAddr, &str)>, spoken
     servers.collect()
 }
 
-fn weights(servers: &[pools::Server], is_weighed: bool) -> Vec<u32> {
-    if !is_weighed {
+/// Where they are raised, a part of one can be told, and hashing has many points for each server, so that these have their shares of the keys.
+fn weights(servers: &[pools::Server], are_raised: bool) -> Vec<u32> {
+    if !are_raised {
         return pools::weights(servers, MOST);
     }
-    // Weights are raised so that a part of them can be told.
     let largest = servers.iter().map(|server| server.share).max().unwrap_or(1).max(1);
-    let factor = (u64::from(MOST_OF_AGENT) / largest).max(1);
+    let factor = (u64::from(MOST_RAISED) / largest).max(1);
     let raised: Vec<_> = servers.iter().map(|one| pools::Server { share: one.share * factor, ..one.clone() }).collect();
-    pools::weights(&raised, MOST_OF_AGENT)
+    pools::weights(&raised, MOST_RAISED)
+}
+
+/// Whether the weights of a route are raised: an agent has them, or hashing.
+pub(super) fn are_raised(route: &RouteConfig, has_agent: bool) -> bool {
+    route.affinity.is_some() || (has_agent && route.algorithm == Algorithm::LeastResponseTime)
 }
 
 /// Whether weights of HAProxy are near enough to the shares.
-pub(super) fn are_exact(servers: &[pools::Server]) -> bool {
+pub(super) fn are_exact(servers: &[pools::Server], are_raised: bool) -> bool {
+    let most = if are_raised { MOST_RAISED } else { MOST };
     let largest = servers.iter().map(|server| u128::from(server.share)).max().unwrap_or_default();
-    let weights = pools::weights(servers, MOST);
-    largest <= u128::from(MOST)
+    let weights = pools::weights(servers, most);
+    largest <= u128::from(most)
         || servers.iter().zip(weights).all(|(server, weight)| {
-            let (is, should) = (u128::from(weight) * largest, u128::from(server.share) * u128::from(MOST));
+            let (is, should) = (u128::from(weight) * largest, u128::from(server.share) * u128::from(most));
             is.abs_diff(should) * 10 <= should
         })
 }
@@ -95,22 +101,28 @@ mod tests {
     }
 
     #[test]
-    fn weights_are_shares_and_leave_room_for_the_agent() {
-        for (of, plain, of_agent) in [
+    fn weights_are_shares_and_leave_room_where_they_are_raised() {
+        for (of, plain, raised) in [
             (&[1, 1][..], vec![1, 1], vec![85, 85]),
             (&[3, 1], vec![3, 1], vec![84, 28]),
             (&[1000, 500], vec![256, 128], vec![85, 43]),
             (&[], vec![], vec![]),
         ] {
             assert_eq!(weights(&shares(of), false), plain);
-            assert_eq!(weights(&shares(of), true), of_agent);
+            assert_eq!(weights(&shares(of), true), raised);
         }
     }
 
     #[test]
     fn what_weights_cannot_say_is_known() {
-        for (of, are) in [(&[256, 1][..], true), (&[1000, 500], true), (&[1000, 1], false), (&[], true)] {
-            assert_eq!(are_exact(&shares(of)), are, "{of:?}");
+        for (of, plain, raised) in [
+            (&[85, 1][..], true, true),
+            (&[256, 1], true, false),
+            (&[1000, 500], true, true),
+            (&[1000, 1], false, false),
+            (&[], true, true),
+        ] {
+            assert_eq!((are_exact(&shares(of), false), are_exact(&shares(of), true)), (plain, raised), "{of:?}");
         }
     }
 }

@@ -3,6 +3,7 @@
 mod features;
 mod meddled;
 mod refused;
+mod reload;
 mod response_times;
 mod running;
 mod tls;
