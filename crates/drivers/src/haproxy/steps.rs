@@ -15,11 +15,12 @@ pub(super) fn steps(actual: &Actual, wanted: &Wanted) -> Vec<Step> {
         // Nobody is taken out before who comes instead is there.
         steps.extend(wanted.backends.iter().flat_map(|(name, backend)| server_steps::present(actual, name, backend)));
         steps.extend(maps(actual, wanted));
+        steps.extend(wanted.backends.iter().flat_map(|(name, backend)| server_steps::gone(actual, name, backend)));
+        // It comes last: that the user's own part is broken for now has it refused, and what serves is right by then.
         let config = render::config(&blocks);
         if actual.config.as_ref() != Some(&config) {
             steps.push(Step::Config(content(config)));
         }
-        steps.extend(wanted.backends.iter().flat_map(|(name, backend)| server_steps::gone(actual, name, backend)));
     } else {
         steps.extend(loads::loads(actual, wanted, blocks));
     }
@@ -122,9 +123,9 @@ mod tests {
     }
 
     #[test]
-    fn servers_are_changed_by_commands_and_who_goes_goes_last() {
+    fn servers_are_changed_by_commands_and_who_goes_goes_after_who_comes() {
         let (from, to) = (wanted(&[(X, 1)]), wanted(&[(Y, 1)]));
-        assert_eq!(names(&settled(&from), &to), "Add Config Drain");
+        assert_eq!(names(&settled(&from), &to), "Add Drain Config");
         assert_eq!(names(&settled(&from), &wanted(&[(X, 2)])), "Weight Config");
         let of = |change: fn(&mut Running)| {
             let mut actual = settled(&to);

@@ -53,8 +53,16 @@ async fn a_configuration_that_is_refused_leaves_all_as_it_was() {
     assert!(error.contains("the reload failed"), "{error}");
 
     load.is_answered_by(&["a"]).await;
+
+    // What needs no new process is done all the same, but for the file.
+    let driver = balancer.driver();
+    let error = reconcile(&driver, &driver.plan(&to(&[&b])).wanted).await.unwrap_err();
+    assert!(matches!(error, DriverError::Refused { .. }), "{error}");
+    load.is_answered_by(&["b"]).await;
+
     write(&own, good).unwrap();
     balancer.settle(&further).await;
+    load.is_answered_by(&["a"]).await;
     assert_eq!(crate::client::get(balancer.address(), "further.example.com", "/").await.server(), Some("b"));
     let outcome = load.stop().await;
     assert_eq!((outcome.failed, outcome.raced), (Vec::new(), 0));
