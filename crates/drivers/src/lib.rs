@@ -7,6 +7,7 @@
 //! * [`rules`]: which pool takes a request, in the order in which a load balancer asks.
 //! * [`Lack`]: what of a route a load balancer cannot do.
 
+pub mod apache;
 mod driver;
 mod error;
 pub mod haproxy;
