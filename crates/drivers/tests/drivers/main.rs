@@ -1,6 +1,7 @@
 //! Drivers with the real load balancers: what these do with requests, and what they say they have.
 #![allow(clippy::unwrap_used)]
 
+mod apache;
 mod balancer;
 mod client;
 mod conformance;
