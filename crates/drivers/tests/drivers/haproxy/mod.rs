@@ -5,6 +5,7 @@ mod meddled;
 mod refused;
 mod reload;
 mod response_times;
+mod routing;
 mod running;
 mod tls;
 
