@@ -19,8 +19,8 @@ pub trait Driver: Send + Sync {
     /// Its name, for a person.
     fn name(&self) -> &'static str;
 
-    /// What the load balancer is to have, and what it cannot do: pure. Each route stands for itself: one that cannot be carried out at all is
-    /// left out, with a [`Lack`] that says so, and takes no other with it.
+    /// What the load balancer is to have, and what it cannot do: pure. Each route stands for itself: one that cannot be carried out at all,
+    /// as a [`Lack`] says, has no servers, and takes no other with it. Its requests are answered with 503, and go by no other route.
     fn plan(&self, config: &Config) -> Plan<Self::Wanted>;
 
     /// The least changes from what it has to what it is to have, in the order in which they are done: pure. None is left when the two are alike,

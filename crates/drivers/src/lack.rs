@@ -7,7 +7,7 @@ pub struct Lack {
     pub field: &'static str,
     /// What it does instead, for a person.
     pub instead: String,
-    /// The route is not carried out at all: nothing that is near enough can be done.
+    /// The route is not carried out at all, since nothing that is near enough can be done: its requests are answered with 503.
     pub is_refused: bool,
 }
 
@@ -17,7 +17,7 @@ impl Lack {
         Self { field, instead: instead.into(), is_refused: false }
     }
 
-    /// The route is left out.
+    /// Nobody answers the route.
     pub fn refused(field: &'static str, why: impl Into<String>) -> Self {
         Self { field, instead: why.into(), is_refused: true }
     }

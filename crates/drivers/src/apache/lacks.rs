@@ -5,6 +5,7 @@ use std::time::Duration;
 use skyfleet_gateway::config::{
     AffinityBy, Algorithm, Ejection, HealthConfig, Protocol, RouteConfig, Timeouts, TlsSettings, UpstreamTls,
 };
+use skyfleet_gateway::tls::check;
 
 use super::names;
 use super::settings::Settings;
@@ -216,7 +217,7 @@ fn upstream(settings: &Settings, route: &RouteConfig) -> Vec<Lack> {
 
 fn tls_of(tls: &TlsSettings) -> Vec<Lack> {
     // Apache tests its configuration without looking into these files, and ends where it cannot use one.
-    if let Err(error) = tls.check() {
+    if let Err(error) = check(tls) {
         return vec![Lack::refused("spec.tls", error.to_string())];
     }
     if tls.server_name.is_some() {

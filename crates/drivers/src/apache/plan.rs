@@ -23,7 +23,7 @@ const MOST_ATTEMPTS: u32 = 99;
 pub(super) fn plan(settings: &Settings, config: &Config) -> Plan<Wanted> {
     let mut lacks = BTreeMap::<String, Vec<Lack>>::new();
     let mut wanted = Wanted { timeout: longest(&RouteConfig::default()), ..Wanted::default() };
-    let mut names = BTreeMap::new();
+    let mut balancers = BTreeMap::new();
     for shares in pools::pools(config) {
         let route = shares.route;
         let found = lacks::of(settings, &shares);
@@ -31,15 +31,21 @@ pub(super) fn plan(settings: &Settings, config: &Config) -> Plan<Wanted> {
         if !found.is_empty() {
             lacks.entry(route.name.clone()).or_default().extend(found);
         }
-        if !is_refused {
-            let pool = pool(settings, &shares, &mut wanted);
-            names.insert(shares.place, pool.name.clone());
-            wanted.timeout = wanted.timeout.max(longest(route));
-            wanted.pools.push(pool);
+        // One whose name cannot be written cannot be there at all.
+        if !names::is_route(&route.name) {
+            continue;
         }
+        // Its requests are nobody else's, so it has a balancer without members.
+        let nobody = RouteConfig { name: route.name.clone(), ..RouteConfig::default() };
+        let nobody = Shares { route: &nobody, servers: vec![], ..shares };
+        let shares = if is_refused { &nobody } else { &shares };
+        let pool = pool(settings, shares, &mut wanted);
+        balancers.insert(shares.place, pool.name.clone());
+        wanted.timeout = wanted.timeout.max(longest(shares.route));
+        wanted.pools.push(pool);
     }
     let taken = rules(config).into_iter().filter_map(|rule| {
-        let (pool, bytes) = (names.get(&rule.route)?.clone(), config.routes[rule.route].request_bytes);
+        let (pool, bytes) = (balancers.get(&rule.route)?.clone(), config.routes[rule.route].request_bytes);
         Some(Taken::new(rule, pool, bytes))
     });
     wanted.taken = taken.collect();
@@ -183,14 +189,15 @@ mod tests {
     }
 
     #[test]
-    fn a_route_that_is_refused_has_no_balancer_and_takes_nothing() {
+    fn a_route_that_is_refused_has_no_members_and_takes_its_requests() {
         let mut bad = route("ml/bad");
         bad.tls = Some(UpstreamTls::NotReady("no Secret".to_owned()));
         let hosts = vec!["a.example.com".to_owned()];
         bad.matching = Matching { hosts, ..Matching::default() };
         let plan = plan(&Settings::default(), &Config { routes: vec![bad, route("ml/good")] });
-        assert_eq!(plan.wanted.pools.len(), 1);
-        assert!(plan.wanted.taken.iter().all(|taken| taken.pool == plan.wanted.pools[0].name));
+        let members: Vec<_> = plan.wanted.pools.iter().map(|pool| (&*pool.route, pool.servers.len())).collect();
+        assert_eq!(members, [("ml/bad", 0), ("ml/good", 2)]);
+        assert_eq!(plan.wanted.taken[0].pool, plan.wanted.pools[0].name);
         assert!(plan.lacks["ml/bad"].iter().any(|lack| lack.is_refused && lack.instead.contains("no Secret")));
     }
 }

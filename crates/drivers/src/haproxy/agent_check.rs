@@ -121,8 +121,9 @@ async fn answer_one(stream: TcpStream, answers: &Answers) -> std::io::Result<()>
     }
     let asked = String::from_utf8_lossy(&asked);
     let known = answers.lock().unwrap_or_else(PoisonError::into_inner).get(&*asked).copied();
-    // Of one that is not known yet nothing speaks against its share.
-    writer.write_all(format!("{}%\n", known.unwrap_or(100)).as_bytes()).await
+    // Of one that is not known yet nothing speaks against its share. What was added while HAProxy runs is down until its agent has said `up`;
+    // who is down by a check stays so.
+    writer.write_all(format!("up {}%\n", known.unwrap_or(100)).as_bytes()).await
 }
 
 #[cfg(test)]

@@ -23,11 +23,12 @@ pub(super) fn plan(config: &Config, settings: &Settings) -> Plan<Wanted> {
         if !lacks.is_empty() {
             lacking.entry(name.clone()).or_insert_with(Vec::<Lack>::new).extend(lacks);
         }
-        if is_refused {
-            continue;
-        }
         let backend_name = names::backend(name);
-        let (backend, of_it) = self::backend(&pool, &backend_name, settings);
+        let (backend, of_it) = if is_refused {
+            (Backend::without_servers(), BTreeMap::new())
+        } else {
+            self::backend(&pool, &backend_name, settings)
+        };
         backends.insert(backend_name.clone(), backend);
         files.extend(of_it);
         taken[pool.place] = Some(backend_name);
@@ -196,12 +197,13 @@ mod tests {
         let words = format!("ssl verify required ca-file /etc/haproxy/skyfleet/tls/{name}");
         assert!(text.contains(&format!("server skyfleet-files 127.0.0.1:1 disabled {words}\n")), "{text}");
         assert!(text.contains("alpn http/1.1 verifyhost m.x sni str(m.x) check-sni m.x") && lacks.is_empty(), "{text}");
+        let nobody = || "backend skyfleet:ml:llama from skyfleet\n    # servers: \n".to_owned();
         let unnamed = TlsSettings { server_name: None, ..settings.clone() };
-        assert_eq!(planned(spoken(&unnamed)), (String::new(), vec!["spec.tls.serverName"]), "10.0.0.1 is no name");
+        assert_eq!(planned(spoken(&unnamed)), (nobody(), vec!["spec.tls.serverName"]), "10.0.0.1 is no name");
         let nonsense = TlsSettings { authorities: Some(b"no PEM".to_vec()), ..settings };
-        assert_eq!(planned(spoken(&nonsense)), (String::new(), vec!["spec.tls"]));
+        assert_eq!(planned(spoken(&nonsense)), (nobody(), vec!["spec.tls"]));
         let not_ready = RouteConfig { tls: Some(UpstreamTls::NotReady("no Secret".to_owned())), ..route() };
-        assert_eq!(planned(not_ready), (String::new(), vec!["spec.tls"]));
+        assert_eq!(planned(not_ready), (nobody(), vec!["spec.tls"]));
     }
 
     #[test]

@@ -29,6 +29,14 @@ pub(super) struct Backend {
     pub asked: Asked,
 }
 
+impl Backend {
+    /// One that answers everything with 503, as HAProxy does where there is no server.
+    pub(super) fn without_servers() -> Self {
+        let asked = Asked { health: false, agent: false };
+        Self { lines: vec![], common: String::new(), servers: BTreeMap::new(), asked }
+    }
+}
+
 /// What is asked all the time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asked {

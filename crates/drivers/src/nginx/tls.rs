@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use skyfleet_gateway::config::{RouteConfig, TlsSettings, UpstreamTls};
+use skyfleet_gateway::tls::check;
 
 use super::settings::LINK;
 use super::text::{is_host, quoted};
@@ -34,7 +35,7 @@ pub(super) fn name<'a>(route: &'a RouteConfig, servers: &'a [Server]) -> Result<
         Some(UpstreamTls::Spoken(settings)) => settings,
     };
     // One file that NGINX refuses would have it refuse all routes.
-    settings.check().map_err(|why| Lack::refused("spec.tls", format!("nothing is sent: {why}")))?;
+    check(settings).map_err(|why| Lack::refused("spec.tls", format!("nothing is sent: {why}")))?;
     if let Some(name) = &settings.server_name {
         return if is_name(name) { Ok(Some(name)) } else { Err(no_name()) };
     }

@@ -1,6 +1,6 @@
 //! What is spoken to endpoints: plain data.
 
-use crate::tls::{Connector, PrivatePem, TlsError};
+use crate::tls::PrivatePem;
 
 /// Which HTTP.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,16 +30,6 @@ pub struct TlsSettings {
     pub client: Option<ClientCertificate>,
     /// The name that certificates must have; the host of each endpoint if not given.
     pub server_name: Option<String>,
-}
-
-impl TlsSettings {
-    /// Whether TLS can be spoken so, as far as that is known beforehand.
-    ///
-    /// # Errors
-    /// Certificates, keys or authorities cannot be used, or the name is none.
-    pub fn check(&self) -> Result<(), TlsError> {
-        Connector::new(self, Protocol::default()).map(drop)
-    }
 }
 
 /// A certificate and its private key, PEM.

@@ -64,19 +64,24 @@ pub async fn a_route_that_cannot_be_takes_no_other_down<B: Balancer>() {
     let balancer = B::start().await;
     let replica = Replica::start("a");
     let good = route("good", HOST, &[(&replica, 1)]);
+    // It takes all that no other does.
+    let mut rest = route("rest", HOST, &[(&replica, 1)]);
+    rest.matching = Matching { path_prefixes: vec!["/".to_owned()], ..Matching::default() };
     let why = "the Secret ca is not there".to_owned();
     let bad = RouteConfig {
         tls: Some(UpstreamTls::NotReady(why.clone())),
         ..route("bad", "bad.example.com", &[(&replica, 1)])
     };
-    for routes in [vec![good.clone(), bad.clone()], vec![bad, good]] {
+    for routes in [vec![good.clone(), bad.clone(), rest.clone()], vec![rest, bad, good]] {
         let config = Config { routes };
         let plan = balancer.driver().plan(&config);
         let lacks = &plan.lacks["ml/bad"];
         assert!(lacks.iter().any(|lack| lack.is_refused && lack.instead.contains(&why)), "{lacks:?}");
         balancer.settle(&config).await;
         assert_eq!(get(balancer.address(), HOST, "/").await.server(), Some("a"));
-        assert_eq!(get(balancer.address(), "bad.example.com", "/").await.server(), None);
+        assert_eq!(get(balancer.address(), "else.example.com", "/").await.server(), Some("a"));
+        let refused = get(balancer.address(), "bad.example.com", "/").await;
+        assert!(refused.status.is_server_error() && refused.server().is_none(), "{refused:?}");
     }
-    assert_eq!(replica.count(), 2);
+    assert_eq!(replica.count(), 4);
 }

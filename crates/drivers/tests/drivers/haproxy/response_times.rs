@@ -64,3 +64,21 @@ async fn the_agent_tells_who_is_slow() {
     // That weights change is none of the driver's business.
     assert_eq!(balancer.apply(&config).await.steps, 0);
 }
+
+/// HAProxy takes who was added while it runs for down until the agent says otherwise.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_later_serves_too() {
+    let balancer = Running::start().await;
+    let (a, b) = (Replica::start("a"), Replica::start("b"));
+    let by_time = |config: Config| {
+        let mut config = config;
+        config.routes[0].algorithm = Algorithm::LeastResponseTime;
+        config
+    };
+    balancer.settle(&by_time(to(&[&a]))).await;
+    let load = Load::start(balancer.address(), HOST, "/", 2);
+    load.is_answered_by(&["a"]).await;
+    balancer.settle(&by_time(to(&[&a, &b]))).await;
+    load.is_answered_by(&["a", "b"]).await;
+    assert_eq!(load.stop().await.failed, Vec::<String>::new());
+}
