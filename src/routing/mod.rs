@@ -13,6 +13,6 @@ pub(crate) mod watch;
 #[cfg(test)]
 pub(crate) use fleet::Clusters;
 pub(crate) use fleet::{Fleet, Replicas, is_inside};
-pub(crate) use routes::{Taken, is_served_by_any, taken};
+pub(crate) use routes::{Taken, config, is_served_by_any, taken};
 pub(crate) use secrets::wanted as wanted_secrets;
 pub(crate) use slices::Known;

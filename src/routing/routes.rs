@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use kube::ResourceExt as _;
 use skyfleet_api::model_route::{self, Driver, LocalityPolicy};
-use skyfleet_api::{ModelDeployment, ModelRoute, UnsupportedFields as _};
+use skyfleet_api::{ModelDeployment, ModelRoute};
 use skyfleet_gateway::config::{
     Affinity, AffinityBy, Algorithm, BackendConfig, Config, Ejection, EndpointConfig, HealthConfig, HedgingConfig,
     Locality, Matching, Protocol, QueueConfig, RateLimits, Rates, Retries, RouteConfig, ShadowConfig, Timeouts,
@@ -24,7 +24,7 @@ const REQUEST_BYTES: u64 = 16 << 20;
 const HEALTH: &str = "/health";
 
 /// The routes of these objects that a driver carries out.
-pub(super) fn config<'a>(
+pub(crate) fn config<'a>(
     driver: Driver,
     routes: impl IntoIterator<Item = &'a ModelRoute>,
     models: impl IntoIterator<Item = &'a ModelDeployment>,
@@ -81,11 +81,10 @@ pub(crate) fn is_served_by_any(route: &ModelRoute) -> bool {
     route.spec.drivers.iter().any(|driver| is_served(*driver, route))
 }
 
-/// Whether a driver is to carry the route out: all of it, since a wish passed over in silence would look granted.
+/// Whether a driver is to carry the route out.
 pub(crate) fn is_served(driver: Driver, route: &ModelRoute) -> bool {
     let spec = &route.spec;
-    let is_wanted = !spec.suspend && route.metadata.deletion_timestamp.is_none();
-    is_wanted && spec.drivers.contains(&driver) && spec.unsupported_fields().is_empty()
+    !spec.suspend && route.metadata.deletion_timestamp.is_none() && spec.drivers.contains(&driver)
 }
 
 pub(super) fn name(route: &ModelRoute) -> String {
@@ -241,7 +240,7 @@ mod tests {
     use std::time::Duration;
 
     use serde_json::{Value, json};
-    use skyfleet_api::{ModelDeployment, ModelRoute, UnsupportedFields as _};
+    use skyfleet_api::{ModelDeployment, ModelRoute};
     use skyfleet_gateway::config::{Affinity, AffinityBy, Config, HealthConfig, HedgingConfig};
 
     use super::super::fleet::{Clusters, Fleet};

@@ -21,6 +21,8 @@ pub enum ConditionType {
     Reachable,
     /// Cluster: its API server accepts the credentials.
     CredentialsValid,
+    /// ModelRoute: what carries it out cannot do all that it asks for. The message says what; the rest is done.
+    Limited,
 }
 
 /// Why a condition has its status: the complete list, one word a cause, so that alerts and scripts can rely on it.
@@ -70,6 +72,10 @@ pub enum Reason {
     NoEndpoints,
     /// Another, older ModelRoute takes the same requests: the same host, path and model.
     RouteConflict,
+    /// A load balancer that is to carry a route out cannot do all of it, and does the rest.
+    DriverLacks,
+    /// A load balancer that is to carry a route out cannot do it at all.
+    DriverRefuses,
     /// Some objects could not be copied or verified.
     CopyFailed,
     /// More records than may be cannot be transformed: no new version is published.

@@ -1,6 +1,7 @@
 //! `ModelRoute`: say who answers its requests. It is the gateways that act on it, and nothing is made here.
 
 mod dereference;
+mod lacks;
 mod replicas;
 mod requests;
 mod route_watch;
@@ -81,8 +82,9 @@ pub(super) async fn reconcile(
     }
     let found = dereference::dereference(&context.hub, &route, &routes).await?;
     let clusters = context.clusters.state().iter().map(|cluster| (cluster.name_any(), (**cluster).clone())).collect();
-    let replicas = Replicas::count(&route, &found.models, Fleet::from_outside(&clusters));
-    let findings = validate::validate(&route, &found, &replicas);
+    let fleet = Fleet::from_outside(&clusters);
+    let replicas = Replicas::count(&route, &found.models, fleet);
+    let findings = validate::validate(&route, &found, &replicas, fleet);
     let namespace = route.namespace().unwrap_or_default();
     let told = context.gateway_reports.shown(&namespace, backend_names(&route.spec));
     let told = told.as_ref().map(requests::by_cluster);

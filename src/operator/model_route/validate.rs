@@ -1,20 +1,16 @@
 //! Checks a ModelRoute: what it names is there, no other takes its requests, and somebody answers them.
 
+use skyfleet_api::ModelRoute;
 use skyfleet_api::conditions::{ConditionType, Finding, Reason};
 use skyfleet_api::model_deployment::PlacementStatus;
-use skyfleet_api::{ModelRoute, UnsupportedFields};
 
 use super::dereference::{Found, Models, Secrets, model_names};
+use super::lacks;
 use super::replicas::{Replicas, placements};
-use crate::operator::report::unsupported;
-use crate::routing::{Taken, is_inside, taken, wanted_secrets};
+use crate::routing::{Fleet, Taken, is_inside, taken, wanted_secrets};
 
 /// What is to be said of a route, the first that needs a person before what passes by itself.
-pub(super) fn validate(route: &ModelRoute, found: &Found, replicas: &Replicas) -> Vec<Finding> {
-    let fields = route.spec.unsupported_fields();
-    if !fields.is_empty() {
-        return Finding::stalled(Reason::UnsupportedField, unsupported(&fields));
-    }
+pub(super) fn validate(route: &ModelRoute, found: &Found, replicas: &Replicas, fleet: Fleet<'_>) -> Vec<Finding> {
     if route.spec.suspend {
         let message = "spec.suspend is set: requests are answered as if the route were not there";
         return vec![Finding::new(ConditionType::Ready, false, Reason::Suspended, message)];
@@ -29,10 +25,19 @@ pub(super) fn validate(route: &ModelRoute, found: &Found, replicas: &Replicas) -
     if let Some(message) = conflict(&taken(route, others.chain([route]))) {
         return Finding::stalled(Reason::RouteConflict, message);
     }
-    if replicas.total.ready == 0 {
-        return nobody(route, &found.models);
+    let lacks = lacks::of(route, &found.models, fleet);
+    if let Some(message) = lacks::refused(&lacks) {
+        return Finding::stalled(Reason::DriverRefuses, message);
     }
-    Finding::ready("the gateways have somebody to answer")
+    let limited = lacks::limited(&lacks);
+    let limited = limited.map(|message| Finding::new(ConditionType::Limited, true, Reason::DriverLacks, message));
+    let served = if replicas.total.ready == 0 {
+        nobody(route, &found.models)
+    } else {
+        let drivers: Vec<_> = route.spec.drivers.iter().map(|driver| lacks::name(*driver)).collect();
+        Finding::ready(format!("somebody is there to answer, for {}", drivers.join(", ")))
+    };
+    served.into_iter().chain(limited).collect()
 }
 
 fn missing(route: &ModelRoute, models: &Models) -> Option<String> {
@@ -114,13 +119,14 @@ mod tests {
 
     use super::super::tests::{clusters, models, placement, route};
     use super::*;
-    use crate::routing::Fleet;
 
     fn findings(spec: &Value, models: Models, others: &[ModelRoute]) -> Vec<Finding> {
         let route = route(spec);
-        let replicas = Replicas::count(&route, &models, Fleet::from_outside(&clusters()));
+        let clusters = clusters();
+        let fleet = Fleet::from_outside(&clusters);
+        let replicas = Replicas::count(&route, &models, fleet);
         let others = others.iter().cloned().map(|other| Arc::new(DeserializeGuard(Ok(other)))).collect();
-        validate(&route, &Found { models, others, secrets: Secrets::new() }, &replicas)
+        validate(&route, &Found { models, others, secrets: Secrets::new() }, &replicas, fleet)
     }
 
     fn answering() -> Models {
@@ -135,7 +141,7 @@ mod tests {
         let copies = "\"trial\" in this namespace, which is to get copies";
         for (spec, reason, said, stalled) in [
             (json!({"shadow": shadow}), Reason::ReferenceNotFound, copies, true),
-            (json!({"drivers": ["NGINX"], "suspend": true}), Reason::UnsupportedField, "spec.drivers", true),
+            (json!({"drivers": ["Gateway", "NGINX"]}), Reason::AsSpecified, "for the gateways, NGINX", false),
             (json!({"suspend": true}), Reason::Suspended, "spec.suspend", false),
             (json!({"backends": both}), Reason::ReferenceNotFound, "no ModelDeployment \"gone\"", true),
             (json!({}), Reason::AsSpecified, "", false),
@@ -163,9 +169,11 @@ mod tests {
             (vec![ca(), ("own", keys(&["tls.crt", "tls.key"]))], Reason::AsSpecified, ""),
         ] {
             let (route, models) = (route(&spec), answering());
-            let replicas = Replicas::count(&route, &models, Fleet::from_outside(&clusters()));
+            let clusters = clusters();
+            let fleet = Fleet::from_outside(&clusters);
+            let replicas = Replicas::count(&route, &models, fleet);
             let secrets = secrets.into_iter().map(|(name, keys)| (name.to_owned(), keys)).collect();
-            let findings = validate(&route, &Found { models, others: Vec::new(), secrets }, &replicas);
+            let findings = validate(&route, &Found { models, others: Vec::new(), secrets }, &replicas, fleet);
             assert_eq!(findings[0].reason, reason);
             assert!(findings[0].message.contains(said), "{}", findings[0].message);
         }

@@ -15,7 +15,7 @@ pub(crate) type Said = HashMap<String, Last>;
 /// What the EndpointSlices of a cluster said last.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Last {
-    pub(crate) pods: Arc<Pods>,
+    pub(in crate::routing) pods: Arc<Pods>,
     /// It could not be watched for a while, so another may know better.
     pub(crate) is_old: bool,
 }

@@ -18,8 +18,6 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::UnsupportedFields;
-
 /// Which requests the replicas of which ModelDeployments answer, and how they are shared out among the replicas.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
@@ -130,7 +128,8 @@ pub struct ModelRouteSpec {
     /// Speak TLS to the replicas, and not to what is in between, such as a load balancer of the cloud; in clear text if not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<UpstreamTls>,
-    /// What carries the route out. This version acts on `Gateway` only, and refuses a route with another.
+    /// What carries the route out, each by itself: Skyfleet's own gateway, or a load balancer of yours that an agent beside it
+    /// (`skyfleet lb-agent`) keeps to it. What one of those cannot do is in the condition `Limited`.
     #[serde(default = "gateway")]
     #[schemars(length(min = 1, max = 4))]
     #[x_kube(merge_strategy = ListMerge::Set)]
@@ -158,54 +157,16 @@ pub enum Driver {
     Apache,
 }
 
-impl UnsupportedFields for ModelRouteSpec {
-    fn unsupported_fields(&self) -> Vec<String> {
-        let others = self.drivers.iter().any(|driver| *driver != Driver::Gateway);
-        others.then(|| "spec.drivers".to_owned()).into_iter().collect()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
 
-    fn route(field: &str, value: &serde_json::Value) -> ModelRouteSpec {
-        let backend = json!({ "modelDeploymentRef": { "name": "minilm" } });
-        serde_json::from_value(json!({ "models": ["m"], "backends": [backend], field: value })).unwrap()
-    }
-
-    #[test]
-    fn each_field_that_is_not_acted_on_is_told() {
-        for (field, value, unsupported) in
-            [("drivers", json!(["NGINX"]), "spec.drivers"), ("drivers", json!(["Gateway", "HAProxy"]), "spec.drivers")]
-        {
-            assert_eq!(route(field, &value).unsupported_fields(), [unsupported]);
-        }
-        for (field, value) in [
-            ("suspend", json!(true)),
-            ("healthCheck", json!({})),
-            ("protocol", json!("HTTP")),
-            ("protocol", json!("GRPC")),
-            ("tls", json!({ "caSecretRef": { "name": "ca" } })),
-            ("locality", json!({ "residency": { "regions": ["eu"] } })),
-            ("timeouts", json!({ "requestSeconds": 900 })),
-            ("shadow", json!({ "modelDeploymentRef": { "name": "next" }, "percent": 5 })),
-            ("hedging", json!({ "afterMilliseconds": 800 })),
-            ("drivers", json!(["Gateway"])),
-            ("affinity", json!({ "header": { "name": "X-Session" } })),
-            ("affinity", json!({ "cookie": { "name": "replica" } })),
-            ("limits", json!({ "maxInFlightPerReplica": 9, "queue": { "maxRequests": 9 } })),
-            ("limits", json!({ "perClient": { "requestsPerMinute": 9 }, "total": { "tokensPerMinute": 9 } })),
-        ] {
-            assert_eq!(route(field, &value).unsupported_fields(), Vec::<String>::new(), "{field}");
-        }
-    }
-
     #[test]
     fn a_backend_without_weight_has_the_weight_one() {
-        let mut backend = route("suspend", &json!(false)).backends.remove(0);
+        let mut backend: Backend =
+            serde_json::from_value(json!({ "modelDeploymentRef": { "name": "minilm" } })).unwrap();
         assert_eq!(backend.weight(), 1);
         backend.weight = Some(0);
         assert_eq!(backend.weight(), 0);
