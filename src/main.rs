@@ -3,6 +3,7 @@
 mod buckets;
 mod cli;
 mod gateway;
+mod lb_agent;
 mod operator;
 mod quantity;
 mod routing;
@@ -34,6 +35,8 @@ enum Role {
     Operator(operator::OperatorArgs),
     /// Answer requests for models: send each to the best replica in any cluster, as the ModelRoutes on the hub say
     Gateway(gateway::GatewayArgs),
+    /// Keep a load balancer on this machine to what the ModelRoutes on the hub say whose `spec.drivers` name it
+    LbAgent(Box<lb_agent::LbAgentArgs>),
     /// Copy a part of a dataset: what the pods of a Job do that the operator makes
     Worker(worker::WorkerArgs),
     #[command(flatten)]
@@ -60,6 +63,16 @@ async fn main() -> ExitCode {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => {
                     tracing::error!(%error, "the gateway ended");
+                    ExitCode::FAILURE
+                }
+            }
+        }
+        Role::LbAgent(args) => {
+            log(args.log_format);
+            match Box::pin(lb_agent::keep(*args)).await {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    tracing::error!(%error, "the agent of the load balancer ended");
                     ExitCode::FAILURE
                 }
             }
