@@ -1,6 +1,9 @@
-//! Streams from real pods in three clusters, one of which is slow, while another one is lost: first its network, then its power.
+//! Streams from real pods in three clusters, one of which is slow, by the gateway and by load balancers of others, and by the gateway while another
+//! cluster is lost: first its network, then its power.
 //! No request may fail of which the client has nothing yet; streams that ran in the lost cluster break, and no others.
 
+mod balanced;
+mod balancers;
 mod load;
 
 use std::collections::BTreeMap;
@@ -54,6 +57,9 @@ async fn a_lost_cluster_costs_no_request_that_had_not_started() {
     assert_all_completed(&seen);
     assert_the_slow_one_gets_less(&seen);
 
+    balancers::are_in_front_of_all_clusters(hub_cluster, &hub).await;
+    until_serving(&gateway, &MEMBERS).await;
+
     let load = Load::start(&gateway.address, MODEL, 2);
     load.until("it has streams", |seen| in_cluster(seen, LOST) >= SOME).await;
     lab.partition(LOST).await.unwrap();
@@ -79,7 +85,7 @@ async fn serve(hub: &Hub, image: &str) {
     let mut spec = spec(image, MEMBERS.len(), "NodePort");
     spec["runtime"]["args"] = json!(["--slow-node", SLOW, "--slow-first", SLOW_FIRST]);
     spec["runtime"]["podTemplate"] = json!({"spec": {
-        "terminationGracePeriodSeconds": 3, "containers": [{"name": "runtime", "env": [node]}],
+        "terminationGracePeriodSeconds": 8, "containers": [{"name": "runtime", "env": [node]}],
     }});
     hub.create("ModelDeployment", MODEL, spec).await;
     hub.wait("ModelDeployment", MODEL, ["Ready", "True", "AsSpecified"]).await;
