@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::LbAgentArgs;
-use super::pause::{Outcome, pause};
+use super::pause::{Outcome, Pauses};
 use super::state::{State, drains};
 
 /// Keeps it, as long as it is polled. Nothing is done until it is known what is wanted.
@@ -20,7 +20,7 @@ pub(super) async fn keep<D: Driver>(
 ) {
     // What the load balancer was brought to last.
     let mut reached: Option<Arc<Config>> = None;
-    let mut failures = 0;
+    let mut pauses = Pauses::new(args.interval());
     loop {
         let now = wanted.borrow_and_update().clone();
         let Some(now) = now else {
@@ -30,14 +30,9 @@ pub(super) async fn keep<D: Driver>(
             continue;
         };
         let outcome = pass(driver, &now, reached.as_ref(), state).await;
-        failures = match outcome {
-            Outcome::Settled | Outcome::Draining => {
-                reached = Some(now);
-                0
-            }
-            Outcome::Failed(_) => failures + 1,
-        };
-        let wait = pause(outcome, failures, args.interval(), fastrand::f64());
+        // After a failure a part of the change may be there, and what is undone of it is nobody's doing.
+        reached = (!matches!(outcome, Outcome::Failed(_))).then_some(now);
+        let wait = pauses.after(outcome);
         tokio::select! {
             changed = wanted.changed() => if changed.is_err() { return },
             () = sleep(wait) => {}

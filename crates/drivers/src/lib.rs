@@ -8,8 +8,10 @@
 //! * [`Lack`]: what of a route a load balancer cannot do.
 
 pub mod apache;
+mod command;
 mod driver;
 mod error;
+mod files;
 pub mod haproxy;
 mod lack;
 pub mod nginx;

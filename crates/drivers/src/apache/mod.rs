@@ -4,8 +4,6 @@
 //! it. Members come, change and go by the balancer-manager while Apache runs; the file is written first, so that a restart keeps them. Only
 //! what the balancer-manager cannot do has Apache read its files again.
 
-mod command;
-mod files;
 mod lacks;
 mod live;
 mod manager;

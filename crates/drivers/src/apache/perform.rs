@@ -10,8 +10,9 @@ use super::render::Marker;
 use super::settings::Settings;
 use super::steps::{self, Change};
 use super::wanted::{Health, Server};
-use super::{SERVER, TRY, command, files, manager};
-use crate::DriverError;
+use super::{SERVER, TRY, manager};
+use crate::command::succeed;
+use crate::{DriverError, files};
 
 /// Between two looks whether something has come about.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -20,11 +21,11 @@ const LOOKS: u32 = 5;
 
 pub(super) async fn perform(settings: &Settings, change: &Change) -> Result<(), DriverError> {
     match change {
-        Change::WriteEntry => files::write(&settings.entry(), settings.entry_text().into_bytes()).await,
-        Change::WriteCertificate { name, pem } => files::write(&settings.certificate(name), pem.0.clone()).await,
+        Change::WriteEntry => files::replace(&settings.entry(), settings.entry_text().as_bytes()).await,
+        Change::WriteCertificate { name, pem } => files::replace(&settings.certificate(name), &pem.0).await,
         Change::WriteManaged(text) => write(settings, &text.0).await,
         Change::Close => {
-            files::write(&settings.closing_file(), Vec::new()).await?;
+            files::replace(&settings.closing_file(), &[]).await?;
             sleep(settings.closing).await;
             Ok(())
         }
@@ -53,11 +54,13 @@ pub(super) async fn perform(settings: &Settings, change: &Change) -> Result<(), 
 /// What runs is replaced only by what Apache has found good: until then it lies beside.
 async fn write(settings: &Settings, text: &str) -> Result<(), DriverError> {
     let candidate = settings.candidate();
-    files::write_to(&candidate, text.as_bytes().to_vec()).await?;
-    if let Err(refused) = command::run(&settings.test, &["-D", TRY], settings.timeout).await {
+    files::write(&candidate, text.as_bytes()).await?;
+    if let Err(refused) = succeed(SERVER, &settings.test, &["-D", TRY], settings.timeout).await {
         files::remove(&candidate).await?;
         // Where Apache does not like what is there already, other routes would not help.
-        return Err(command::run(&settings.test, &[], settings.timeout).await.map_or_else(of_the_user, |()| refused));
+        return Err(succeed(SERVER, &settings.test, &[], settings.timeout)
+            .await
+            .map_or_else(of_the_user, |()| refused));
     }
     files::rename(&candidate, &settings.managed()).await
 }
@@ -65,16 +68,13 @@ async fn write(settings: &Settings, text: &str) -> Result<(), DriverError> {
 /// It may pass without any change of routes.
 fn of_the_user(error: DriverError) -> DriverError {
     match error {
-        DriverError::Refused { said, .. } => {
-            let source = std::io::Error::other(format!("Apache refuses its own configuration: {said}"));
-            DriverError::Program { program: SERVER.to_owned(), source }
-        }
+        DriverError::Refused { server, said } => DriverError::BrokenWithout { server, said },
         other => other,
     }
 }
 
 async fn restart(settings: &Settings, marker: &Marker) -> Result<(), DriverError> {
-    command::run(&settings.restart, &[], settings.timeout).await.map_err(of_the_user)?;
+    succeed(SERVER, &settings.restart, &[], settings.timeout).await.map_err(of_the_user)?;
     let runs = async {
         let mut seen = 0;
         while seen < LOOKS {

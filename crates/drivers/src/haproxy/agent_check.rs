@@ -14,10 +14,10 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::parse::Servers;
 use super::read;
+use super::render;
 use super::response_times::ResponseTimes;
 use super::settings::Settings;
-use super::{files, render};
-use crate::DriverError;
+use crate::{DriverError, files};
 
 /// From one look at HAProxy's figures to the next.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -69,7 +69,7 @@ async fn look(
     passed: Duration,
 ) -> Result<HashMap<String, u32>, DriverError> {
     let (servers, _) = read::servers(settings).await?;
-    let config = files::read(&settings.config()).await?.unwrap_or_default();
+    let config = files::read_text(&settings.config()).await?.unwrap_or_default();
     times.enter(&servers, passed);
     Ok(percentages(&servers, &config, times))
 }

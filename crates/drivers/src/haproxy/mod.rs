@@ -7,7 +7,6 @@
 mod actual;
 pub mod agent_check;
 mod backend;
-mod files;
 mod lacking_limits;
 mod lacks;
 mod limits;

@@ -1,20 +1,19 @@
 //! Does changes.
 
-use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::net::lookup_host;
-use tokio::process::Command;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::map::{self, Entry};
 use super::names::{is_host, place};
-use super::runtime::{ask, not_understood, refused, tell};
+use super::runtime::{SERVER, ask, not_understood, refused, tell};
 use super::settings::{CANDIDATE, Settings, text};
 use super::step::{Made, Named, Step};
 use super::wanted::{Asked, Content};
-use super::{files, parse, render};
-use crate::DriverError;
+use super::{parse, render};
+use crate::command::succeed;
+use crate::{DriverError, files};
 
 /// What HAProxy takes in one go is 16 KiB.
 const PIECE: usize = 8 << 10;
@@ -142,29 +141,16 @@ async fn write(settings: &Settings, config: &Content) -> Result<(), DriverError>
     files::write(&beside, &config.0).await?;
     let candidate = text(&beside);
     let words: Vec<_> = settings.test.iter().map(|word| word.replace(CANDIDATE, &candidate)).collect();
-    if let Err(error) = test(settings, &words).await {
+    if let Err(error) = succeed(SERVER, &words, &[], settings.timeout).await {
         files::remove(&beside).await?;
         return Err(error);
     }
     files::rename(&beside, &path).await
 }
 
-async fn test(settings: &Settings, words: &[String]) -> Result<(), DriverError> {
-    let Some((program, arguments)) = words.split_first() else { return Ok(()) };
-    let failed = |source| DriverError::Program { program: program.clone(), source };
-    let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
-    let output = timeout(settings.timeout, command.output()).await.map_err(|late| failed(late.into()))?;
-    let output = output.map_err(failed)?;
-    if output.status.success() {
-        return Ok(());
-    }
-    Err(refused(&[&*String::from_utf8_lossy(&output.stderr), &*String::from_utf8_lossy(&output.stdout)].concat()))
-}
-
 /// Has a new process take over, which tells what it has read. The old one ends with its last request.
 async fn load(settings: &Settings, config: &Content) -> Result<(), DriverError> {
-    let before = files::read(&settings.config()).await?;
+    let before = files::read_text(&settings.config()).await?;
     write(settings, config).await?;
     let blocks = render::parsed(&String::from_utf8_lossy(&config.0)).unwrap_or_default();
     let reloaded = Box::pin(reload(settings, &render::structure(&blocks))).await;

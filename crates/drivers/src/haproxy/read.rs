@@ -2,28 +2,40 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::path::Path;
 
 use tokio::net::lookup_host;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::actual::Actual;
-use super::names::place;
+use super::map;
+use super::names::{digest, place};
 use super::parse::{self, Servers};
 use super::runtime::{ask, not_understood};
 use super::settings::{Settings, text};
-use super::{files, map};
-use crate::DriverError;
+use crate::{DriverError, files};
 
 /// All of it.
 pub(super) async fn read(settings: &Settings) -> Result<Actual, DriverError> {
-    let config = files::read(&settings.config()).await?;
-    let map = files::read(&settings.map()).await?;
-    let files = files::digests(&settings.tls()).await?;
+    let config = files::read_text(&settings.config()).await?;
+    let map = files::read_text(&settings.map()).await?;
+    let files = digests(&settings.tls()).await?;
     let (backends, structure) = servers(settings).await?;
     let entries = entries(settings).await?;
     let resolved = resolved(settings, &backends).await;
     Ok(Actual { config, structure, backends, map, entries, files, resolved })
+}
+
+/// What the files of a folder come to, by their names.
+async fn digests(folder: &Path) -> Result<BTreeMap<String, String>, DriverError> {
+    let mut digests = BTreeMap::new();
+    for name in files::names(folder).await? {
+        if let Some(content) = files::read(&folder.join(&name)).await? {
+            digests.insert(name, digest(&content));
+        }
+    }
+    Ok(digests)
 }
 
 /// Servers by backend, and the structure that the process has read.

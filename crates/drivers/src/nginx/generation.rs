@@ -11,6 +11,7 @@ use super::text::digest;
 use super::wanted::Files;
 use super::{control, files};
 use crate::DriverError;
+use crate::files::{failed, names, remove};
 
 /// How names of files end that only their owner reads.
 const PRIVATE: &str = ".client.key";
@@ -82,19 +83,6 @@ async fn read_file(path: &Path, most: u64) -> Result<Vec<u8>, DriverError> {
     Ok(text)
 }
 
-/// Names of what is in a folder.
-pub(super) async fn names(folder: &Path) -> Result<Vec<String>, DriverError> {
-    let mut entries = match fs::read_dir(folder).await {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(vec![]),
-        entries => entries.map_err(failed("list", folder))?,
-    };
-    let mut names = Vec::new();
-    while let Some(entry) = entries.next_entry().await.map_err(failed("list", folder))? {
-        names.push(entry.file_name().to_string_lossy().into_owned());
-    }
-    Ok(names)
-}
-
 /// Where a link leads to; none if it is not there or is not of ours.
 pub(super) async fn linked(link: &Path) -> Result<Option<String>, DriverError> {
     match fs::read_link(link).await {
@@ -110,17 +98,10 @@ pub(super) async fn linked(link: &Path) -> Result<Option<String>, DriverError> {
 /// Makes a link lead to a generation, whether it is there or not. The link is never missing in between.
 pub(super) async fn link(link: &Path, generation: &str, settings: &Settings) -> Result<(), DriverError> {
     let new = settings.folder.join("link");
-    remove_link(&new).await?;
+    remove(&new).await?;
     // Relative, so that the folder may have other names for others, as in containers.
     fs::symlink(PathBuf::from("generations").join(generation), &new).await.map_err(failed("make", &new))?;
     fs::rename(&new, link).await.map_err(failed("replace", link))
-}
-
-pub(super) async fn remove_link(link: &Path) -> Result<(), DriverError> {
-    match fs::remove_file(link).await {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        removed => removed.map_err(failed("remove", link)),
-    }
 }
 
 /// Removes a folder with all that is in it, if it is there.
@@ -129,9 +110,4 @@ pub(super) async fn remove_folder(folder: &Path) -> Result<(), DriverError> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         removed => removed.map_err(failed("remove", folder)),
     }
-}
-
-pub(super) fn failed(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> DriverError {
-    let path = path.to_owned();
-    move |source| DriverError::File { what, path, source }
 }

@@ -5,7 +5,6 @@
 //! at any time, so NGINX can be started at any time. Which generation the workers have they are asked themselves.
 
 mod affinity;
-mod command;
 mod control;
 mod files;
 mod generation;

@@ -9,10 +9,11 @@ use tokio::time::sleep;
 
 use super::settings::Settings;
 use super::steps::Step;
-use super::upstream::{Addresses, names};
+use super::upstream::{self, Addresses};
 use super::wanted::{Files, Wanted};
-use super::{NGINX, command, control, files, generation, resolve, trial};
-use crate::DriverError;
+use super::{NGINX, control, files, generation, resolve, trial};
+use crate::files::{failed, names, remove};
+use crate::{DriverError, command};
 
 /// More than that is not the mistake of single routes, and each takes a test.
 const MOST_LEFT_OUT: usize = 16;
@@ -22,7 +23,7 @@ pub(super) async fn perform(step: &Step, settings: &Settings) -> Result<(), Driv
         Step::Prepare(wanted) => prepare(wanted, settings).await,
         Step::Switch => {
             let (next, live) = (settings.next(), settings.live());
-            fs::rename(&next, &live).await.map_err(generation::failed("make live", &next))
+            fs::rename(&next, &live).await.map_err(failed("make live", &next))
         }
         Step::Reload => reload(settings).await,
     }
@@ -61,7 +62,7 @@ async fn addresses(wanted: &Wanted, settings: &Settings) -> Result<Addresses, Dr
         Some(live) => generation::read(&live, settings).await?.unwrap_or_default(),
         None => Files::new(),
     };
-    Ok(resolve::best(now, &names(&files::servers(&before))))
+    Ok(resolve::best(now, &upstream::names(&files::servers(&before))))
 }
 
 async fn reload(settings: &Settings) -> Result<(), DriverError> {
@@ -88,8 +89,8 @@ async fn close(generation: &str, settings: &Settings) -> Result<(), DriverError>
         return Ok(());
     }
     let (folder, file) = (settings.folder.join("closing"), settings.closing(generation));
-    fs::create_dir_all(&folder).await.map_err(generation::failed("make", &folder))?;
-    fs::write(&file, "").await.map_err(generation::failed("write", &file))?;
+    fs::create_dir_all(&folder).await.map_err(failed("make", &folder))?;
+    fs::write(&file, "").await.map_err(failed("write", &file))?;
     sleep(settings.closing).await;
     Ok(())
 }
@@ -112,14 +113,14 @@ async fn go_back(before: Option<&str>, settings: &Settings) -> Result<(), Driver
             generation::link(&settings.live(), name, settings).await
         }
         Some(_) => Ok(()),
-        None => generation::remove_link(&settings.live()).await,
+        None => remove(&settings.live()).await,
     }
 }
 
 /// Workers that end have loaded what they need.
 async fn tidy(live: &str, settings: &Settings) -> Result<(), DriverError> {
-    generation::remove_link(&settings.next()).await?;
-    for name in generation::names(&settings.generations()).await? {
+    remove(&settings.next()).await?;
+    for name in names(&settings.generations()).await? {
         if name != live {
             generation::remove_folder(&settings.generations().join(name)).await?;
         }

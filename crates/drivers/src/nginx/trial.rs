@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 
 use tokio::fs;
 
-use super::command::{self, Said};
 use super::files::{HTTP, SERVER};
-use super::generation::{failed, names, remove_folder};
+use super::generation::remove_folder;
 use super::settings::{LINK, Settings};
 use super::{NGINX, control};
 use crate::DriverError;
+use crate::command::{self, Said};
+use crate::files::{failed, names};
 
 /// Has NGINX test a generation.
 ///

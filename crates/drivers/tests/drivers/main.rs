@@ -9,6 +9,7 @@ mod gateway;
 mod haproxy;
 mod load;
 mod nginx;
+#[path = "../../../gateway/tests/gateway/port.rs"]
 mod port;
 mod replica;
 mod routes;

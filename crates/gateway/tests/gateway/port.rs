@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use socket2::{Domain, Socket, Type};
 
-/// An address at which nobody answers until a gateway does. Until the tests end the kernel gives it to nobody who asks for any, as it would
-/// give one that was only found free.
+/// An address at which nobody answers until a test starts somebody there. Until the tests end the kernel gives it to nobody who asks for
+/// any, as it would give one that was only found free.
 pub fn reserve() -> SocketAddr {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.set_reuse_address(true).unwrap();

@@ -17,18 +17,18 @@ const MOST_PRINTED: u64 = 64 << 20;
 const MOST_TOLD: usize = 2000;
 
 /// What a program has said.
-pub(super) struct Said {
-    pub(super) is_ok: bool,
-    pub(super) printed: Vec<u8>,
+pub(crate) struct Said {
+    pub(crate) is_ok: bool,
+    pub(crate) printed: Vec<u8>,
     /// The end of its words about errors.
-    pub(super) errors: String,
+    pub(crate) errors: String,
 }
 
 /// Runs a program to its end.
 ///
 /// # Errors
 /// It cannot be run, or takes too long: then it is ended.
-pub(super) async fn run<A: AsRef<OsStr>>(words: &[String], further: &[A], most: Duration) -> Result<Said, DriverError> {
+pub(crate) async fn run<A: AsRef<OsStr>>(words: &[String], further: &[A], most: Duration) -> Result<Said, DriverError> {
     let program = words.first().cloned().unwrap_or_default();
     let failed = |source| DriverError::Program { program: program.clone(), source };
     let mut command = Command::new(&program);
@@ -43,6 +43,20 @@ pub(super) async fn run<A: AsRef<OsStr>>(words: &[String], further: &[A], most: 
     };
     let late = |_| Err(Error::new(ErrorKind::TimedOut, format!("{} has not ended within {most:?}", words.join(" "))));
     timeout(most, whole).await.unwrap_or_else(late).map_err(failed)
+}
+
+/// Runs a program that has to succeed.
+///
+/// # Errors
+/// Those of [`run`], and its own words if it does not succeed.
+pub(crate) async fn succeed(
+    server: &'static str,
+    words: &[String],
+    further: &[&str],
+    most: Duration,
+) -> Result<(), DriverError> {
+    let Said { is_ok, errors, .. } = run(words, further, most).await?;
+    if is_ok { Ok(()) } else { Err(DriverError::Refused { server, said: errors }) }
 }
 
 async fn all_of(from: Option<impl AsyncRead + Unpin>) -> std::io::Result<Vec<u8>> {
